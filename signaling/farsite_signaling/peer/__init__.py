@@ -1,0 +1,1 @@
+"""One end of a tunnel: signaling client, WebRTC, streams as asyncio transports. The only code that touches aiortc."""

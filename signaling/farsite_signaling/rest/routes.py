@@ -1,0 +1,126 @@
+"""A table of routes, each with the right it needs and the models it takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.rights import Right
+
+
+class Access(Enum):
+    """Routes that need no particular right say so."""
+
+    PUBLIC = "public"
+    AUTHENTICATED = "authenticated"
+
+
+PUBLIC = Access.PUBLIC
+AUTHENTICATED = Access.AUTHENTICATED
+Need = Right | Access
+Handler = Callable[..., Awaitable[Any]]
+Authorize = Callable[[web.Request, Need], Awaitable[None]]
+MAX_BODY = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Route:
+    method: str
+    path: str
+    handler: Handler
+    need: Need
+    request: type[BaseModel] | None
+    response: type[BaseModel] | None
+    status: int
+    summary: str
+
+
+class Api:
+    """Collects routes and mounts them. A route without a declared right cannot be written.
+
+    Handlers take `(request)` or, when the route has a request model, `(request, body)`, and return a model,
+    `None` (204) or a finished response.
+    """
+
+    def __init__(self, prefix: str = "/api/v1") -> None:
+        self.prefix = prefix
+        self.routes: list[Route] = []
+
+    def route(
+        self,
+        method: str,
+        path: str,
+        *,
+        need: Need,
+        request: type[BaseModel] | None = None,
+        response: type[BaseModel] | None = None,
+        status: int = 200,
+    ) -> Callable[[Handler], Handler]:
+        """Declare a route; `path` is relative to the prefix and may hold `{names}`."""
+
+        def register(handler: Handler) -> Handler:
+            summary = (handler.__doc__ or handler.__name__).strip().splitlines()[0]
+            self.add(Route(method, path, handler, need, request, response, status, summary))
+            return handler
+
+        return register
+
+    def add(self, route: Route) -> None:
+        if not isinstance(route.need, Right | Access):
+            raise TypeError(f"{route.method} {route.path} does not declare the right it needs")
+        self.routes.append(route)
+
+    def mount(self, app: web.Application, authorize: Authorize) -> None:
+        """Serve all routes; `authorize` runs first and raises `FarsiteError` to refuse."""
+        for route in self.routes:
+            app.router.add_route(route.method, self.prefix + route.path, _endpoint(route, authorize))
+
+
+def _endpoint(route: Route, authorize: Authorize) -> Callable[[web.Request], Awaitable[Any]]:
+    async def endpoint(request: web.Request) -> web.StreamResponse:
+        await authorize(request, route.need)
+        if route.request is None:
+            return _answer(await route.handler(request), route.status)
+        body = await read_body(request, route.request)
+        return _answer(await route.handler(request, body), route.status)
+
+    return endpoint
+
+
+async def read_body(request: web.Request, model: type[BaseModel]) -> BaseModel:
+    """Raises `FarsiteError` (`invalid_request`) naming each field that is wrong."""
+    data = await request.read()
+    try:
+        return model.model_validate_json(data or b"{}")
+    except ValidationError as error:
+        raise invalid_request(error) from None
+
+
+def invalid_request(error: ValidationError) -> FarsiteError:
+    problems = error.errors(include_input=False, include_url=False, include_context=False)
+    errors = [
+        {"field": ".".join(str(part) for part in item["loc"]), "message": item["msg"]} for item in problems
+    ]
+    first = errors[0]
+    where = f" ({first['field']})" if first["field"] else ""
+    return FarsiteError(
+        ErrorCode.INVALID_REQUEST,
+        f"The request is not understood: {first['message']}{where}.",
+        errors=errors,
+    )
+
+
+def _answer(result: Any, status: int) -> web.StreamResponse:
+    if isinstance(result, web.StreamResponse):
+        return result
+    if result is None:
+        return web.Response(status=204)
+    return web.Response(
+        body=result.model_dump_json().encode(), status=status, content_type="application/json"
+    )

@@ -1,0 +1,1 @@
+"""Byte streams with credit flow control and resumption, sans-I/O."""

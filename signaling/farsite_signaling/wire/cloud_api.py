@@ -1,0 +1,179 @@
+"""REST schemas of the cloud (`/api/v1`), used by its handlers and by the SDK."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from farsite_signaling.wire.ice import IceServer
+from farsite_signaling.wire.rights import Role
+
+
+class _Schema(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class SignInRequest(_Request):
+    email: str = Field(min_length=3, max_length=254)
+    password: SecretStr = Field(min_length=1, max_length=1024)
+
+
+class Account(_Schema):
+    id: str
+    email: str
+    name: str = ""
+
+
+class SignInResult(_Schema):
+    token: str = Field(repr=False)
+    expires_at: datetime
+    account: Account
+
+
+class Organization(_Schema):
+    id: str
+    name: str
+    role: Role
+    default_folder_id: str
+
+
+class OrganizationList(_Schema):
+    organizations: list[Organization]
+
+
+class Me(_Schema):
+    account: Account
+    organizations: list[Organization]
+
+
+class Folder(_Schema):
+    id: str
+    name: str
+    parent_id: str | None = None
+
+
+class FolderList(_Schema):
+    folders: list[Folder]
+
+
+class EnrolRequest(_Request):
+    """A client device's certificate request (PKCS#10, PEM)."""
+
+    csr: str = Field(max_length=8192)
+    name: str = Field(min_length=1, max_length=100)
+
+
+class Enrolment(_Schema):
+    """What a peer needs to prove who it is and to know the others. PEM throughout.
+
+    `name` is the URN in the certificate; `grant_key` the public key that signs grants.
+    """
+
+    name: str
+    certificate: str
+    ca: str
+    grant_key: str
+    hub_url: str
+    expires_at: datetime
+    server_time: datetime
+
+
+class SetupCodeRequest(_Request):
+    name: str = Field(min_length=1, max_length=100)
+    description: str = Field(default="", max_length=1000)
+    folder_id: str | None = Field(default=None, max_length=64)
+
+
+class SetupCode(_Schema):
+    """A one-time code, shown once, good for 15 minutes."""
+
+    code: str = Field(repr=False)
+    expires_at: datetime
+    name: str
+    folder_id: str
+
+
+class Claim(_Request):
+    """POST /api/v1/claims by the edge host itself: the code is its only credential."""
+
+    code: SecretStr = Field(max_length=64)
+    csr: str = Field(max_length=8192)
+    version: str = Field(default="", max_length=50)
+    hostname: str = Field(default="", max_length=255)
+
+
+class ClaimResult(Enrolment):
+    edge_id: str
+    edge_name: str
+    organization_id: str
+    organization_name: str
+
+
+class EdgeHost(_Schema):
+    id: str
+    name: str
+    description: str = ""
+    folder_id: str
+    urn: str
+    online: bool
+    remote_access: bool | None = None
+    version: str = ""
+    hostname: str = ""
+    devices_managed: int = 0
+    devices_discovered: int = 0
+    claimed_at: datetime
+    last_seen: datetime | None = None
+    certificate_expires_at: datetime | None = None
+
+
+class EdgeHostList(_Schema):
+    edge_hosts: list[EdgeHost]
+    next_cursor: str | None = None
+
+
+class EdgeHostChange(_Request):
+    name: str | None = Field(default=None, min_length=1, max_length=100)
+    description: str | None = Field(default=None, max_length=1000)
+    folder_id: str | None = Field(default=None, max_length=64)
+
+
+class SessionRequest(_Request):
+    """Ask for a session with an edge host. `client` is the URN of an enrolled client certificate."""
+
+    client: str = Field(max_length=400)
+
+
+class SessionTicket(_Schema):
+    """All a client needs to open a tunnel: the grant, the other side's name, and the servers on the way."""
+
+    session: str
+    grant: str = Field(repr=False)
+    edge: str = Field(description="URN of the edge host")
+    edge_name: str
+    hub_url: str
+    ice_servers: list[IceServer]
+    expires_at: datetime
+    server_time: datetime
+
+
+class AuditRow(_Schema):
+    id: str
+    at: datetime
+    actor: str
+    action: str
+    target: str = ""
+    outcome: str
+    source: str = ""
+    session: str | None = None
+    details: dict[str, Any] = Field(default_factory=dict)
+
+
+class AuditList(_Schema):
+    rows: list[AuditRow]
+    next_cursor: str | None = None

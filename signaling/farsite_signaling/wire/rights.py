@@ -1,0 +1,61 @@
+"""Roles and rights: the one table that says which role may do what.
+
+The cloud uses it to issue grants, the edge host to check every request and stream again by itself.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    OWNER = "owner"
+    ADMIN = "admin"
+    OPERATOR = "operator"
+    VIEWER = "viewer"
+
+
+class Right(StrEnum):
+    """One thing a person may be allowed to do. Routes and tunnel targets name the one they need."""
+
+    ORGANIZATION_READ = "organization.read"
+    ORGANIZATION_MANAGE = "organization.manage"
+    EDGE_READ = "edge.read"
+    EDGE_CLAIM = "edge.claim"
+    EDGE_MANAGE = "edge.manage"
+    REMOTE_ACCESS = "remote.access"
+    DEVICE_READ = "device.read"
+    DEVICE_VIEW = "device.view"
+    DEVICE_MANAGE = "device.manage"
+    DEVICE_CREDENTIALS = "device.credentials"
+    DEVICE_WEB = "device.web"
+    AUDIT_READ = "audit.read"
+
+
+_VIEWER = {
+    Right.ORGANIZATION_READ,
+    Right.EDGE_READ,
+    Right.REMOTE_ACCESS,
+    Right.DEVICE_READ,
+    Right.DEVICE_VIEW,
+}
+_OPERATOR = _VIEWER | {Right.DEVICE_WEB}
+_ADMIN = _OPERATOR | {
+    Right.ORGANIZATION_MANAGE,
+    Right.EDGE_CLAIM,
+    Right.EDGE_MANAGE,
+    Right.DEVICE_MANAGE,
+    Right.DEVICE_CREDENTIALS,
+    Right.AUDIT_READ,
+}
+
+ROLE_RIGHTS: dict[Role, frozenset[Right]] = {
+    Role.VIEWER: frozenset(_VIEWER),
+    Role.OPERATOR: frozenset(_OPERATOR),
+    Role.ADMIN: frozenset(_ADMIN),
+    Role.OWNER: frozenset(_ADMIN),
+}
+
+
+def rights_of(role: Role) -> frozenset[Right]:
+    return ROLE_RIGHTS[role]
