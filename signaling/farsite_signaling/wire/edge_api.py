@@ -57,6 +57,9 @@ class EdgeStatus(_Schema):
     cloud_state: str = Field(description="online, connecting, offline: with the reason in cloud_detail")
     cloud_detail: str = ""
     remote_access: bool
+    remote_access_active: bool = Field(
+        default=False, description="switched on, and the edge host is connected so that sessions can be opened"
+    )
     sessions: int = 0
     devices_managed: int = 0
     devices_discovered: int = 0
