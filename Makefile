@@ -1,0 +1,65 @@
+# Few verbs; `make help` lists them. Every one makes what it needs: .venv from uv.lock, Debian packages for tests.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+UV_VERSION := 0.13.9
+UV := $(shell command -v uv 2>/dev/null || echo build/uv/bin/uv)
+BIN := .venv/bin
+STAMP := .venv/.synced
+ARGS ?=
+NAME ?=
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build/uv/bin/uv:
+	@tools/require-python
+	python3 -m venv build/uv
+	build/uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(STAMP): pyproject.toml uv.lock $(filter build/%,$(UV))
+	$(UV) sync --quiet --frozen --all-extras
+	@touch $@
+
+.PHONY: venv
+venv: $(STAMP) ## .venv with the locked dependencies
+
+.PHONY: demo
+demo: $(STAMP) ## The main job on this machine; ARGS="--once --json", ARGS="--nat hard" (root)
+	@$(BIN)/farsite demo $(ARGS)
+
+.PHONY: lint
+lint: $(STAMP) ## Formatting, lint, types, import contracts, lock file
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(UV) lock --check --quiet
+
+.PHONY: packages
+packages:
+	@tools/install-packages
+
+.PHONY: test
+test: lint packages ## Everything CI runs: lint and all tests, against real servers
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/lab $(ARGS)
+	$(MAKE) --no-print-directory lab
+
+.PHONY: lab
+lab: $(STAMP) packages ## The NAT grid in network namespaces (root, Linux); writes build/lab/nat.md
+	$(BIN)/python -m pytest tests/lab -m lab
+
+.PHONY: bench
+bench: $(STAMP) packages ## All benchmarks, or one: NAME=tunnel-local; writes build/bench/*.json
+	$(BIN)/python -m tests.bench $(NAME)
+
+.PHONY: format
+format: $(STAMP) ## Format and fix what ruff can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: clean
+clean: ## Remove .venv and build
+	rm -rf .venv build
