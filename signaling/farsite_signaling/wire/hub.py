@@ -132,12 +132,13 @@ class ReportAccepted(_Frozen):
 
 
 class Bye(_Frozen):
-    """Last message before the hub closes: why, and whether coming back makes sense."""
+    """Last message before the hub closes: why, and whether (and after how many seconds) to come back."""
 
     type: Literal["bye"] = "bye"
     code: str
     detail: str = ""
     retry: bool = True
+    retry_after: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
 
 class Unknown(_Frozen):

@@ -23,10 +23,11 @@ def supported_versions() -> list[int]:
     return list(range(MINIMUM_VERSION, PROTOCOL_VERSION + 1))
 
 
-def negotiate(offered: Iterable[int]) -> int:
+def negotiate(offered: Iterable[int], *, here: str = "this side", there: str = "the connecting side") -> int:
     """Highest version both sides speak.
 
-    Raises `FarsiteError` with `version_unsupported`, saying which side to update.
+    Raises `FarsiteError` with `version_unsupported`, saying which side to update. The refused side reads it too:
+    `here` and `there` name the sides so that both understand the same.
     """
     theirs = set(offered)
     common = theirs & set(supported_versions())
@@ -34,9 +35,9 @@ def negotiate(offered: Iterable[int]) -> int:
         return max(common)
     spoken = ", ".join(str(version) for version in sorted(theirs)) or "none"
     older = bool(theirs) and max(theirs) < MINIMUM_VERSION
-    side = "the connecting side" if older or not theirs else "this side"
+    side = there if older or not theirs else here
     raise FarsiteError(
         ErrorCode.VERSION_UNSUPPORTED,
-        f"Protocol versions offered: {spoken}; spoken here: {MINIMUM_VERSION} to {PROTOCOL_VERSION}. "
+        f"Protocol versions offered: {spoken}; spoken by {here}: {MINIMUM_VERSION} to {PROTOCOL_VERSION}. "
         f"Update {side}.",
     )

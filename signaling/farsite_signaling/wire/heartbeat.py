@@ -1,0 +1,38 @@
+"""When to ping the other side, and when its silence means that the connection is dead. No I/O, no clock."""
+
+from __future__ import annotations
+
+MISSED = 2.25
+"""Silence that ends a connection, in heartbeats: two pings missed, and a little for the way."""
+
+
+class Heartbeat:
+    """Times are seconds of any monotonic clock.
+
+    Whatever the other side sends proves that it is there; a healthy one is never silent for longer than one
+    interval, because it pings too and answers ours.
+    """
+
+    def __init__(self, interval: float, now: float) -> None:
+        self.interval = interval
+        self._heard = now
+        self._next_ping = now + interval
+        self._token = 0
+
+    def received(self, now: float) -> None:
+        self._heard = now
+
+    def ping(self, now: float) -> int | None:
+        """The token of a ping to send now, or `None` when none is due."""
+        if now < self._next_ping:
+            return None
+        self._next_ping = now + self.interval
+        self._token += 1
+        return self._token
+
+    def dead(self, now: float) -> bool:
+        return now >= self._heard + MISSED * self.interval
+
+    def deadline(self) -> float:
+        """When to call `ping` and `dead` next."""
+        return min(self._next_ping, self._heard + MISSED * self.interval)
