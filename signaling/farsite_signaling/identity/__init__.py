@@ -18,6 +18,7 @@ from farsite_signaling.identity.keys import (
     sign,
     verify,
 )
+from farsite_signaling.identity.renewals import sign_renewal, verify_renewal
 
 __all__ = [
     "CertificateAuthority",
@@ -33,6 +34,8 @@ __all__ = [
     "public_pem",
     "sign",
     "sign_grant",
+    "sign_renewal",
     "verify",
     "verify_grant",
+    "verify_renewal",
 ]

@@ -1,7 +1,28 @@
 """HTTP as every part serves it: routes that declare their right, problem+json, OpenAPI from the same models."""
 
-from farsite_signaling.rest.errors import problem_middleware
+from farsite_signaling.rest.errors import problem_middleware, problem_response
 from farsite_signaling.rest.openapi import openapi
-from farsite_signaling.rest.routes import AUTHENTICATED, PUBLIC, Api, Route
+from farsite_signaling.rest.routes import (
+    AUTHENTICATED,
+    PUBLIC,
+    Answer,
+    Api,
+    Need,
+    Route,
+    read_body,
+    read_query,
+)
 
-__all__ = ["AUTHENTICATED", "PUBLIC", "Api", "Route", "openapi", "problem_middleware"]
+__all__ = [
+    "AUTHENTICATED",
+    "PUBLIC",
+    "Answer",
+    "Api",
+    "Need",
+    "Route",
+    "openapi",
+    "problem_middleware",
+    "problem_response",
+    "read_body",
+    "read_query",
+]

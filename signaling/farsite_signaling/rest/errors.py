@@ -40,7 +40,10 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return problem_response(_from_http(error))
+        response = problem_response(_from_http(error))
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
     except Exception:
         # What went wrong inside is for the log, not for whoever asked.
         logger.exception("unhandled error in %s %s", request.method, request.path)

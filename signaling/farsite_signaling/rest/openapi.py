@@ -3,64 +3,82 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from farsite_signaling.rest.routes import PUBLIC, Api, Route
 from farsite_signaling.wire.errors import Problem
-from farsite_signaling.wire.rights import Right
 
+Mode = Literal["validation", "serialization"]
+Schemas = dict[tuple[type[BaseModel], Mode], dict[str, Any]]
 _REFERENCE = "#/components/schemas/{model}"
+_PROBLEM = "application/problem+json"
 
 
 def openapi(api: Api, *, title: str, version: str) -> dict[str, Any]:
-    models: list[type[BaseModel]] = [Problem]
-    for route in api.routes:
-        models += [model for model in (route.request, route.response) if model is not None]
-    unique = [(model, "serialization") for model in dict.fromkeys(models)]
-    _, schemas = models_json_schema(unique, ref_template=_REFERENCE)  # type: ignore[arg-type]
+    references, definitions = _schemas(api)
     paths: dict[str, Any] = {}
     for route in api.routes:
-        paths.setdefault(api.prefix + route.path, {})[route.method.lower()] = _operation(route)
+        path = paths.setdefault(api.prefix + route.path, {})
+        path[route.method.lower()] = _operation(route, references)
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},
         "paths": paths,
         "components": {
-            "schemas": schemas.get("$defs", {}),
+            "schemas": definitions,
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },
     }
 
 
-def _operation(route: Route) -> dict[str, Any]:
+def _schemas(api: Api) -> tuple[Schemas, dict[str, Any]]:
+    models: dict[tuple[type[BaseModel], Mode], None] = {(Problem, "serialization"): None}
+    for route in api.routes:
+        if route.request is not None:
+            models[route.request, "validation"] = None
+        if route.response is not None:
+            models[route.response, "serialization"] = None
+    references, schemas = models_json_schema(list(models), ref_template=_REFERENCE)
+    return references, schemas.get("$defs", {})  # type: ignore[return-value]
+
+
+def _operation(route: Route, references: Schemas) -> dict[str, Any]:
+    success: dict[str, Any] = {"description": "Success"}
+    if route.response is not None:
+        success |= _content(references[route.response, "serialization"])
+    problem = _content(references[Problem, "serialization"], _PROBLEM)
     operation: dict[str, Any] = {
         "summary": route.summary,
         "operationId": route.handler.__name__,
-        "parameters": [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-            for name in re.findall(r"{(\w+)", route.path)
-        ],
+        "parameters": _parameters(route),
         "responses": {
-            str(route.status if route.response else 204): _content("Success", route.response),
-            "default": _content("Problem", Problem, "application/problem+json"),
+            str(route.status if route.response else 204): success,
+            "default": {"description": "Problem", **problem},
         },
         "x-farsite-right": route.need.value,
     }
     if route.request is not None:
-        operation["requestBody"] = {"required": True, **_content(None, route.request)}
-    if isinstance(route.need, Right) or route.need is not PUBLIC:
+        body = _content(references[route.request, "validation"])
+        operation["requestBody"] = {"required": True, **body}
+    if route.need is not PUBLIC:
         operation["security"] = [{"bearer": []}]
     return operation
 
 
-def _content(
-    description: str | None, model: type[BaseModel] | None, media: str = "application/json"
-) -> dict[str, Any]:
-    answer: dict[str, Any] = {} if description is None else {"description": description}
-    if model is not None:
-        schema = {"$ref": _REFERENCE.format(model=model.__name__)}
-        answer["content"] = {media: {"schema": schema}}
-    return answer
+def _parameters(route: Route) -> list[dict[str, Any]]:
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)", route.path)
+    ]
+    if route.query is not None:
+        properties = route.query.model_json_schema()["properties"]
+        parameters += [{"name": name, "in": "query", "schema": schema} for name, schema in properties.items()]
+    parameters += [{"name": name, "in": "header", "schema": {"type": "string"}} for name in route.headers]
+    return parameters
+
+
+def _content(schema: dict[str, Any], media: str = "application/json") -> dict[str, Any]:
+    return {"content": {media: {"schema": schema}}}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
@@ -27,6 +27,16 @@ Need = Right | Access
 Handler = Callable[..., Awaitable[Any]]
 Authorize = Callable[[web.Request, Need], Awaitable[None]]
 MAX_BODY = 1024 * 1024
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A model with headers beside it (`ETag`, …), or a status other than the route's."""
+
+    body: BaseModel
+    headers: Mapping[str, str] = field(default_factory=dict)
+    status: int | None = None
 
 
 @dataclass(frozen=True)
@@ -39,13 +49,16 @@ class Route:
     response: type[BaseModel] | None
     status: int
     summary: str
+    query: type[BaseModel] | None = None
+    headers: tuple[str, ...] = ()
 
 
 class Api:
     """Collects routes and mounts them. A route without a declared right cannot be written.
 
     Handlers take `(request)` or, when the route has a request model, `(request, body)`, and return a model,
-    `None` (204) or a finished response.
+    an `Answer` (a model with headers), `None` (204) or a finished response. `query` is the model of the query
+    string, for `read_query`; `headers` names the request headers the handler looks at. Both are documented.
     """
 
     def __init__(self, prefix: str = "/api/v1") -> None:
@@ -61,12 +74,15 @@ class Api:
         request: type[BaseModel] | None = None,
         response: type[BaseModel] | None = None,
         status: int = 200,
+        query: type[BaseModel] | None = None,
+        headers: tuple[str, ...] = (),
     ) -> Callable[[Handler], Handler]:
         """Declare a route; `path` is relative to the prefix and may hold `{names}`."""
 
         def register(handler: Handler) -> Handler:
             summary = (handler.__doc__ or handler.__name__).strip().splitlines()[0]
-            self.add(Route(method, path, handler, need, request, response, status, summary))
+            route = Route(method, path, handler, need, request, response, status, summary, query, headers)
+            self.add(route)
             return handler
 
         return register
@@ -75,6 +91,11 @@ class Api:
         if not isinstance(route.need, Right | Access):
             raise TypeError(f"{route.method} {route.path} does not declare the right it needs")
         self.routes.append(route)
+
+    def include(self, other: Api) -> None:
+        """Add all routes of another table (one feature's) to this one."""
+        for route in other.routes:
+            self.add(route)
 
     def mount(self, app: web.Application, authorize: Authorize) -> None:
         """Serve all routes; `authorize` runs first and raises `FarsiteError` to refuse."""
@@ -93,11 +114,19 @@ def _endpoint(route: Route, authorize: Authorize) -> Callable[[web.Request], Awa
     return endpoint
 
 
-async def read_body(request: web.Request, model: type[BaseModel]) -> BaseModel:
+async def read_body(request: web.Request, model: type[ModelT]) -> ModelT:
     """Raises `FarsiteError` (`invalid_request`) naming each field that is wrong."""
     data = await request.read()
     try:
         return model.model_validate_json(data or b"{}")
+    except ValidationError as error:
+        raise invalid_request(error) from None
+
+
+def read_query(request: web.Request, model: type[ModelT]) -> ModelT:
+    """Raises `FarsiteError` (`invalid_request`); of a name given twice the last counts."""
+    try:
+        return model.model_validate(dict(request.query))
     except ValidationError as error:
         raise invalid_request(error) from None
 
@@ -121,6 +150,10 @@ def _answer(result: Any, status: int) -> web.StreamResponse:
         return result
     if result is None:
         return web.Response(status=204)
+    answer = result if isinstance(result, Answer) else Answer(result)
     return web.Response(
-        body=result.model_dump_json().encode(), status=status, content_type="application/json"
+        body=answer.body.model_dump_json().encode(),
+        status=answer.status or status,
+        content_type="application/json",
+        headers=dict(answer.headers),
     )

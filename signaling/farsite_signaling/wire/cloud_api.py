@@ -19,6 +19,13 @@ class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Page(_Request):
+    """Query of every list: the cursor comes from the page before."""
+
+    cursor: str | None = Field(default=None, max_length=200)
+    limit: int = Field(default=100, ge=1, le=500)
+
+
 class SignInRequest(_Request):
     email: str = Field(min_length=3, max_length=254)
     password: SecretStr = Field(min_length=1, max_length=1024)
@@ -113,6 +120,14 @@ class ClaimResult(Enrolment):
     edge_name: str
     organization_id: str
     organization_name: str
+
+
+class RenewalRequest(_Request):
+    """POST /api/v1/edge/renewals: `proof` is signed by the key of `certificate` (`identity.renewals`)."""
+
+    certificate: str = Field(max_length=8192)
+    csr: str = Field(max_length=8192)
+    proof: str = Field(max_length=4096, repr=False)
 
 
 class EdgeHost(_Schema):
