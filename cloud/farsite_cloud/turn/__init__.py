@@ -1,0 +1,1 @@
+"""The relay: coturn's configuration, time-limited credentials, and a supervised `turnserver`."""
