@@ -30,9 +30,13 @@ class Heartbeat:
         self._token += 1
         return self._token
 
+    def expires(self) -> float:
+        """When silence will have lasted too long."""
+        return self._heard + MISSED * self.interval
+
     def dead(self, now: float) -> bool:
-        return now >= self._heard + MISSED * self.interval
+        return now >= self.expires()
 
     def deadline(self) -> float:
         """When to call `ping` and `dead` next."""
-        return min(self._next_ping, self._heard + MISSED * self.interval)
+        return min(self._next_ping, self.expires())

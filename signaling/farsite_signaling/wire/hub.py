@@ -164,6 +164,11 @@ _ADAPTER: TypeAdapter[HubMessage] = TypeAdapter(Annotated[HubMessage, Field(disc
 _UNKNOWN = TypeAdapter(Unknown)
 
 
+def proof_bytes(nonce: str, name: str) -> bytes:
+    """What a peer signs to prove that it is `name`."""
+    return HUB_CONTEXT + nonce.encode() + name.encode()
+
+
 def parse_hub_message(text: str | bytes) -> HubMessage | Unknown:
     """Raises `FarsiteError` (`protocol_error`, `too_large`); nothing else, whatever the bytes."""
     size = len(text)

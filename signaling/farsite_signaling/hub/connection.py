@@ -1,0 +1,126 @@
+"""A peer that proved its name: its queue, its heartbeat, its rate."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+
+from pydantic import BaseModel
+
+from farsite_signaling.hub.handshake import refusal
+from farsite_signaling.hub.limits import HubLimits, TokenBucket
+from farsite_signaling.hub.outbox import Outbox
+from farsite_signaling.hub.socket import LOST, HubSocket
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.heartbeat import Heartbeat
+from farsite_signaling.wire.hub import Bye, HubMessage, Ping, Unknown, dump
+
+log = logging.getLogger(__name__)
+
+Receive = Callable[["Connection", HubMessage | Unknown], Awaitable[None]]
+
+
+class ConnectionState(StrEnum):
+    OPEN = "open"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class Connection:
+    """`send` and `close` never wait: a slow or silent peer costs nobody else anything."""
+
+    def __init__(self, name: str, socket: HubSocket, limits: HubLimits, heartbeat: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._limits = limits
+        self._socket = socket
+        self._outbox = Outbox(limits.queued_messages, limits.queued_bytes)
+        self._heartbeat = Heartbeat(heartbeat, self._loop.time())
+        self._bucket = TokenBucket(limits.messages_per_second, limits.burst, self._loop.time())
+        self._state = ConnectionState.OPEN
+        self._deadline: asyncio.TimerHandle | None = None
+        self.name = name
+        self.reason = "the peer closed the connection"
+
+    @property
+    def state(self) -> ConnectionState:
+        return self._state
+
+    def _set_state(self, state: ConnectionState, reason: str = "") -> None:
+        log.debug("hub connection of %s: %s -> %s %s", self.name, self._state, state, reason)
+        self._state = state
+        self.reason = reason or self.reason
+
+    async def run(self, receive: Receive) -> None:
+        """Until either side closes."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._write(), name=f"hub write {self.name}")
+                try:
+                    await self._read(receive)
+                finally:
+                    self._outbox.close()
+        finally:
+            self._set_state(ConnectionState.CLOSED)
+            if self._deadline is not None:
+                self._deadline.cancel()
+
+    async def _read(self, receive: Receive) -> None:
+        try:
+            while (message := await self._socket.receive()) is not None:
+                await self._received(message, receive)
+        except FarsiteError as error:
+            self.close(refusal(error))
+        else:
+            self._outbox.clear()
+
+    async def _received(self, message: HubMessage | Unknown, receive: Receive) -> None:
+        self._heartbeat.received(self._loop.time())
+        if self._state is not ConnectionState.OPEN:
+            return
+        if not self._bucket.take(self._loop.time()):
+            rate = self._limits.messages_per_second
+            raise FarsiteError(ErrorCode.RATE_LIMITED, f"More than {rate:g} messages a second.")
+        await receive(self, message)
+
+    async def _write(self) -> None:
+        try:
+            async for text in self._outbox:
+                await self._socket.send(text)
+        except LOST as error:
+            self.drop(f"sending failed: {error!r}")
+        finally:
+            await self._socket.close()
+
+    def send(self, message: BaseModel) -> bool:
+        """Queue a message. A full queue ends the connection: the peer comes back with an empty one."""
+        if self._state is not ConnectionState.OPEN:
+            return False
+        if self._outbox.put(dump(message)):
+            return True
+        self.drop(f"{self._outbox.queued_bytes} bytes queued: the peer reads too slowly")
+        return False
+
+    def close(self, bye: Bye) -> None:
+        """What is queued and then `bye` are still sent, within `close_timeout`; then the connection is dropped."""
+        if self._state is not ConnectionState.OPEN:
+            return
+        self._set_state(ConnectionState.CLOSING, f"{bye.code}: {bye.detail}")
+        self._outbox.close(dump(bye))
+        self._deadline = self._loop.call_later(self._limits.close_timeout, self._socket.abort)
+
+    def drop(self, reason: str) -> None:
+        """At once, without a word."""
+        if self._state is ConnectionState.OPEN:
+            self._set_state(ConnectionState.CLOSING, reason)
+        self._outbox.clear()
+        self._outbox.close()
+        self._socket.abort()
+
+    def tick(self, now: float) -> None:
+        """Called often by the hub; `now` is loop time."""
+        if self._heartbeat.dead(now):
+            self.drop("silent: no sign of the peer for too long")
+        elif (token := self._heartbeat.ping(now)) is not None:
+            self.send(Ping(token=token))

@@ -1,0 +1,96 @@
+"""An organization in memory: a certificate authority and an `Authorizer` for tests of hub and peers."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from farsite_signaling.identity import (
+    CertificateAuthority,
+    Identity,
+    OrganizationTrust,
+    generate_key,
+    make_request,
+)
+from farsite_signaling.identity.certificates import public_key_of
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.hub import Hello, Report
+from farsite_signaling.wire.ids import (
+    AccountId,
+    ClientId,
+    ClientName,
+    EdgeId,
+    EdgeName,
+    OrgId,
+    PeerName,
+    parse_name,
+)
+
+
+@dataclass
+class MemoryOrganization:
+    """Lets in whom its authority certified and who is not in `revoked`; keeps what the hub told it.
+
+    `failure` is raised by every method while set; `delay` holds every answer back, in seconds.
+    """
+
+    org: str = "acme"
+    revoked: set[str] = field(default_factory=set)
+    presence: list[tuple[str, bool]] = field(default_factory=list)
+    reports: list[tuple[str, Report]] = field(default_factory=list)
+    failure: Exception | None = None
+    delay: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.authority = CertificateAuthority.create(self.org)
+        self.trust = OrganizationTrust(self.authority.pem)
+        self._changed = asyncio.Condition()
+
+    def edge(self, name: str = "edge-1") -> Identity:
+        return self._issue(EdgeName(OrgId(self.org), EdgeId(name)))
+
+    def client(self, name: str = "laptop", account: str = "anna") -> Identity:
+        return self._issue(ClientName(OrgId(self.org), AccountId(account), ClientId(name)))
+
+    def _issue(self, name: PeerName) -> Identity:
+        key = generate_key()
+        return Identity.from_pem(key, self.authority.issue(make_request(key, "test"), name))
+
+    async def until_presence(self, *expected: tuple[str, bool]) -> None:
+        """Wait until the last changes told are these."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.presence[-len(expected) :] == list(expected))
+
+    # Authorizer
+
+    async def authenticate(self, hello: Hello) -> ec.EllipticCurvePublicKey:
+        await self._hesitate()
+        if hello.name in self.revoked:
+            raise FarsiteError(ErrorCode.CERTIFICATE_REVOKED, "This certificate was revoked.")
+        name, certificate = self.trust.verify(hello.certificate)
+        if str(name) != hello.name:
+            raise FarsiteError(ErrorCode.CERTIFICATE_INVALID, "The certificate is another peer's.")
+        return public_key_of(certificate)
+
+    async def may_deliver(self, sender: str, recipient: str) -> None:
+        await self._hesitate()
+        if parse_name(sender).org != parse_name(recipient).org:
+            raise FarsiteError(ErrorCode.FORBIDDEN, "Another organization's peer.")
+
+    async def report_received(self, name: str, report: Report) -> None:
+        await self._hesitate()
+        self.reports.append((name, report))
+
+    async def presence_changed(self, name: str, online: bool) -> None:
+        await self._hesitate()
+        async with self._changed:
+            self.presence.append((name, online))
+            self._changed.notify_all()
+
+    async def _hesitate(self) -> None:
+        if self.delay:
+            await asyncio.sleep(self.delay)
+        if self.failure is not None:
+            raise self.failure
