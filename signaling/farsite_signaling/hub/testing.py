@@ -1,12 +1,18 @@
-"""An organization in memory: a certificate authority and an `Authorizer` for tests of hub and peers."""
+"""For tests of whatever talks to a hub: an organization in memory, and a hub on loopback."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
 
+from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from farsite_signaling.hub.authorizer import Authorizer
+from farsite_signaling.hub.hub import Hub
 from farsite_signaling.identity import (
     CertificateAuthority,
     Identity,
@@ -16,7 +22,7 @@ from farsite_signaling.identity import (
 )
 from farsite_signaling.identity.certificates import public_key_of
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-from farsite_signaling.wire.hub import Hello, Report
+from farsite_signaling.wire.hub import HUB_PATH, Hello, Report
 from farsite_signaling.wire.ids import (
     AccountId,
     ClientId,
@@ -94,3 +100,36 @@ class MemoryOrganization:
             await asyncio.sleep(self.delay)
         if self.failure is not None:
             raise self.failure
+
+
+class HubServer:
+    """A hub behind a real HTTP server on loopback; entering it again after leaving serves the same port."""
+
+    def __init__(self, authorizer: Authorizer, **options: Any) -> None:
+        self._authorizer = authorizer
+        self._options = options
+        self._stack = contextlib.AsyncExitStack()
+        self.port = 0
+        self.hub = Hub(authorizer, **options)
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}{HUB_PATH}"
+
+    async def __aenter__(self) -> HubServer:
+        self.hub = Hub(self._authorizer, **self._options)
+        app = web.Application()
+        app.router.add_get(HUB_PATH, self.hub.handle)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        await self._stack.enter_async_context(self.hub)
+        site = web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True)
+        await site.start()
+        self.port = runner.addresses[0][1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
