@@ -1,0 +1,85 @@
+"""The web application of a device: who may call what."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import hdrs, web
+
+from farsite_edge.simulator import json_cgis, media, pages, text_cgis
+from farsite_edge.simulator.device import SimulatedDevice
+from farsite_edge.simulator.entry import NOT_FOUND, STARTING, require
+from farsite_edge.simulator.generations import ApiAccess
+
+Handler = Callable[[SimulatedDevice, web.Request], Awaitable[web.StreamResponse]]
+MAX_BODY = 256 * 1024
+
+
+def application(device: SimulatedDevice) -> web.Application:
+    app = web.Application(client_max_size=MAX_BODY)
+    app.middlewares.append(_manners(device))
+    add = app.router.add_route
+    quirks = device.model.quirks
+    if quirks.device_info:
+        add("*", "/axis-cgi/basicdeviceinfo.cgi", _open(device, json_cgis.basic_device_info))
+    if quirks.api_list is ApiAccess.ACCOUNT:
+        add("*", "/axis-cgi/apidiscovery.cgi", _guarded(device, json_cgis.api_discovery, "viewer"))
+    elif quirks.api_list is ApiAccess.ANONYMOUS:
+        add("*", "/axis-cgi/apidiscovery.cgi", _open(device, json_cgis.api_discovery))
+    if quirks.systemready:
+        add("*", "/axis-cgi/systemready.cgi", _open(device, json_cgis.system_ready))
+    if device.model.video:
+        for path in ("/axis-cgi/jpg/image.cgi", "/jpg/image.jpg"):
+            add("GET", path, _guarded(device, media.snapshot, "viewer"))
+        add("GET", "/axis-cgi/mjpg/video.cgi", _guarded(device, media.stream, "viewer"))
+    for path in ("/axis-cgi/pwdgrp.cgi", "/axis-cgi/admin/pwdgrp.cgi"):
+        add("*", path, _open(device, text_cgis.accounts))
+    add("*", "/axis-cgi/param.cgi", _guarded(device, text_cgis.parameters, "viewer"))
+    add("GET", "/axis-cgi/usergroup.cgi", _guarded(device, text_cgis.own_rights, "viewer"))
+    add("*", "/axis-cgi/restart.cgi", _guarded(device, text_cgis.restart, "admin"))
+    add("GET", "/rootdesc1.xml", _open(device, pages.upnp_description))
+    add("GET", "/", _open(device, pages.front))
+    return app
+
+
+def _open(
+    device: SimulatedDevice, handler: Handler
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await handler(device, request)
+
+    return handle
+
+
+def _guarded(
+    device: SimulatedDevice, handler: Handler, level: str
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        require(device, request, level)
+        return await handler(device, request)
+
+    return handle
+
+
+def _manners(device: SimulatedDevice) -> Callable[..., Awaitable[web.StreamResponse]]:
+    """What every answer has: the server's name, 503 while booting, HTML for what is not there."""
+
+    @web.middleware
+    async def middleware(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        device.requests += 1
+        try:
+            if device.booting and not request.path.endswith("/systemready.cgi"):
+                raise web.HTTPServiceUnavailable(text=STARTING, content_type="text/html")
+            response = await handler(request)
+        except web.HTTPException as error:
+            if error.status == 404:
+                error.text, error.content_type = NOT_FOUND, "text/html"
+            error.headers[hdrs.SERVER] = device.model.quirks.server
+            raise
+        if not response.prepared:
+            response.headers[hdrs.SERVER] = device.model.quirks.server
+        return response
+
+    return middleware

@@ -1,0 +1,112 @@
+"""`farsite simulator`: run simulated devices until stopped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from farsite_signaling.wire.errors import FarsiteError
+
+if TYPE_CHECKING:
+    from farsite_edge.simulator.models import DeviceDescription
+    from farsite_edge.simulator.simulator import Simulator
+
+simulator = typer.Typer(add_completion=False)
+
+
+@simulator.command(name="simulator")
+def run(
+    count: int = typer.Option(5, min=1, max=1000, help="How many devices."),
+    models: str = typer.Option("", help="Model names, comma separated, taken in turn; default: all."),
+    config: Path | None = typer.Option(
+        None, exists=True, dir_okay=False, help="TOML file with [[device]] tables."
+    ),
+    bind: str = typer.Option(
+        "127.0.0.1", help="Address, or network such as 127.0.1.0/24: one address per device."
+    ),
+    first_port: int = typer.Option(
+        0, min=0, max=65535, help="First HTTP port; 0: free ports (80 in a network)."
+    ),
+    factory_default: int = typer.Option(0, min=0, help="How many of them are factory new."),
+    username: str = typer.Option("root", help="Account of every device."),
+    password: str = typer.Option("farsite-demo", help="Password of every device."),
+    https: bool = typer.Option(True, help="HTTPS with a self-signed certificate, where the firmware has it."),
+    multicast: bool = typer.Option(True, help="Announce the devices by mDNS and SSDP."),
+    interface: list[str] = typer.Option([], help="Address of this machine to announce on; may be repeated."),
+    as_json: bool = typer.Option(False, "--json", help="One JSON line per event."),
+) -> None:
+    """Simulate Axis-style devices of several models and firmware generations."""
+    import asyncio
+
+    from farsite_edge.simulator.models import describe, load
+    from farsite_edge.simulator.simulator import Simulator
+
+    try:
+        names = [name for name in models.split(",") if name.strip()]
+        site: list[DeviceDescription] = (
+            load(config)
+            if config
+            else describe(count, names, factory_default=factory_default, username=username, password=password)
+        )
+        made = Simulator(
+            site, bind=bind, first_port=first_port, https=https, multicast=multicast, interfaces=interface
+        )
+        asyncio.run(_serve(made, as_json))
+    except FarsiteError as error:
+        _fail(error, as_json)
+
+
+async def _serve(made: Simulator, as_json: bool) -> None:
+    import asyncio
+    import signal
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except NotImplementedError:  # Windows: Ctrl+C raises KeyboardInterrupt instead
+            break
+    async with made:
+        _announce(made, as_json)
+        await stop.wait()
+
+
+def _announce(made: Simulator, as_json: bool) -> None:
+    devices = [_row(device) for device in made.devices]
+    if as_json:
+        typer.echo(json.dumps({"event": "ready", "devices": devices, "problems": made.problems}))
+        return
+    for row in devices:
+        state = "factory new" if row["setup_required"] else f"{row['username']} / {row['password']}"
+        typer.echo(f"{row['serial']}  {row['url']:<28} {row['model']:<12} {row['version']:<10} {state}")
+    for problem in made.problems:
+        typer.echo(f"warning: {problem}", err=True)
+    typer.echo(f"{len(devices)} simulated devices are ready. Stop with Ctrl+C.")
+
+
+def _row(device: Any) -> dict[str, Any]:
+    from farsite_edge.simulator.device import url_host
+
+    return {
+        "serial": device.serial,
+        "address": device.address,
+        "http_port": device.http_port,
+        "https_port": device.https_port,
+        "url": f"http://{url_host(device.address)}:{device.http_port}/",
+        "username": device.username,
+        "password": device.password,
+        "model": device.model.number,
+        "version": device.version,
+        "setup_required": device.needs_setup,
+    }
+
+
+def _fail(error: FarsiteError, as_json: bool) -> None:
+    if as_json:
+        typer.echo(error.problem().model_dump_json())
+    else:
+        typer.echo(f"error: {error}", err=True)
+    raise typer.Exit(1)

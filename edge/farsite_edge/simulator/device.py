@@ -1,0 +1,178 @@
+"""One simulated device: its state and its web server."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+import uuid
+from ipaddress import ip_address
+
+from aiohttp import web
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+
+from farsite_edge.simulator.accounts import Account, Accounts
+from farsite_edge.simulator.certificate import server_context
+from farsite_edge.simulator.gatekeeper import Gatekeeper, Policy, Throttle
+from farsite_edge.simulator.models import DeviceDescription, DeviceModel
+from farsite_edge.simulator.parameter_store import ParameterStore
+from farsite_edge.simulator.parameter_template import template
+from farsite_edge.simulator.picture import TestPicture
+
+PREVIEW_SECONDS = 7200
+SHUTDOWN_SECONDS = 0.2
+
+
+class SimulatedDevice:
+    """`start` and `stop` switch it on and off; ports stay the same once known. `address` is where it is reached."""
+
+    def __init__(
+        self,
+        description: DeviceDescription,
+        address: str,
+        http_port: int,
+        https_port: int | None,
+        bind: str | None = None,
+    ) -> None:
+        self.description = description
+        self.model: DeviceModel = description.model
+        self.serial = description.serial
+        self.address = address
+        self._bind = bind or address
+        self.http_port = http_port
+        self.https_port = https_port if self.model.quirks.https else None
+        self.username = description.username
+        self.password = description.password
+        self.boot_id = str(uuid.uuid4())
+        self.requests = 0
+        self.accounts = Accounts(
+            root_only=self.model.quirks.root_only, internal=self.model.quirks.internal_accounts
+        )
+        self.gate = Gatekeeper(self.serial, self.accounts, self._policy, time.monotonic)
+        self.picture = TestPicture(self.model.product, self.serial)
+        self.parameters = ParameterStore({}, recommended_policy=False)
+        self.stopping = asyncio.Event()
+        self._booted_at = time.monotonic()
+        self._ready_at = 0.0
+        self._tls: ssl.SSLContext | None = None
+        self._runner: web.AppRunner | None = None
+        self.reset(factory_default=description.factory_default)
+
+    @property
+    def version(self) -> str:
+        return self.model.version
+
+    @property
+    def needs_setup(self) -> bool:
+        return len(self.accounts) == 0
+
+    @property
+    def booting(self) -> bool:
+        return time.monotonic() < self._ready_at
+
+    @property
+    def uptime(self) -> int:
+        return int(time.monotonic() - self._booted_at)
+
+    @property
+    def running(self) -> bool:
+        return self._runner is not None
+
+    @property
+    def failed_logins(self) -> int:
+        """Logins with a wrong name or password so far."""
+        return self.gate.refusals
+
+    @property
+    def friendly_name(self) -> str:
+        return self.parameters.get("Network.Bonjour.FriendlyName", self.model.product)
+
+    @property
+    def preview_left(self) -> int:
+        return max(0, PREVIEW_SECONDS - self.uptime)
+
+    def reset(self, *, factory_default: bool) -> None:
+        """Parameters as delivered; with `factory_default` also without accounts."""
+        values = template(self.description, self.address, self.http_port, self.https_port)
+        self.parameters = ParameterStore(values, recommended_policy=self.model.generation == "12")
+        self.accounts.clear()
+        if not factory_default:
+            self._provision()
+
+    def _provision(self) -> None:
+        if self.username != "root" and self.model.quirks.root_only:
+            self.accounts.put(Account("root", self.password))
+        self.accounts.put(Account(self.username, self.password))
+
+    def restart(self, seconds: float = 0.0) -> None:
+        """A new boot id; for `seconds` it is up but answers 503 and `systemready: no`."""
+        self.boot_id = str(uuid.uuid4())
+        self._booted_at = time.monotonic()
+        self._ready_at = self._booted_at + seconds
+        self.gate.forget()
+
+    async def start(self) -> None:
+        """Listen. Raises `FarsiteError` (`port_taken`)."""
+        from farsite_edge.simulator.application import application  # which imports this module
+
+        self.stopping = asyncio.Event()
+        runner = web.AppRunner(application(self), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        await runner.setup()
+        try:
+            self.http_port = await self._listen(runner, self.http_port, None)
+            if self.https_port is not None:
+                self._tls = self._tls or server_context(self.serial, self.address)
+                self.https_port = await self._listen(runner, self.https_port, self._tls)
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+        self._show_ports()
+
+    def _show_ports(self) -> None:
+        self.parameters["System.BoaPort"] = str(self.http_port)
+        if self.https_port is not None:
+            self.parameters["HTTPS.Port"] = str(self.https_port)
+
+    async def _listen(self, runner: web.AppRunner, port: int, tls: ssl.SSLContext | None) -> int:
+        site = web.TCPSite(runner, self._bind, port, ssl_context=tls, reuse_address=True)
+        try:
+            await site.start()
+        except OSError as error:
+            detail = f"Port {port} of {self._bind} cannot be used ({error.strerror}). Choose another with --first-port."
+            raise FarsiteError(ErrorCode.PORT_TAKEN, detail) from None
+        assert site._server is not None  # started above; aiohttp has no public way to the port chosen
+        bound: int = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+        return bound
+
+    async def stop(self) -> None:
+        """Refuse connections and end streams."""
+        runner, self._runner = self._runner, None
+        self.stopping.set()
+        if runner is not None:
+            await runner.cleanup()
+
+    def _policy(self) -> Policy:
+        return Policy(
+            authentication=self.parameters.get("Network.HTTP.AuthenticationPolicy", "digest"),
+            qop=self.model.quirks.qop,
+            throttle=self._throttle(),
+        )
+
+    def _throttle(self) -> Throttle | None:
+        prefix = "System.PreventDoSAttack."
+        if self.parameters.get(prefix + "ActivatePasswordThrottling") != "On":
+            return None
+        return Throttle(
+            failures=max(1, self._number(prefix + "DoSPageCount", 20)),
+            interval=self._number(prefix + "DoSPageInterval", 1),
+            blocking=self._number(prefix + "DoSBlockingPeriod", 10),
+        )
+
+    def _number(self, name: str, default: int) -> int:
+        text = self.parameters.get(name)
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else default
+
+
+def url_host(address: str) -> str:
+    return f"[{address}]" if ip_address(address).version == 6 else address

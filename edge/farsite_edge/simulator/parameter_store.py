@@ -1,0 +1,109 @@
+"""A device's parameters and what `param.cgi` may do with them; free of I/O."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+
+from farsite_edge.simulator.parameter_template import MASK
+
+_READ_ONLY = ("root.Properties.", "root.Brand.")
+# Groups a viewer and an operator may read; an administrator reads all.
+_VIEWER = ("root.Brand.", "root.Properties.", "root.Image.", "root.Layout.", "root.PTZ.")
+_ADMIN_ONLY = (
+    "root.Network.",
+    "root.System.",
+    "root.HTTPS.",
+    "root.SNMP.",
+    "root.SOCKS.",
+    "root.RemoteService.",
+)
+_SECRET = re.compile(r"(Password|Passwd|Passphrase|\.Key)$")
+_CHOICES = (
+    frozenset({"yes", "no"}),
+    frozenset({"On", "Off"}),
+    frozenset({"Yes", "No"}),
+    frozenset({"true", "false"}),
+)
+_POLICIES = ("basic", "digest", "basic_digest")
+
+
+class ParameterStore:
+    """`level` is `viewer`, `operator` or `admin`."""
+
+    def __init__(self, values: dict[str, str], *, recommended_policy: bool) -> None:
+        self._values = values
+        self._names = {name.lower(): name for name in values}
+        self._policies = (*_POLICIES, "recommended") if recommended_policy else _POLICIES
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[f"root.{name}"]
+
+    def get(self, name: str, default: str = "") -> str:
+        return self._values.get(f"root.{name}", default)
+
+    def __setitem__(self, name: str, value: str) -> None:
+        self._values[f"root.{name}"] = value
+        self._names[f"root.{name}".lower()] = f"root.{name}"
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def list(self, groups: str | None, level: str) -> str:
+        """The body of `action=list`: a group asked for without `root.` is answered without it."""
+        if not groups:
+            return self._lines("root", level, strip=False)
+        return "".join(self._group(group.strip(), level) for group in groups.split(",") if group.strip())
+
+    def _group(self, group: str, level: str) -> str:
+        rooted = group.lower() == "root" or group.lower().startswith("root.")
+        lines = self._lines(group if rooted else f"root.{group}", level, strip=not rooted)
+        return lines or f"# Error: Error -1 getting param in group '{group}'\n"
+
+    def _lines(self, pattern: str, level: str, *, strip: bool) -> str:
+        found = [name for name in self._values if _in_group(name, pattern) and _readable(name, level)]
+        shown = ((name.removeprefix("root.") if strip else name, self._shown(name)) for name in found)
+        return "".join(f"{name}={value}\n" for name, value in shown)
+
+    def _shown(self, name: str) -> str:
+        value = self._values[name]
+        return MASK if _SECRET.search(name) and value else value
+
+    def update(self, changes: dict[str, str], level: str) -> str:
+        """The body of `action=update`. Good values are kept even when others of the request are bad."""
+        errors = [self._set(name, value, level) for name, value in changes.items()]
+        lines = [error for error in errors if error]
+        return "\n".join(lines) + "\n" if lines else "OK"
+
+    def _set(self, given: str, value: str, level: str) -> str | None:
+        wanted = given if given.lower().startswith("root.") else f"root.{given}"
+        name = self._names.get(wanted.lower())
+        if name is None or not self._accepts(name, value, level):
+            return f"# Error: Error setting '{wanted}' to '{value}'!"
+        self._values[name] = value
+        return None
+
+    def _accepts(self, name: str, value: str, level: str) -> bool:
+        if name.startswith(_READ_ONLY) or level == "viewer" or not _readable(name, level):
+            return False
+        if name == "root.Network.HTTP.AuthenticationPolicy":
+            return value in self._policies
+        current = self._values[name]
+        choice = next((words for words in _CHOICES if current in words), None)
+        return value in choice if choice else len(value) <= 2048
+
+
+def _in_group(name: str, pattern: str) -> bool:
+    name, pattern = name.lower(), pattern.lower()
+    if "*" not in pattern:
+        return name == pattern or name.startswith(pattern + ".")
+    parts = pattern.split(".")
+    return fnmatchcase(".".join(name.split(".")[: len(parts)]), pattern)
+
+
+def _readable(name: str, level: str) -> bool:
+    if level == "admin":
+        return True
+    if level == "operator":
+        return not name.startswith(_ADMIN_ONLY)
+    return name.startswith(_VIEWER)

@@ -1,0 +1,249 @@
+"""The one way Farsite talks to a device: any request of this package, over HTTP or HTTPS."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TypeVar
+
+import aiohttp
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from yarl import URL
+
+from farsite_edge.vapix.api_discovery import Api, GetApiList
+from farsite_edge.vapix.authentication import Authenticator, Credentials, realm_serial
+from farsite_edge.vapix.basic_device_info import (
+    PARAMETER_GROUPS,
+    DeviceInfo,
+    GetAllProperties,
+    GetAllUnrestrictedProperties,
+    info_from_parameters,
+)
+from farsite_edge.vapix.errors import UNKNOWN_METHOD, ApiError, ApiMissing, bad_answer, named
+from farsite_edge.vapix.parameters import ListParameters, ParameterList, UpdateParameters
+from farsite_edge.vapix.pin import pin_bytes, read_pin
+from farsite_edge.vapix.request import Answer, ApiRequest
+from farsite_edge.vapix.snapshot import GetSnapshot
+from farsite_edge.vapix.system_ready import GetSystemReady, SystemReady
+from farsite_edge.vapix.text import clean, serial_of
+from farsite_edge.vapix.transport import (
+    CONNECT_TIMEOUT,
+    TOTAL_TIMEOUT,
+    check_address,
+    check_port,
+    device_errors,
+    device_url,
+    exchange,
+)
+from farsite_edge.vapix.usergroup import GetRights, Rights
+from farsite_edge.vapix.users import AddFirstUser, AddUser, GetUsers, RemoveUser, Role, UpdateUser, User
+
+T = TypeVar("T")
+
+
+class DeviceClient:
+    """Speaks with one device. HTTPS is used when `https_port` is given, plain HTTP only when it is not.
+
+    `pin` is the SHA-256 of the device's certificate. Without one the certificate met first is trusted, and
+    `pin` then holds it: store it. `serial`, when given, must match the realm of the device's challenge, so that a
+    password never goes to another device that took over the address. `allow_basic_http` lets a device that offers
+    nothing else have the password in clear text.
+
+    Every method raises `FarsiteError` with a `device_…` code (`invalid_request` for arguments that make no sense).
+    The session is the caller's; the client keeps nothing open.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        http_port: int = 80,
+        https_port: int | None = None,
+        credentials: Credentials | None = None,
+        pin: str | None = None,
+        session: aiohttp.ClientSession,
+        serial: str | None = None,
+        allow_basic_http: bool = False,
+        timeout: float = TOTAL_TIMEOUT,
+    ) -> None:
+        self.address = check_address(address)
+        self.secure = https_port is not None
+        self.port = check_port(https_port if https_port is not None else http_port)
+        self.pin = pin_bytes(pin).hex() if pin else None
+        self._serial = serial_of(serial) if serial else None
+        self._session = session
+        self._timeout = timeout
+        self._authenticator = Authenticator(
+            credentials, secure=self.secure, allow_basic_http=allow_basic_http
+        )
+
+    @property
+    def name(self) -> str:
+        """How errors call the device."""
+        place = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{self._serial} at {place}:{self.port}" if self._serial else f"{place}:{self.port}"
+
+    async def system_ready(self, wait: int = 0) -> SystemReady:
+        """Needs no account. Firmware before 9.50 cannot tell: there a device that answers counts as ready."""
+        request = GetSystemReady(wait)
+        try:
+            return await self.send(request)
+        except ApiMissing:
+            return SystemReady(ready=True, setup_required=False)
+        except FarsiteError as error:
+            if error.code is ErrorCode.DEVICE_SETUP_REQUIRED:
+                return SystemReady(ready=True, setup_required=True)
+            raise
+
+    async def unrestricted_info(self) -> DeviceInfo:
+        """What a device tells everyone. Raises `ApiMissing` or `ApiError` on firmware that tells nothing."""
+        return await self.send(GetAllUnrestrictedProperties())
+
+    async def info(self) -> DeviceInfo:
+        """All facts, with credentials; read from parameters on firmware before 8.40."""
+        try:
+            return await self.send(GetAllProperties())
+        except ApiMissing:
+            return await self._info_from_parameters()
+        except ApiError as error:
+            if error.api_code not in UNKNOWN_METHOD:
+                raise
+            return await self._info_from_parameters()
+
+    async def _info_from_parameters(self) -> DeviceInfo:
+        info = info_from_parameters((await self.read_parameters(*PARAMETER_GROUPS)).values)
+        if not info.serial:
+            raise named(bad_answer("parameters without a serial number"), self.name)
+        return info
+
+    async def apis(self) -> list[Api]:
+        """The JSON APIs; none on firmware before 8.50."""
+        try:
+            return await self.send(GetApiList())
+        except ApiMissing:
+            return []
+
+    async def parameters(self, *groups: str) -> dict[str, str]:
+        """Values by name without `root.`; groups the device has not are left out (`read_parameters` names them)."""
+        return (await self.read_parameters(*groups)).values
+
+    async def read_parameters(self, *groups: str) -> ParameterList:
+        return await self.send(ListParameters(groups))
+
+    async def update_parameters(self, values: Mapping[str, str]) -> dict[str, str]:
+        """Change parameters, then read them back: the values the device has now."""
+        request = UpdateParameters(values)
+        await self.send(request)
+        return await self.parameters(*request.values)
+
+    async def rights(self) -> Rights:
+        return await self.send(GetRights())
+
+    async def users(self) -> list[User]:
+        return await self.send(GetUsers())
+
+    async def add_user(self, name: str, password: str, role: Role = Role.ADMIN, *, ptz: bool = True) -> None:
+        await self.send(AddUser(name, password, role, ptz=ptz))
+
+    async def add_first_user(self, name: str, password: str) -> None:
+        """Set up a factory-new device. Firmware before 11.5 accepts only `root`."""
+        await self.send(AddFirstUser(name, password))
+
+    async def update_user(
+        self, name: str, *, password: str | None = None, role: Role | None = None, ptz: bool = False
+    ) -> None:
+        """After changing the password in use, make a new client with the new one."""
+        await self.send(UpdateUser(name, password=password, role=role, ptz=ptz))
+
+    async def remove_user(self, name: str) -> None:
+        await self.send(RemoveUser(name))
+
+    async def snapshot(
+        self, resolution: str | None = None, *, camera: int | None = None, compression: int | None = None
+    ) -> bytes:
+        """A JPEG picture. Raises `ApiMissing` on devices without video."""
+        return await self.send(GetSnapshot(resolution, camera, compression))
+
+    async def read_pin(self) -> str:
+        """Pin of the certificate the device has now, remembered if none was. Needs `https_port`."""
+        url = URL.build(scheme="https", host=self.address, port=self.port)
+        try:
+            with device_errors(url, CONNECT_TIMEOUT):
+                async with asyncio.timeout(CONNECT_TIMEOUT):
+                    seen = await read_pin(self.address, self.port)
+        except FarsiteError as error:
+            raise named(error, self.name) from None
+        self.pin = self.pin or seen
+        return seen
+
+    async def send(self, request: ApiRequest[T]) -> T:
+        """Any request of this package."""
+        if self.secure and self.pin is None:
+            await self.read_pin()
+        try:
+            return request.parse(self._checked(request, await self._authenticated(request)))
+        except FarsiteError as error:
+            raise named(error, self.name) from None
+
+    async def _authenticated(self, request: ApiRequest[T]) -> Answer:
+        url = device_url(self.secure, self.address, self.port, request)
+        target = url.raw_path_qs
+        header = None if request.anonymous else self._authenticator.first(request.method, target)
+        answer, challenges = await self._exchange(url, request, header)
+        if answer.status != 401 or request.anonymous or "axis-setup" in answer.headers:
+            return answer
+        self._check_realm(challenges)
+        again, chosen = self._authenticator.answer(
+            challenges, request.method, target, tried=header is not None
+        )
+        answer, _ = await self._exchange(url, request, again)
+        if answer.status == 401:
+            raise self._authenticator.refused()
+        self._authenticator.accepted(chosen)
+        return answer
+
+    async def _exchange(
+        self, url: URL, request: ApiRequest[T], authorization: str | None
+    ) -> tuple[Answer, list[str]]:
+        trust = aiohttp.Fingerprint(pin_bytes(self.pin)) if self.secure and self.pin else None
+        return await exchange(
+            self._session, url, request, authorization=authorization, trust=trust, timeout=self._timeout
+        )
+
+    def _check_realm(self, challenges: list[str]) -> None:
+        met = realm_serial(challenges)
+        if self._serial and met and met != self._serial:
+            raise FarsiteError(
+                ErrorCode.DEVICE_ANSWER,
+                f"Another device ({met}) answers at this address; the password was not sent. Discover devices again.",
+            )
+
+    def _checked(self, request: ApiRequest[T], answer: Answer) -> Answer:
+        if answer.status == 200:
+            return answer
+        if "axis-setup" in answer.headers:
+            raise FarsiteError(
+                ErrorCode.DEVICE_SETUP_REQUIRED, "It is factory new: set the password of its first account."
+            )
+        raise _status_error(request.path, answer)
+
+
+def _status_error(path: str, answer: Answer) -> FarsiteError:
+    match answer.status:
+        case 401:
+            return FarsiteError(
+                ErrorCode.DEVICE_CREDENTIALS, "The device asks for an account. Log in to it first."
+            )
+        case 403:
+            detail = f"The account may not use {path}. Log in as an administrator of the device."
+            return FarsiteError(ErrorCode.DEVICE_CREDENTIALS, detail)
+        case 404:
+            return ApiMissing(path)
+        case 503:
+            detail = "It is busy or starting. Try again in a minute."
+            return FarsiteError(ErrorCode.DEVICE_UNREACHABLE, detail, retry_after=60)
+        case status if 300 <= status < 400:
+            place = clean(answer.headers.get("location"), 100)
+            return bad_answer(f"a redirection to {place!r}, which is not followed; it may ask for HTTPS")
+        case status:
+            return bad_answer(f"HTTP status {status} for {path}")

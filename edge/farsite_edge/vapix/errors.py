@@ -1,0 +1,46 @@
+"""Failures of a device, all of them `FarsiteError` with a `device_…` code.
+
+FarsiteError
+  ApiMissing   device_answer: this firmware does not have the CGI (HTTP 404)
+  ApiError     device_answer: the CGI answered with an error of its own; `api_code` is its number
+"""
+
+from __future__ import annotations
+
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+
+
+class ApiMissing(FarsiteError):
+    """The device's firmware does not offer the CGI that was asked for."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(ErrorCode.DEVICE_ANSWER, f"This firmware does not offer {path}.")
+
+
+class ApiError(FarsiteError):
+    """A JSON API answered `{"error": {"code", "message"}}`, which comes with HTTP status 200."""
+
+    def __init__(self, api_code: int, message: str) -> None:
+        forbidden = api_code == FORBIDDEN
+        code = ErrorCode.DEVICE_CREDENTIALS if forbidden else ErrorCode.DEVICE_ANSWER
+        super().__init__(code, f"The device answered with error {api_code}: {message}.")
+        self.api_code = api_code
+
+
+FORBIDDEN = 2001
+UNKNOWN_METHOD = frozenset({2004, 4000})
+
+
+def bad_answer(what: str) -> FarsiteError:
+    """An answer that is not what the API promises; `what` says which part."""
+    return FarsiteError(
+        ErrorCode.DEVICE_ANSWER, f"The device sent {what}. Check that it is the device meant."
+    )
+
+
+def named(error: FarsiteError, device: str) -> FarsiteError:
+    """The same error, saying which device it is about."""
+    if not error.detail.startswith(device):
+        error.detail = f"{device}: {error.detail}"[:2000]
+        error.args = (error.detail,)
+    return error

@@ -1,0 +1,45 @@
+"""Strings from devices: decoded, without control characters, of bounded length."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+MAX_TEXT = 200
+_SERIAL = re.compile(r"[0-9A-F]{12}")
+
+
+def decode(body: bytes) -> str:
+    """UTF-8, which new firmware sends, else Latin-1, which old firmware does. Never fails."""
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        return body.decode("latin-1")
+
+
+def clean(value: object, limit: int = MAX_TEXT) -> str:
+    """Printable text on one line. Control, format and surrogate characters are removed: a device's name ends
+    up in terminals, logs and web pages. Anything but a string is empty."""
+    if not isinstance(value, str):
+        return ""
+    kept = "".join(char for char in value[: limit * 4] if not unicodedata.category(char).startswith("C"))
+    return kept.strip()[:limit]
+
+
+def serial_of(value: object) -> str | None:
+    """A serial number as 12 upper-case hex digits; separators of a MAC address are dropped. None if it is not one."""
+    text = clean(value, 32).replace(":", "").replace("-", "").upper()
+    return text if _SERIAL.fullmatch(text) else None
+
+
+def version_tuple(version: str) -> tuple[int, ...]:
+    """`9.80.2.2` as numbers, to compare versions of any length; a suffix such as `+snapshot` is ignored."""
+    parts: list[int] = []
+    for part in version.split("."):
+        match = re.match(r"[0-9]{1,9}", part)
+        if not match:
+            break
+        parts.append(int(match[0]))
+        if match.end() != len(part):
+            break
+    return tuple(parts)
