@@ -5,6 +5,7 @@
 
 from farsite_signaling.tunnel.events import (
     Event,
+    PeerLost,
     StreamAccepted,
     StreamDrained,
     StreamEnded,
@@ -23,6 +24,7 @@ __all__ = [
     "STREAM_LABEL",
     "Event",
     "Limits",
+    "PeerLost",
     "Session",
     "Stream",
     "StreamAccepted",

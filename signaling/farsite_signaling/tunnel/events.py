@@ -46,6 +46,12 @@ class StreamEnded(NamedTuple):
     stream: Stream
 
 
+class PeerLost(NamedTuple):
+    """The link leads nowhere any more: `Session.detach` and wait for another, or `Session.fail`."""
+
+    error: FarsiteError
+
+
 class TunnelEnded(NamedTuple):
     """Last event of a tunnel; `error` has code `closed` when the peer closed in order."""
 
@@ -59,5 +65,6 @@ Event = (
     | StreamDrained
     | StreamFlushed
     | StreamEnded
+    | PeerLost
     | TunnelEnded
 )

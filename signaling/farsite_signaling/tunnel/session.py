@@ -13,6 +13,7 @@ from collections import OrderedDict, deque
 
 from farsite_signaling.tunnel.events import (
     Event,
+    PeerLost,
     StreamRequested,
     TunnelEnded,
 )
@@ -135,7 +136,7 @@ class Session:
         self._lingering.pop(channel, None)
         if channel == self._control:
             self._control = None
-            self._end(FarsiteError(ErrorCode.PEER_UNREACHABLE, "The other side closed the control channel."))
+            self._lose(FarsiteError(ErrorCode.PEER_UNREACHABLE, "The other side closed the control channel."))
         elif stream := self._channels.get(channel):
             stream.channel_lost()
 
@@ -188,7 +189,7 @@ class Session:
             return
         if self._heartbeat.dead(now):
             silence = self.limits.silence
-            self._end(FarsiteError(ErrorCode.PEER_TIMEOUT, f"Nothing heard for {silence:.0f} s."))
+            self._lose(FarsiteError(ErrorCode.PEER_TIMEOUT, f"Nothing heard for {silence:.0f} s."))
             return
         token = self._heartbeat.ping(now)
         if token is not None and self._control is not None:
@@ -221,6 +222,15 @@ class Session:
         """End the tunnel and tell the peer why."""
         self._say_goodbye(error)
         self._end(error)
+
+    def fail(self, error: FarsiteError) -> None:
+        """End the tunnel without a word: there is nobody to tell."""
+        self._end(error)
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether a stream that we ended still has bytes the peer has not confirmed."""
+        return any(stream.unconfirmed for stream in self._streams.values())
 
     # --- the streams' owner
 
@@ -392,6 +402,11 @@ class Session:
         if not self._goodbye_said and self._control is not None:
             self._post((self._control, Goodbye(error.code, error.detail).encode()))
         self._goodbye_said = True
+
+    def _lose(self, error: FarsiteError) -> None:
+        self._heartbeat = None
+        if self.error is None:
+            self._events.append(PeerLost(error))
 
     def _end(self, error: FarsiteError) -> None:
         if self.error is not None:

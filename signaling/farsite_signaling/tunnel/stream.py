@@ -118,6 +118,11 @@ class Stream:
         return self._send.waiting
 
     @property
+    def unconfirmed(self) -> bool:
+        """We ended, and the peer has not confirmed all of it."""
+        return self._send.ended and not self._send.finished
+
+    @property
     def unread(self) -> int:
         return self._receive.unread
 
@@ -266,7 +271,7 @@ class Stream:
     def abandon(self, error: FarsiteError) -> None:
         """The tunnel ended."""
         if not self.ended:
-            self._fail(error, keep_unread=False, we_close=True)
+            self._fail(error, keep_unread=self._receive.ended, we_close=True)
 
     # --- the scheduler's side
 
