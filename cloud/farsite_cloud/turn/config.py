@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -146,9 +147,7 @@ def _tls(settings: TurnSettings) -> Iterator[str]:
     yield f"tls-listening-port={main}"
     for port in more:
         # alt-tls-listening-port only opens with RFC 5780 on and two addresses; an auxiliary listener always.
-        yield from (
-            f"aux-server={_host(address)}:{port}" for address in settings.listening_ips or ("0.0.0.0",)
-        )
+        yield from (f"aux-server={_host(address)}:{port}" for address in settings.listening_ips or (ANY,))
     if settings.certificate is not None:
         yield from (f"cert={settings.certificate}", f"pkey={settings.key}")
 
@@ -194,14 +193,15 @@ def _surface(version: Version | None) -> Iterator[str]:
 
 def _allowed(settings: TurnSettings) -> list[str]:
     """Settings' own, and our private address behind 1:1 NAT: relayed peers of two sites meet there."""
-    _, slash, private = (settings.external_ip or "").partition("/")
-    return [*settings.allowed_peers, *([private] if slash else [])]
+    _, _, private = (settings.external_ip or "").partition("/")
+    loopback = ["127.0.0.0-127.255.255.255", "::1"] if settings.allow_loopback else []
+    return [*settings.allowed_peers, *filter(None, [private]), *loopback]
 
 
 def _denied() -> str:
     lines = ["# Peers nobody reaches through this server"]
-    for block in denied():
-        lines += [f"# {block.why}", f"denied-peer-ip={block}"]
+    for why, blocks in itertools.groupby(denied(), key=lambda block: block.why):
+        lines += [f"# {why}", *(f"denied-peer-ip={block}" for block in blocks)]
     return "\n".join(lines)
 
 

@@ -26,10 +26,6 @@ class DeniedRange:
     last: str
     why: str
 
-    def __contains__(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-        first, last = ipaddress.ip_address(self.first), ipaddress.ip_address(self.last)
-        return first.version == address.version and int(first) <= int(address) <= int(last)
-
     def __str__(self) -> str:
         return f"{self.first}-{self.last}"
 
@@ -57,12 +53,26 @@ DENIED_IPV4 = (
     _block("240.0.0.0/4", "reserved, broadcast"),
 )
 
+
+def _below_global_unicast() -> Iterator[DeniedRange]:
+    """`::1` to 1fff:…:ffff, in a form that every coturn compares right.
+
+    4.6.1 has two traps here. It reads `::` as "no lower end", in both families, so that every IPv4 peer would
+    be refused. And it compares byte by byte, not as a number: a range from `::1` misses every address that
+    ends in a zero byte, such as ::ffff:10.0.0.0. One range for each byte that may be the nonzero one has no
+    gap either way; `::` alone remains, which coturn takes for no address.
+    """
+    for byte in range(16):
+        first = ipaddress.IPv6Address(1 << 8 * byte)
+        yield DeniedRange(str(first), "1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", _BELOW)
+
+
+_BELOW = (
+    "loopback, IPv4-compatible, IPv4-mapped (::ffff:0:0/96), NAT64 (64:ff9b::/96, 64:ff9b:1::/48), unassigned"
+)
+
 DENIED_IPV6 = (
-    DeniedRange(
-        "::",
-        "1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
-        "unspecified, loopback, IPv4-compatible, IPv4-mapped, NAT64 (64:ff9b::)",
-    ),
+    *_below_global_unicast(),
     _block("2001::/23", "protocol assignments: Teredo, benchmarks, ORCHID (RFC 2928)"),
     _block("2001:db8::/32", "documentation"),
     _block("2002::/16", "6to4: carries any IPv4 address (RFC 3056)"),
@@ -78,11 +88,6 @@ DENIED_IPV6 = (
 def denied() -> Iterator[DeniedRange]:
     yield from DENIED_IPV4
     yield from DENIED_IPV6
-
-
-def is_denied(address: str) -> bool:
-    parsed = ipaddress.ip_address(address)
-    return any(parsed in block for block in denied())
 
 
 def parse_range(text: str) -> str:
