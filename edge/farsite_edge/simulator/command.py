@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from farsite_signaling.wire.errors import FarsiteError
 
 if TYPE_CHECKING:
+    from farsite_signaling.wire.errors import FarsiteError
+
     from farsite_edge.simulator.models import DeviceDescription
     from farsite_edge.simulator.simulator import Simulator
 
@@ -39,6 +40,8 @@ def run(
 ) -> None:
     """Simulate Axis-style devices of several models and firmware generations."""
     import asyncio
+
+    from farsite_signaling.wire.errors import FarsiteError
 
     from farsite_edge.simulator.models import describe, load
     from farsite_edge.simulator.simulator import Simulator

@@ -55,9 +55,11 @@ async def exchange(
     authorization: str | None = None,
     trust: aiohttp.Fingerprint | None = None,
     timeout: float = TOTAL_TIMEOUT,
+    verify: bool = True,
 ) -> tuple[Answer, list[str]]:
     """Send once. Returns the answer and its `WWW-Authenticate` headers. Redirects are not followed: a device
-    has no reason to send its caller, who holds a password, to another place."""
+    has no reason to send its caller, who holds a password, to another place. `trust` is the certificate to insist
+    on; `verify=False` takes any, for questions without secrets."""
     with device_errors(url, timeout):
         async with session.request(
             request.method,
@@ -65,7 +67,7 @@ async def exchange(
             data=request.body(),
             headers=_headers(request, authorization),
             allow_redirects=False,
-            ssl=trust if trust is not None else True,
+            ssl=trust if trust is not None else verify,
             timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=min(CONNECT_TIMEOUT, timeout)),
         ) as response:
             body = await _read(response, request.limit)

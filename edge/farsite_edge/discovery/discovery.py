@@ -1,0 +1,171 @@
+"""Every way of finding devices at once, merged by serial number."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from ipaddress import ip_address
+
+import aiohttp
+import ifaddr
+
+from farsite_edge.discovery import mdns, ssdp
+from farsite_edge.discovery.found import DiscoveryReport, FoundDevice
+from farsite_edge.discovery.http_probe import probe
+from farsite_edge.discovery.merge import merge
+from farsite_edge.discovery.targets import Target, parse_targets
+from farsite_edge.vapix.text import clean
+from farsite_edge.vapix.transport import check_port
+
+PROBES = 64  # at the same time
+DEFAULT_PORTS = (80, 443)
+MAX_FOUND = 10_000
+Place = tuple[str, int]
+
+
+async def discover(
+    *,
+    multicast: bool = True,
+    targets: Sequence[str] = (),
+    ports: Sequence[int] = (),
+    timeout: float = 3.0,
+    interfaces: Sequence[str] = (),
+    report: DiscoveryReport | None = None,
+    ssdp_port: int = ssdp.PORT,
+) -> AsyncIterator[FoundDevice]:
+    """Devices as they are found, again whenever more is learnt of one (the newest replaces the older).
+
+    `multicast`: listen by mDNS and SSDP for `timeout` seconds on `interfaces` (addresses of this machine; none
+    means all but loopback). `targets`: addresses, ranges and subnets to probe by HTTP on `ports` (80 and 443 when
+    empty); probing goes on until all were tried. A device that announced itself is asked over HTTP for its model
+    and version too. A method that fails is noted in `report`, the others go on. Leaving early: iterate inside
+    `contextlib.aclosing`.
+
+    Raises `FarsiteError` (`invalid_request`) at the first step for targets or ports that make no sense.
+    """
+    places = parse_targets(targets)
+    chosen = tuple(dict.fromkeys(check_port(port) for port in ports)) or DEFAULT_PORTS
+    connector = aiohttp.TCPConnector(limit=PROBES, limit_per_host=8, force_close=True)
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
+        run = _Run(session, interfaces, report or DiscoveryReport(), timeout, ssdp_port)
+        async for found in run.results(multicast, places, chosen):
+            yield found
+
+
+class _Run:
+    """One discovery. Methods report sightings; those by multicast are followed by a probe."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        interfaces: Sequence[str],
+        report: DiscoveryReport,
+        timeout: float,
+        ssdp_port: int,
+    ) -> None:
+        self._session = session
+        self._interfaces = list(interfaces)
+        self._report = report
+        self._timeout = timeout
+        self._ssdp_port = ssdp_port
+        self._free = asyncio.Semaphore(PROBES)
+        self._known: dict[str, FoundDevice] = {}
+        self._asked: set[Place] = set()
+        self._changed: asyncio.Queue[FoundDevice | None] = asyncio.Queue()
+
+    async def results(
+        self, multicast: bool, targets: list[Target], ports: Sequence[int]
+    ) -> AsyncIterator[FoundDevice]:
+        async with asyncio.TaskGroup() as owner:
+            work = owner.create_task(self._work(multicast, targets, ports), name="discovery")
+            try:
+                while (found := await self._changed.get()) is not None:
+                    yield found
+            finally:
+                work.cancel()
+
+    async def _work(self, multicast: bool, targets: list[Target], ports: Sequence[int]) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                if multicast:
+                    tasks.create_task(self._guarded("mDNS", self._mdns), name="discovery-mdns")
+                    tasks.create_task(self._guarded("SSDP", self._ssdp), name="discovery-ssdp")
+                await self._guarded("HTTP", lambda: self._probe_all(targets, ports))
+        finally:
+            self._changed.put_nowait(None)
+
+    async def _guarded(self, name: str, method: Callable[[], Awaitable[None]]) -> None:
+        """One method that fails must not end the others, whatever it failed of."""
+        try:
+            await method()
+        except Exception as error:
+            reason = getattr(error, "strerror", None) or clean(str(error), 200) or type(error).__name__
+            self._report.problem(f"{name} did not work ({reason}); the other ways were used.")
+
+    async def _mdns(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            async for found in mdns.browse(self._timeout, self._interfaces):
+                self._announced(found, tasks)
+
+    async def _ssdp(self) -> None:
+        interfaces = [address for address in self._interfaces if ":" not in address] or own_addresses()
+        async with asyncio.TaskGroup() as tasks:
+            async for found in ssdp.search(self._session, self._timeout, interfaces, port=self._ssdp_port):
+                self._announced(found, tasks)
+
+    def _announced(self, found: FoundDevice, tasks: asyncio.TaskGroup) -> None:
+        if not self._may_be_asked(found.address):
+            return
+        self._saw(found)
+        ports = {found.http_port, found.https_port, *(DEFAULT_PORTS if found.http_port == 80 else ())}
+        for port in ports:
+            if port is not None:
+                tasks.create_task(self._probe(found.address, port, found.serial), name="discovery-identify")
+
+    def _may_be_asked(self, address: str) -> bool:
+        """Announcements may name any address. This machine's own is not a device, except when told to look there."""
+        local = any(ip_address(own).is_loopback for own in self._interfaces)
+        return local or not ip_address(address.partition("%")[0]).is_loopback
+
+    async def _probe_all(self, targets: list[Target], ports: Sequence[int]) -> None:
+        pending = _places(targets, ports)
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(PROBES):
+                tasks.create_task(self._probe_next(pending), name=f"discovery-probe-{number}")
+
+    async def _probe_next(self, pending: Iterator[Place]) -> None:
+        for address, port in pending:
+            await self._probe(address, port)
+            self._report.probed += 1
+
+    async def _probe(self, address: str, port: int, expected: str | None = None) -> None:
+        if (address, port) in self._asked:
+            return
+        self._asked.add((address, port))
+        async with self._free:
+            found = await probe(self._session, address, port)
+        if found is not None and expected in (None, found.serial):
+            self._saw(found)
+
+    def _saw(self, found: FoundDevice) -> None:
+        known = self._known.get(found.serial)
+        if known is None and len(self._known) >= MAX_FOUND:
+            self._report.problem(f"More than {MAX_FOUND:,} devices answered; the others were left out.")
+            return
+        merged = merge(known, found)
+        if merged != known:
+            self._known[found.serial] = merged
+            self._changed.put_nowait(merged)
+
+
+def _places(targets: list[Target], ports: Sequence[int]) -> Iterator[Place]:
+    for target in targets:
+        for address in target:
+            for port in (target.port,) if target.port else ports:
+                yield address, port
+
+
+def own_addresses() -> list[str]:
+    """IPv4 addresses of this machine but loopback."""
+    found = [str(ip.ip) for adapter in ifaddr.get_adapters() for ip in adapter.ips if ip.is_IPv4]
+    return [address for address in found if not ip_address(address).is_loopback]
