@@ -1,0 +1,85 @@
+"""Local addresses to offer, and UDP sockets inside the agreed port range."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import random
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from farsite_signaling.peer.options import PeerOptions
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+
+RECEIVE_BUFFER = 4 * 1024 * 1024
+"""Asked for; the system may give less. A burst that does not fit is lost and costs a round trip."""
+MAX_ADDRESSES = 16
+_ATTEMPTS = 64
+
+ProtocolT = TypeVar("ProtocolT", bound=asyncio.DatagramProtocol)
+Address = tuple[str, int]
+
+
+def host_addresses(options: PeerOptions) -> list[str]:
+    """Addresses to offer as host candidates; loopback only when asked for or when there is no other."""
+    if options.relay_only:
+        return []
+    if options.addresses is not None:
+        return list(options.addresses)
+    found = [address for address in _adapter_addresses() if not ipaddress.ip_address(address).is_loopback]
+    if options.loopback or not found:
+        found.append("127.0.0.1")
+    return found[:MAX_ADDRESSES]
+
+
+def _adapter_addresses() -> Iterator[str]:
+    import ifaddr
+
+    for adapter in ifaddr.get_adapters():
+        for ip in adapter.ips:
+            if isinstance(ip.ip, str):
+                yield ip.ip
+            elif ip.ip[2] == 0:  # link-local addresses need a scope that means nothing to the peer
+                yield ip.ip[0]
+
+
+async def open_udp(
+    factory: Callable[[], ProtocolT],
+    address: str,
+    ports: tuple[int, int],
+    remote: Address | None = None,
+) -> tuple[asyncio.DatagramTransport, ProtocolT]:
+    """A socket on `address` with a port in `ports`, starting anywhere and passing over taken ones.
+
+    Raises `OSError` when the address cannot be used, `FarsiteError` (`port_taken`) when no port is free.
+    """
+    loop = asyncio.get_running_loop()
+    for port in _candidate_ports(*ports):
+        try:
+            transport, protocol = await loop.create_datagram_endpoint(
+                factory, local_addr=(address, port), remote_addr=remote
+            )
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+            continue
+        _enlarge(transport)
+        return transport, protocol
+    raise FarsiteError(
+        ErrorCode.PORT_TAKEN,
+        f"No free UDP port between {ports[0]} and {ports[1]} on {address}; widen the range.",
+    )
+
+
+def _candidate_ports(first: int, last: int) -> Iterator[int]:
+    size = last - first + 1
+    start = random.randrange(size)  # noqa: S311 - spreads sessions over the range, keeps no secret
+    return (first + (start + step) % size for step in range(min(size, _ATTEMPTS)))
+
+
+def _enlarge(transport: asyncio.BaseTransport) -> None:
+    sock: Any = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)

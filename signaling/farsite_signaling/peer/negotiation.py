@@ -1,0 +1,165 @@
+"""One attempt at a link: the sealed conversation beside it, from offer or answer until it stands or fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import TracebackType
+from typing import Self
+
+from farsite_signaling.identity import Identity, OrganizationTrust
+from farsite_signaling.peer.envelopes import ReplayCache, seal, unseal
+from farsite_signaling.peer.options import PeerOptions
+from farsite_signaling.peer.router import Conversation
+from farsite_signaling.peer.rtc import RtcLink
+from farsite_signaling.peer.tasks import TaskOwner
+from farsite_signaling.wire.envelope import Answer, Body, Candidates, Offer, Refusal, Sealed
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError, parse_code
+from farsite_signaling.wire.ice import IceServer
+from farsite_signaling.wire.version import supported_versions
+
+logger = logging.getLogger(__name__)
+
+MAX_EARLY = 16
+_BATCH = 64
+
+
+class Negotiation:
+    """Use inside `async with`: leaving it ends the conversation, and closes a link that does not stand."""
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        *,
+        identity: Identity,
+        trust: OrganizationTrust,
+        remote: str,
+        servers: list[IceServer],
+        options: PeerOptions,
+        replays: ReplayCache,
+    ) -> None:
+        self._conversation = conversation
+        self._identity = identity
+        self._trust = trust
+        self._remote = remote
+        self._options = options
+        self._replays = replays
+        self._tasks = TaskOwner(f"negotiation {conversation.session}")
+        self._found: asyncio.Queue[tuple[list[str], bool]] = asyncio.Queue()
+        self._remote_fingerprint: str | None = None
+        self._early: list[Sealed] = []
+        self._stands = False
+        self.link = RtcLink(servers, options)
+        self.answered = False
+
+    async def __aenter__(self) -> Self:
+        self._conversation.__enter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._conversation.close()
+        await self._tasks.close()
+        if not self._stands:
+            await self.link.close()
+
+    async def offer(self, grant: str) -> None:
+        """Send our offer; what comes back is handled behind."""
+        self.link.trickle(lambda lines, last: self._found.put_nowait((lines, last)))
+        sdp, complete = await self.link.offer()
+        offer = Offer(sdp=sdp, grant=grant, versions=supported_versions(), complete=complete)
+        await self._send(offer)
+        self._start()
+
+    async def answer(self, offer: Offer, fingerprint: str, version: int) -> None:
+        """Answer a verified offer."""
+        self._remote_fingerprint = fingerprint
+        self.link.trickle(lambda lines, last: self._found.put_nowait((lines, last)))
+        sdp, complete = await self.link.answer(offer.sdp)
+        await self._send(Answer(sdp=sdp, version=version, complete=complete))
+        self._start()
+
+    async def connected(self) -> RtcLink:
+        """The link, standing. Raises `FarsiteError`."""
+        await self.link.connected()
+        self._stands = True
+        return self.link
+
+    def _start(self) -> None:
+        self._tasks.spawn(self._guard(self._listen()), "listen")
+        self._tasks.spawn(self._guard(self._trickle()), "trickle")
+
+    async def _guard(self, work: object) -> None:
+        try:
+            await work  # type: ignore[misc]
+        except FarsiteError as error:
+            self.link.fail(error)
+
+    async def _send(self, body: Body) -> None:
+        await self._conversation.send(
+            seal(
+                self._identity,
+                body,
+                self._conversation.session,
+                self._remote,
+                self.link.fingerprint,
+                self._options.clock(),
+            )
+        )
+
+    async def _trickle(self) -> None:
+        last = False
+        while not last:
+            lines, last = await self._found.get()
+            while not self._found.empty() and not last and len(lines) < _BATCH:
+                more, last = self._found.get_nowait()
+                lines += more
+            await self._send(Candidates(candidates=lines[:_BATCH], complete=last))
+
+    async def _listen(self) -> None:
+        while True:
+            envelope = await self._conversation.receive()
+            sealed = unseal(
+                envelope,
+                self._trust,
+                recipient=self._identity.urn,
+                sender=self._remote,
+                session=self._conversation.session,
+                now=self._options.clock(),
+                replays=self._replays,
+            )
+            await self._handle(sealed)
+
+    async def _handle(self, sealed: Sealed) -> None:
+        match sealed.body:
+            case Answer() as answer:
+                await self._accept(answer, sealed.fingerprint)
+            case Candidates():
+                await self._candidates(sealed)
+            case Refusal() as refusal:
+                raise FarsiteError(parse_code(refusal.code), refusal.detail or "The other side refused.")
+
+    async def _accept(self, answer: Answer, fingerprint: str | None) -> None:
+        if self._remote_fingerprint is not None:
+            raise FarsiteError(ErrorCode.PROTOCOL_ERROR, "The other side answered what was answered already.")
+        if answer.version not in supported_versions():
+            raise FarsiteError(
+                ErrorCode.VERSION_UNSUPPORTED,
+                f"The edge host chose protocol version {answer.version}, which this client does not speak. "
+                "Update this client.",
+            )
+        self.answered = True
+        self._remote_fingerprint = fingerprint
+        await self.link.accept(answer.sdp)
+        for early in self._early:
+            await self._candidates(early)
+        self._early.clear()
+
+    async def _candidates(self, sealed: Sealed) -> None:
+        """Candidates of another DTLS certificate belong to an attempt that is over."""
+        if self._remote_fingerprint is None:
+            if len(self._early) < MAX_EARLY:
+                self._early.append(sealed)
+        elif isinstance(sealed.body, Candidates) and sealed.fingerprint == self._remote_fingerprint:
+            await self.link.add_candidates(sealed.body.candidates, complete=sealed.body.complete)
