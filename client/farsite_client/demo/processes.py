@@ -66,11 +66,23 @@ class Part:
                 await self._changed.wait_for(lambda: name in self._events or self._ended)
         except TimeoutError:
             raise FarsiteError(
-                ErrorCode.TIMEOUT, f"{self.title} did not report {name!r} within {timeout:.0f} s.{self._tail()}"
+                ErrorCode.TIMEOUT,
+                f"{self.title} did not report {name!r} within {timeout:.0f} s.{self._tail()}",
             ) from None
         if name not in self._events:
             raise FarsiteError(ErrorCode.UNAVAILABLE, f"{self.title} stopped early.{self._tail()}")
         return self._events[name]
+
+    async def success(self, timeout: float = 60.0) -> None:
+        """Wait for the end of a command that ends by itself. Raises the `FarsiteError` it reports."""
+        assert self._process is not None
+        try:
+            async with asyncio.timeout(timeout):
+                code = await self._process.wait()
+        except TimeoutError:
+            raise FarsiteError(ErrorCode.TIMEOUT, f"{self.title} did not end.{self._tail()}") from None
+        if code != 0:
+            raise FarsiteError(ErrorCode.UNAVAILABLE, f"{self.title} failed.{self._tail()}")
 
     def _tail(self) -> str:
         return "\n" + "\n".join(self._errors) if self._errors else ""
