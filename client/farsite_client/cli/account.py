@@ -1,0 +1,149 @@
+"""`farsite login`, `logout`, `whoami`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from farsite_client.cli.invocation import Invocation, read_password
+from farsite_client.cloud import CloudClient, check_url, clock_problem
+from farsite_client.profile import Stored
+from farsite_signaling.wire.cloud_api import Organization
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+
+login = typer.Typer(add_completion=False, rich_markup_mode=None)
+logout = typer.Typer(add_completion=False, rich_markup_mode=None)
+whoami = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+NO_TERMINAL = "and there is no terminal to ask on"
+
+
+@login.command("login")
+def login_command(
+    ctx: typer.Context,
+    url: Annotated[str | None, typer.Argument(help="The cloud's address.")] = None,
+    email: Annotated[str | None, typer.Option(help="The account's e-mail address.")] = None,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+    ] = False,
+    organization: Annotated[
+        str | None, typer.Option(help="Name or id, when the account is in several.")
+    ] = None,
+    device_name: Annotated[str | None, typer.Option(help="What the cloud calls this machine.")] = None,
+) -> None:
+    """Sign in to a cloud and enrol this machine.
+
+    The password is asked for, or read from standard input or FARSITE_CLIENT_PASSWORD.
+    """
+    invocation = Invocation(ctx).with_flags(
+        url=url, email=email, organization=organization, device_name=device_name
+    )
+    address = check_url(_required(invocation.settings.url, "The cloud's address", "URL"))
+    mail = _required(invocation.settings.email, "E-mail", "--email")
+    password = read_password("FARSITE_CLIENT_PASSWORD", "Password", from_stdin=password_stdin)
+    stored = invocation.run(_log_in(invocation, address, mail, password))
+    home = str(invocation.profile.home)
+    invocation.output.result(
+        {**_shown(stored), "stored_in": home},
+        f"Signed in as {stored.email} ({stored.role} of {stored.organization_name}) at {stored.url}.\n".rstrip(),
+    )
+    invocation.output.line(f"Kept in {home}, readable by you only. Next: farsite edges")
+
+
+async def _log_in(invocation: Invocation, url: str, email: str, password: str) -> Stored:
+    settings = invocation.settings
+    async with CloudClient(url, proxy=settings.proxy, ca_file=settings.ca_file) as cloud:
+        signed_in = await cloud.sign_in(email, password)
+        organization = _choose(await cloud.organizations(), settings.organization)
+        stored = await invocation.profile.enrol(cloud, signed_in, organization, settings.device_name)
+        if problem := clock_problem(cloud.clock_offset):
+            invocation.output.note(f"warning: {problem.detail}")
+        return stored
+
+
+def _required(value: str | None, prompt: str, name: str) -> str:
+    if value:
+        return value
+    if not sys.stdin.isatty():
+        raise FarsiteError(ErrorCode.INVALID_REQUEST, f"{prompt} is missing ({name}) {NO_TERMINAL}.")
+    return str(typer.prompt(prompt, err=True))
+
+
+def _choose(organizations: list[Organization], wanted: str | None) -> Organization:
+    if not organizations:
+        raise FarsiteError(ErrorCode.FORBIDDEN, "This account is in no organization. Ask to be invited.")
+    if wanted:
+        return _named(organizations, wanted)
+    if len(organizations) == 1:
+        return organizations[0]
+    names = ", ".join(organization.name for organization in organizations)
+    if not sys.stdin.isatty():
+        raise FarsiteError(
+            ErrorCode.INVALID_REQUEST, f"The account is in several organizations: choose with --organization: {names}"
+        )
+    typer.echo(f"Organizations: {names}", err=True)
+    return _named(organizations, str(typer.prompt("Which one", default=organizations[0].name, err=True)))
+
+
+def _named(organizations: list[Organization], wanted: str) -> Organization:
+    for organization in organizations:
+        if wanted == organization.id or wanted.casefold() == organization.name.casefold():
+            return organization
+    names = ", ".join(organization.name for organization in organizations)
+    raise FarsiteError(
+        ErrorCode.NOT_FOUND, f"The account is in no organization called {wanted!r}. It is in: {names}"
+    )
+
+
+def _shown(stored: Stored) -> dict[str, object]:
+    fields = {"url", "email", "account_id", "organization_id", "organization_name", "role", "name"}
+    return stored.model_dump(mode="json", include=fields | {"token_expires_at", "certificate_expires_at"})
+
+
+@logout.command("logout")
+def logout_command(ctx: typer.Context) -> None:
+    """Revoke the sign-in, and forget it and this machine's key."""
+    invocation = Invocation(ctx)
+    there = invocation.profile.file.exists()
+    told = invocation.run(_log_out(invocation)) if there else False
+    invocation.profile.remove()
+    text = "Signed out." if there else "Nobody was signed in."
+    invocation.output.result({"signed_out": there, "cloud_told": told}, text)
+    if there and not told:
+        invocation.output.note("The cloud could not be told: its token stays valid until it expires.")
+
+
+async def _log_out(invocation: Invocation) -> bool:
+    try:
+        async with invocation.profile.cloud() as cloud:
+            await cloud.sign_out()
+    except FarsiteError as error:
+        # What is already invalid is as good as revoked; so is a profile too damaged to hold a token.
+        return error.status == 401
+    return True
+
+
+@whoami.command("whoami")
+def whoami_command(ctx: typer.Context) -> None:
+    """Who is signed in on this machine, checked with the cloud."""
+    invocation = Invocation(ctx)
+    stored = invocation.run(_who(invocation))
+    invocation.output.result(
+        _shown(stored), f"{stored.email}, {stored.role} of {stored.organization_name}, at {stored.url}"
+    )
+
+
+async def _who(invocation: Invocation) -> Stored:
+    async with invocation.cloud() as (cloud, stored):
+        me = await cloud.me()
+        for organization in me.organizations:
+            if organization.id == stored.organization_id:
+                return stored.model_copy(
+                    update={"role": organization.role, "organization_name": organization.name}
+                )
+    raise FarsiteError(
+        ErrorCode.FORBIDDEN,
+        f"{stored.email} is no longer in {stored.organization_name}. Sign in again with: farsite login",
+    )

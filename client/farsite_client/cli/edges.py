@@ -1,0 +1,69 @@
+"""`farsite edges`, `farsite audit`."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.output import ago
+from farsite_signaling.wire.cloud_api import AuditRow, EdgeHost
+
+edges = typer.Typer(add_completion=False, rich_markup_mode=None)
+audit = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@edges.command("edges")
+def edges_command(ctx: typer.Context) -> None:
+    """The organization's edge hosts."""
+    invocation = Invocation(ctx)
+    found = invocation.run(_edges(invocation))
+    invocation.output.table(
+        found,
+        ("NAME", "ONLINE", "REMOTE ACCESS", "VERSION", "DEVICES", "LAST SEEN", "ID"),
+        [_row(edge) for edge in found],
+        "No edge hosts yet. Claim one with: farsite claim --name NAME",
+    )
+
+
+async def _edges(invocation: Invocation) -> list[EdgeHost]:
+    async with invocation.cloud() as (cloud, stored):
+        return [edge async for edge in cloud.edge_hosts(stored.organization_id)]
+
+
+def _row(edge: EdgeHost) -> tuple[object, ...]:
+    access = {None: "unknown", True: "on", False: "off"}[edge.remote_access]
+    devices = f"{edge.devices_managed} (+{edge.devices_discovered} discovered)"
+    seen = "now" if edge.online else ago(edge.last_seen)
+    return edge.name, "yes" if edge.online else "no", access, edge.version, devices, seen, edge.id
+
+
+@audit.command("audit")
+def audit_command(
+    ctx: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, max=10000, help="How many rows, newest first.")] = 50,
+) -> None:
+    """Who did what in the organization, refused attempts included."""
+    invocation = Invocation(ctx)
+    rows = invocation.run(_audit(invocation, limit))
+    invocation.output.table(
+        rows,
+        ("AT (UTC)", "WHO", "WHAT", "TARGET", "OUTCOME", "FROM"),
+        [
+            (f"{row.at:%Y-%m-%d %H:%M:%S}", row.actor, row.action, row.target, row.outcome, row.source)
+            for row in rows
+        ],
+        "Nothing yet.",
+    )
+
+
+async def _audit(invocation: Invocation, limit: int) -> list[AuditRow]:
+    async with invocation.cloud() as (cloud, stored):
+        found: list[AuditRow] = []
+        async for row in cloud.audit(stored.organization_id, page_size=min(limit, 100)):
+            found.append(row)
+            if len(found) == limit:
+                break
+        return list(islice(found, limit))

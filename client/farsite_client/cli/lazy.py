@@ -1,0 +1,63 @@
+"""A command group whose commands are imported when they are called."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import typer
+import typer.core
+import typer.main
+
+from farsite_client.cli.options import add_common_options
+from farsite_client.cli.table import KNOWN_HELP, OWN, installed
+
+
+class LazyGroup(typer.core.TyperGroup):
+    """Lists stubs with one line of help each; the real command replaces its stub when it is resolved."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self._points = installed()
+        self._stubs = {name: _stub(name, help) for name, (_, help) in OWN.items()}
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*self._stubs, *self._points]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in self._stubs:
+            return self._stubs[cmd_name]
+        if cmd_name not in self._points:
+            return None
+        if help := KNOWN_HELP.get(cmd_name):
+            return _stub(cmd_name, help)
+        return self._load(cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        # Names for the suggestions after a typing error.
+        self.commands = dict.fromkeys(self.list_commands(ctx))  # type: ignore[arg-type]
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and self._load(name or ""), rest
+
+    def _load(self, name: str) -> Any:
+        if name in OWN:
+            return load_own(name)
+        return command_of(self._points[name].load(), name)
+
+
+def load_own(name: str) -> Any:
+    module, _, attribute = OWN[name][0].partition(":")
+    command = command_of(getattr(importlib.import_module(module), attribute), name)
+    if not module.startswith("farsite_client.demo"):
+        add_common_options(command)
+    return command
+
+
+def command_of(app: typer.Typer, name: str) -> Any:
+    command = typer.main.get_command(app)
+    command.name = name
+    return command
+
+
+def _stub(name: str, help: str) -> Any:
+    return typer.core.TyperCommand(name, callback=None, help=help, rich_markup_mode=None)

@@ -1,0 +1,90 @@
+"""Entry point: one line for every error, and the exit codes scripts rely on.
+
+    0 done    1 failed    2 wrong usage    3 sign-in needed    130 interrupted
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from farsite_client.cli.lazy import LazyGroup, command_of
+from farsite_client.cli.options import CaFile, Config, Home, Json, Proxy
+
+FAILED = 1
+SIGN_IN_NEEDED = 3
+INTERRUPTED = 130
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"farsite {version('farsite')}")
+        raise typer.Exit
+
+
+def root(
+    ctx: typer.Context,
+    json: Json = False,
+    home: Home = None,
+    proxy: Proxy = None,
+    ca_file: CaFile = None,
+    config: Config = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Manage network cameras on many sites from anywhere, on a cloud you host yourself."""
+    ctx.ensure_object(dict)
+
+
+def application() -> typer.Typer:
+    settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    app = typer.Typer(
+        cls=LazyGroup,
+        name="farsite",
+        rich_markup_mode=None,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings=settings,
+    )
+    app.callback()(root)
+    return app
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit; nothing a user can cause ends in a traceback."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        command_of(application(), "farsite")(args=arguments, prog_name="farsite")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if os.environ.get("FARSITE_CLIENT_DEBUG"):
+            raise
+        sys.exit(report(error, as_json="--json" in arguments))
+
+
+def report(error: Exception, *, as_json: bool) -> int:
+    """Print what went wrong; returns the exit code."""
+    from farsite_signaling.wire.errors import ErrorCode
+
+    from farsite_client.cli.failure import to_farsite_error
+
+    failure = to_farsite_error(error)
+    if as_json:
+        typer.echo(failure.problem().model_dump_json(exclude_none=True))
+    else:
+        typer.echo(f"error: {one_line(failure)}", err=True)
+    sign_in = failure.code in (ErrorCode.UNAUTHENTICATED, ErrorCode.TOKEN_EXPIRED)
+    return SIGN_IN_NEEDED if sign_in else FAILED
+
+
+def one_line(failure: Any) -> str:
+    """Detail and code on one line, without control characters another machine may have sent."""
+    text = " ".join(str(failure).split())
+    return "".join(character if character.isprintable() else "�" for character in text)

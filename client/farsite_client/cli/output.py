@@ -1,0 +1,99 @@
+"""What commands print: JSON for programs, plain lines and tables for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+from pydantic import BaseModel
+
+WIDE = 200
+
+
+def clean(value: object) -> str:
+    """Text on one line without control characters: names come from other machines and reach a terminal."""
+    text = "" if value is None else str(value)
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def ago(moment: datetime | None, now: datetime | None = None) -> str:
+    if moment is None:
+        return "never"
+    seconds = int(((now or datetime.now(UTC)) - moment).total_seconds())
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{max(0, seconds)} s ago"
+
+
+def size_text(count: int) -> str:
+    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} B"
+
+
+def plain(value: Any) -> Any:
+    """Models inside lists and dicts as JSON would have them."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+class Output:
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+
+    def json(self, value: Any) -> None:
+        """One JSON value on a line of its own, at once."""
+        typer.echo(json.dumps(plain(value), ensure_ascii=False))
+        sys.stdout.flush()
+
+    def line(self, text: str) -> None:
+        """For people only."""
+        if not self.as_json:
+            typer.echo(clean(text))
+            sys.stdout.flush()
+
+    def note(self, text: str) -> None:
+        """For people only, beside the result (stderr)."""
+        if not self.as_json:
+            typer.echo(clean(text), err=True)
+
+    def result(self, value: Any, text: str) -> None:
+        if self.as_json:
+            self.json(value)
+        else:
+            self.line(text)
+
+    def event(self, name: str, text: str, **fields: Any) -> None:
+        """One line per event of a long-running command."""
+        self.result({"event": name, **fields}, text)
+
+    def table(self, value: Any, columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
+        rows = [[clean(cell) for cell in row] for row in rows]
+        if self.as_json:
+            self.json(value)
+        elif not rows:
+            self.line(empty)
+        else:
+            self._print_table(columns, rows)
+
+    def _print_table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(*columns, box=None, pad_edge=False, header_style="bold", show_edge=False)
+        for row in rows:
+            table.add_row(*[Text(cell) for cell in row])
+        width = None if sys.stdout.isatty() else WIDE
+        Console(file=sys.stdout, width=width, highlight=False).print(table)

@@ -1,0 +1,44 @@
+"""Commands by name: where their code is and the line `farsite --help` says about them.
+
+The lines are kept here so that the help needs no command's code. Commands of the other parts of Farsite are found
+by entry point (`farsite.commands`), so that this package never imports them.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+
+GROUP = "farsite.commands"
+_CLI = "farsite_client.cli"
+
+OWN: dict[str, tuple[str, str]] = {
+    "demo": ("farsite_client.demo.command:demo", "See Farsite do its main job on this machine."),
+    "login": (f"{_CLI}.account:login", "Sign in to a cloud and enrol this machine."),
+    "logout": (f"{_CLI}.account:logout", "Forget the sign-in and this machine's certificate."),
+    "whoami": (f"{_CLI}.account:whoami", "Who is signed in, and where."),
+    "edges": (f"{_CLI}.edges:edges", "The organization's edge hosts."),
+    "lan": (f"{_CLI}.onsite:lan", "Edge hosts on this network."),
+    "claim": (f"{_CLI}.onsite:claim", "Claim an edge host into the organization."),
+    "remote-access": (f"{_CLI}.onsite:remote_access", "Switch an edge host's remote access on or off."),
+    "devices": (f"{_CLI}.devices:devices", "Devices an edge host knows."),
+    "device": (f"{_CLI}.device:device", "Add, log in to, set up, read, change and remove devices."),
+    "discover": (f"{_CLI}.devices:discover", "Let an edge host look for devices."),
+    "open": (f"{_CLI}.forwarding:open_", "Open a device's page in the browser, or an edge host's API."),
+    "forward": (f"{_CLI}.forwarding:forward", "Forward a local TCP port to a device."),
+    "status": (f"{_CLI}.status:status", "Live sessions of this machine: path, round trip, bytes."),
+    "audit": (f"{_CLI}.edges:audit", "Who did what in the organization."),
+}
+
+# Said without loading the part; a command that is not listed is loaded for its own words.
+KNOWN_HELP = {
+    "up": "Start a cloud: API, hub and TURN server in one process.",
+    "cloud": "Look after a cloud.",
+    "turn-config": "Print the configuration for a TURN server (coturn).",
+    "edge": "Run and set up an edge host.",
+    "simulator": "Simulated network cameras for trials and tests.",
+}
+
+
+def installed() -> dict[str, EntryPoint]:
+    """Commands of the other parts installed here; our own names cannot be taken over."""
+    return {point.name: point for point in entry_points(group=GROUP) if point.name not in OWN}

@@ -1,0 +1,319 @@
+"""`CloudClient`: the cloud's REST API, typed.
+
+    async with CloudClient("https://cloud.example.com") as cloud:
+        signed_in = await cloud.sign_in("me@example.com", "…")
+        async for edge_host in cloud.edge_hosts(organization_id):
+            print(edge_host.name, edge_host.online)
+
+Every failure is a `FarsiteError` with the code the cloud answered, or `cloud_unreachable`, `certificate_invalid`,
+`proxy_authentication`, `proxy_unreachable` when there was no answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+import uuid
+from collections.abc import AsyncIterator
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+from farsite_signaling.peer.proxy import parse_proxy
+from farsite_signaling.wire.cloud_api import (
+    AuditList,
+    AuditRow,
+    EdgeHost,
+    EdgeHostChange,
+    EdgeHostList,
+    Enrolment,
+    EnrolRequest,
+    Folder,
+    FolderList,
+    Me,
+    Organization,
+    OrganizationList,
+    SessionRequest,
+    SessionTicket,
+    SetupCode,
+    SetupCodeRequest,
+    SignInRequest,
+    SignInResult,
+)
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.grant import LEEWAY_SECONDS
+from pydantic import BaseModel, SecretStr
+
+from farsite_client.http import TIMEOUT, failures, parse, raise_for_problem, read_limited, reveal
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+PREFIX = "/api/v1"
+MAX_ATTEMPTS = 3
+MAX_RETRY_WAIT = 10.0
+_RETRIED = (ErrorCode.RATE_LIMITED, ErrorCode.UNAVAILABLE)
+
+
+def check_url(url: str) -> str:
+    """The cloud's base address without a trailing slash; `https://` is added. Raises `setting_invalid`."""
+    full = url.strip().rstrip("/")
+    full = full if "://" in full else f"https://{full}"
+    try:
+        parts = urlsplit(full)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or parts.username is not None or parts.query or parts.fragment:
+        raise FarsiteError(
+            ErrorCode.SETTING_INVALID,
+            f"{url[:200]!r} is not a cloud's address. Write it as https://cloud.example.com.",
+        )
+    return full
+
+
+def tls_context(ca_file: str | None) -> ssl.SSLContext:
+    """The system's authorities and those of `ca_file` (PEM). Raises `setting_invalid`."""
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except (OSError, ssl.SSLError) as error:
+            reason = getattr(error, "strerror", None) or "no PEM certificates in it"
+            raise FarsiteError(
+                ErrorCode.SETTING_INVALID, f"The authorities in {ca_file} cannot be used: {reason}."
+            ) from None
+    return context
+
+
+class CloudClient:
+    """One signed-in user at one cloud. Use as `async with`; `token` may be set later, by `sign_in`."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        proxy: str | None = None,
+        ca_file: str | None = None,
+    ) -> None:
+        self.url = check_url(url)
+        self.token = token
+        self.clock_offset: float | None = None
+        """Cloud's clock minus this machine's, seconds, to about one second; None before the first answer."""
+        self._proxy = None if proxy is None else parse_proxy(proxy)
+        self._tls = tls_context(ca_file)
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def host(self) -> str:
+        parts = urlsplit(self.url)
+        return parts.netloc
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=self._connector(), timeout=TIMEOUT, raise_for_status=False
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _connector(self) -> aiohttp.BaseConnector:
+        if self._proxy is not None and self._proxy.is_socks:
+            from farsite_client.socks import SocksConnector
+
+            return SocksConnector(self._proxy, ssl=self._tls)
+        return aiohttp.TCPConnector(ssl=self._tls)
+
+    # who
+
+    async def sign_in(self, email: str, password: str) -> SignInResult:
+        """Also keeps the token for the calls that follow. Raises `sign_in_failed`, `rate_limited`."""
+        request = SignInRequest(email=email, password=SecretStr(password))
+        result = await self._ask("POST", "/auth/sign-in", SignInResult, request)
+        self.token = result.token
+        return result
+
+    async def sign_out(self) -> None:
+        """Revoke the token."""
+        await self._ask("POST", "/auth/sign-out", None)
+        self.token = None
+
+    async def me(self) -> Me:
+        return await self._ask("GET", "/me", Me)
+
+    async def organizations(self) -> list[Organization]:
+        answer = await self._ask("GET", "/organizations", OrganizationList)
+        return answer.organizations
+
+    # an organization
+
+    async def folders(self, organization: str) -> list[Folder]:
+        answer = await self._ask("GET", f"{_organization(organization)}/folders", FolderList)
+        return answer.folders
+
+    async def enrol(self, organization: str, csr: str, name: str) -> Enrolment:
+        """A certificate for this machine's key; the newest replaces the one before."""
+        request = EnrolRequest(csr=csr, name=name)
+        return await self._ask("POST", f"{_organization(organization)}/clients", Enrolment, request)
+
+    async def setup_code(
+        self, organization: str, name: str, *, description: str = "", folder: str | None = None
+    ) -> SetupCode:
+        """A one-time code to claim an edge host with, called `name` from then on."""
+        request = SetupCodeRequest(name=name, description=description, folder_id=folder)
+        return await self._ask("POST", f"{_organization(organization)}/setup-codes", SetupCode, request)
+
+    async def edge_hosts(self, organization: str, *, page_size: int = 100) -> AsyncIterator[EdgeHost]:
+        """All of them, fetched page by page as they are read."""
+        query: dict[str, str] = {"limit": str(page_size)}
+        path = f"{_organization(organization)}/edge-hosts"
+        while True:
+            page = await self._ask("GET", path, EdgeHostList, query=query)
+            for edge_host in page.edge_hosts:
+                yield edge_host
+            if page.next_cursor is None:
+                return
+            query["cursor"] = page.next_cursor
+
+    async def edge_host(self, organization: str, edge: str) -> EdgeHost:
+        return await self._ask("GET", _edge(organization, edge), EdgeHost)
+
+    async def change_edge_host(self, organization: str, edge: str, change: EdgeHostChange) -> EdgeHost:
+        return await self._ask("PATCH", _edge(organization, edge), EdgeHost, change)
+
+    async def remove_edge_host(self, organization: str, edge: str) -> None:
+        """Its certificate is revoked and its tunnels are cut."""
+        await self._ask("DELETE", _edge(organization, edge), None)
+
+    async def session(self, organization: str, edge: str, client: str) -> SessionTicket:
+        """Ask to open a tunnel to an edge host as `client` (the enrolled URN)."""
+        request = SessionRequest(client=client)
+        return await self._ask("POST", f"{_edge(organization, edge)}/sessions", SessionTicket, request)
+
+    async def end_session(self, organization: str, session: str) -> None:
+        await self._ask("DELETE", f"{_organization(organization)}/sessions/{quote(session, safe='')}", None)
+
+    async def audit(self, organization: str, *, page_size: int = 100) -> AsyncIterator[AuditRow]:
+        """Newest first."""
+        query: dict[str, str] = {"limit": str(page_size)}
+        path = f"{_organization(organization)}/audit"
+        while True:
+            page = await self._ask("GET", path, AuditList, query=query)
+            for row in page.rows:
+                yield row
+            if page.next_cursor is None:
+                return
+            query["cursor"] = page.next_cursor
+
+    # how
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        model: type[ModelT] | None,
+        body: BaseModel | None = None,
+        *,
+        query: dict[str, str] | None = None,
+    ) -> Any:
+        attempts = MAX_ATTEMPTS if method == "GET" else 1
+        for attempt in range(1, attempts + 1):
+            try:
+                data = await self._exchange(method, path, body, query)
+                return None if model is None else parse(model, data, self.host)
+            except FarsiteError as error:
+                wait = error.retry_after
+                # Only calls that change nothing are repeated, and only when the cloud says when.
+                again = error.code in _RETRIED and wait is not None and wait <= MAX_RETRY_WAIT
+                if attempt == attempts or not again or wait is None:
+                    raise
+            await asyncio.sleep(wait)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _exchange(
+        self, method: str, path: str, body: BaseModel | None, query: dict[str, str] | None
+    ) -> bytes:
+        session = self._session
+        if session is None:
+            raise RuntimeError("CloudClient is used inside `async with`")
+        proxy = self._proxy
+        async with (
+            failures(f"The cloud {self.host}", ErrorCode.CLOUD_UNREACHABLE),
+            session.request(
+                method,
+                self.url + PREFIX + path,
+                json=None if body is None else reveal(body),
+                params=query,
+                headers=self._headers(method),
+                proxy=proxy.url if proxy is not None and not proxy.is_socks else None,
+                allow_redirects=False,
+            ) as response,
+        ):
+            self._note_clock(response)
+            self._refuse_redirect(response)
+            await self._raise_for_problem(response)
+            return await read_limited(response)
+
+    def _headers(self, method: str) -> dict[str, str]:
+        headers = {"Accept": "application/json", "User-Agent": "farsite-client"}
+        if self.token is not None:
+            headers["Authorization"] = f"Bearer {self.token}"
+        if method == "POST":
+            headers["Idempotency-Key"] = str(uuid.uuid4())
+        return headers
+
+    def _note_clock(self, response: aiohttp.ClientResponse) -> None:
+        try:
+            date = parsedate_to_datetime(response.headers["Date"]).timestamp()
+        except (KeyError, ValueError, TypeError):
+            return
+        # `Date` has whole seconds; its middle is the best guess.
+        self.clock_offset = date + 0.5 - time.time()
+
+    def _refuse_redirect(self, response: aiohttp.ClientResponse) -> None:
+        # Following one would hand the token to whatever it names.
+        if 300 <= response.status < 400:
+            target = response.headers.get("Location", "")[:200]
+            raise FarsiteError(
+                ErrorCode.CLOUD_UNREACHABLE,
+                f"The cloud {self.host} sends elsewhere ({target}). Sign in with the address it really has.",
+            )
+
+    async def _raise_for_problem(self, response: aiohttp.ClientResponse) -> None:
+        try:
+            await raise_for_problem(response, self.host)
+        except FarsiteError as error:
+            skew = clock_problem(self.clock_offset)
+            if skew is not None and error.status in (401, 403):
+                error.detail = f"{error.detail} {skew.detail}"
+            raise
+
+
+def clock_problem(offset: float | None) -> FarsiteError | None:
+    """`clock_skew` when this machine's clock is further off than certificates and grants allow."""
+    if offset is None or abs(offset) <= LEEWAY_SECONDS:
+        return None
+    way = "behind" if offset > 0 else "ahead of"
+    return FarsiteError(
+        ErrorCode.CLOCK_SKEW,
+        f"This machine's clock is {abs(offset):.0f} s {way} the cloud's (at most {LEEWAY_SECONDS} s are "
+        "allowed). Set the clock (NTP) and try again.",
+    )
+
+
+def _organization(organization: str) -> str:
+    return f"/organizations/{quote(organization, safe='')}"
+
+
+def _edge(organization: str, edge: str) -> str:
+    return f"{_organization(organization)}/edge-hosts/{quote(edge, safe='')}"

@@ -1,0 +1,196 @@
+"""`RemoteSession`: one tunnel to one edge host, from the stored sign-in.
+
+    async with connect(Profile(home), "Warehouse") as session:
+        print(session.status().path, await session.edge.status())
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any, Literal
+
+import aiohttp
+from farsite_signaling.peer.tunnel import Tunnel
+from farsite_signaling.wire.cloud_api import EdgeHost, SessionTicket
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError, parse_code
+from farsite_signaling.wire.hub import EnvelopeMessage, SessionEnded, Undeliverable
+from farsite_signaling.wire.path import TunnelStatus
+from farsite_signaling.wire.stream import ApiTarget, DeviceTarget, Priority
+
+from farsite_client.cloud import CloudClient, clock_problem, tls_context
+from farsite_client.connector import TunnelConnector
+from farsite_client.edge import EdgeClient
+from farsite_client.profile import Profile, Stored
+
+OPEN_TIMEOUT = 30.0
+SIGNALING_TIMEOUT = 15.0
+Service = Literal["http", "https"]
+_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_read=120)
+
+
+class RemoteSession:
+    """A live session. `edge` is the edge host's API; closing is the context manager's work."""
+
+    def __init__(self, tunnel: Tunnel, edge_host: EdgeHost, edge: EdgeClient) -> None:
+        self.tunnel = tunnel
+        self.edge_host = edge_host
+        self.edge = edge
+
+    def status(self) -> TunnelStatus:
+        return self.tunnel.status()
+
+    async def open_device(
+        self, device: str, service: Service = "http", *, priority: Priority = Priority.INTERACTIVE
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A byte stream to a managed device's web server."""
+        target = DeviceTarget(device=device, service=service)
+        return await self.tunnel.open_stream(target, priority=priority)
+
+    async def wait_closed(self) -> FarsiteError | None:
+        return await self.tunnel.wait_closed()
+
+    async def end(self) -> None:
+        """Close now, on both sides."""
+        await self.tunnel.close()
+
+
+@asynccontextmanager
+async def over_tunnel(tunnel: Tunnel, edge_host: EdgeHost) -> AsyncIterator[RemoteSession]:
+    """A session over a tunnel that is already running."""
+    api = ApiTarget()
+    async with (
+        aiohttp.ClientSession(connector=TunnelConnector(tunnel, api), timeout=_TIMEOUT) as session,
+        aiohttp.ClientSession(
+            connector=TunnelConnector(tunnel, api, priority=Priority.BULK), timeout=_TIMEOUT
+        ) as bulk,
+    ):
+        yield RemoteSession(tunnel, edge_host, EdgeClient(session, name=edge_host.name, bulk=bulk))
+
+
+async def find_edge(cloud: CloudClient, organization: str, wanted: str) -> EdgeHost:
+    """The edge host with this id or, if only one has it, this name. Raises `not_found`, `conflict`."""
+    named: list[EdgeHost] = []
+    async for edge_host in cloud.edge_hosts(organization):
+        if edge_host.id == wanted:
+            return edge_host
+        if edge_host.name.casefold() == wanted.casefold():
+            named.append(edge_host)
+    if not named:
+        raise FarsiteError(
+            ErrorCode.NOT_FOUND, f"No edge host is called {wanted[:100]!r}. See them with: farsite edges"
+        )
+    if len(named) > 1:
+        ids = ", ".join(edge_host.id for edge_host in named)
+        raise FarsiteError(
+            ErrorCode.CONFLICT, f"{len(named)} edge hosts are called {wanted!r}. Name one by its id: {ids}"
+        )
+    return named[0]
+
+
+@dataclass
+class _Wiring:
+    """Hands the hub's messages to whom they concern. Neither exists before the other is made."""
+
+    router: Any = None
+    tunnels: dict[str, Tunnel] = field(default_factory=dict)
+
+    async def on_message(self, message: Any) -> None:
+        if isinstance(message, EnvelopeMessage | Undeliverable):
+            if self.router is not None:
+                self.router.receive(message)
+        elif isinstance(message, SessionEnded) and (tunnel := self.tunnels.get(message.session)):
+            await tunnel.close(parse_code(message.code), message.detail)
+
+
+@asynccontextmanager
+async def connect(
+    profile: Profile, edge: str, *, timeout: float = OPEN_TIMEOUT
+) -> AsyncIterator[RemoteSession]:
+    """Open a session with the edge host of this name or id.
+
+    Raises `FarsiteError`: `unauthenticated`, `cloud_unreachable`, `not_found`, `edge_offline`, `remote_access_off`,
+    `clock_skew`, `peer_unreachable`, … with what to do about it.
+    """
+    async with profile.cloud() as cloud:
+        stored = await profile.renewed(cloud)
+        edge_host = await find_edge(cloud, stored.organization_id, edge)
+        async with _open(profile, stored, cloud, edge_host, timeout) as session:
+            yield session
+
+
+@asynccontextmanager
+async def _open(
+    profile: Profile, stored: Stored, cloud: CloudClient, edge_host: EdgeHost, timeout: float
+) -> AsyncIterator[RemoteSession]:
+    from farsite_signaling.peer.dialer import open_tunnel
+    from farsite_signaling.peer.router import EnvelopeRouter
+    from farsite_signaling.peer.signaling import SignalingClient
+
+    proxy = profile.proxy or stored.proxy
+    identity = profile.identity()
+    wiring = _Wiring()
+    client = SignalingClient(
+        stored.hub_url,
+        identity,
+        agent=f"farsite-client/{version('farsite')}",
+        on_message=wiring.on_message,
+        proxy=proxy,
+        ssl_context=_hub_tls(stored, profile),
+    )
+    async with client:
+        # Signaling connects while the ticket is asked for.
+        ticket = await cloud.session(stored.organization_id, edge_host.id, stored.name)
+        _check_clock(ticket)
+        await client.wait_online(SIGNALING_TIMEOUT)
+        wiring.router = EnvelopeRouter(client.send)
+        try:
+            async with asyncio.timeout(timeout):
+                tunnel = await open_tunnel(
+                    ticket,
+                    identity=identity,
+                    trust=profile.trust(),
+                    router=wiring.router,
+                    options=peer_options(proxy),
+                )
+        except TimeoutError:
+            raise FarsiteError(
+                ErrorCode.PEER_TIMEOUT, f"No way to {edge_host.name} opened within {timeout:.0f} s."
+            ) from None
+        async with tunnel, _ending(cloud, stored, ticket), over_tunnel(tunnel, edge_host) as session:
+            wiring.tunnels[ticket.session] = tunnel
+            yield session
+
+
+@asynccontextmanager
+async def _ending(cloud: CloudClient, stored: Stored, ticket: SessionTicket) -> AsyncIterator[None]:
+    """Tell the cloud afterwards; that it cannot be told does not matter, sessions expire."""
+    try:
+        yield
+    finally:
+        with suppress(FarsiteError, TimeoutError):
+            async with asyncio.timeout(3):
+                await cloud.end_session(stored.organization_id, ticket.session)
+
+
+def _hub_tls(stored: Stored, profile: Profile) -> ssl.SSLContext | None:
+    if not stored.hub_url.startswith("wss:"):
+        return None
+    return tls_context(profile.ca_file or stored.ca_file)
+
+
+def _check_clock(ticket: SessionTicket) -> None:
+    # Said here in so many words; otherwise both ends would refuse one another's envelopes.
+    if problem := clock_problem(ticket.server_time.timestamp() - time.time()):
+        raise problem
+
+
+def peer_options(proxy: str | None) -> Any:
+    from farsite_signaling.peer.options import PeerOptions
+
+    return PeerOptions(proxy=proxy)
