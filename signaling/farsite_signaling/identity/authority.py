@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from farsite_signaling.identity.certificates import certificate_pem, load_certificate
+from farsite_signaling.identity.certificates import DAMAGED, certificate_pem, load_certificate
 from farsite_signaling.identity.keys import (
     PrivateKey,
     generate_key,
@@ -103,7 +102,7 @@ def _request_key(csr_pem: str) -> ec.EllipticCurvePublicKey:
         request = x509.load_pem_x509_csr(csr_pem.encode())
         valid = request.is_signature_valid
         key = request.public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except DAMAGED:
         raise FarsiteError(ErrorCode.INVALID_REQUEST, "The certificate request is damaged.") from None
     if not valid:
         raise FarsiteError(ErrorCode.INVALID_REQUEST, "The request is not signed by its own key.")

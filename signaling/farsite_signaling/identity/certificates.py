@@ -16,6 +16,15 @@ from farsite_signaling.wire.grant import LEEWAY_SECONDS
 from farsite_signaling.wire.ids import PeerName, parse_name
 
 LEEWAY = timedelta(seconds=LEEWAY_SECONDS)
+# What `cryptography` raises for certificates and requests that are damaged or made to confuse.
+DAMAGED = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 def _invalid(detail: str) -> FarsiteError:
@@ -25,9 +34,12 @@ def _invalid(detail: str) -> FarsiteError:
 def load_certificate(pem: str) -> x509.Certificate:
     """Raises `FarsiteError` (`certificate_invalid`)."""
     try:
-        return x509.load_pem_x509_certificate(pem.encode())
-    except (ValueError, UnsupportedAlgorithm):
+        certificate = x509.load_pem_x509_certificate(pem.encode())
+    except DAMAGED:
         raise _invalid("Not a certificate.") from None
+    if certificate.serial_number <= 0:  # RFC 5280, 4.1.2.2
+        raise _invalid("Not a certificate.")
+    return certificate
 
 
 def certificate_pem(certificate: x509.Certificate) -> str:
@@ -37,7 +49,7 @@ def certificate_pem(certificate: x509.Certificate) -> str:
 def public_key_of(certificate: x509.Certificate) -> PublicKey:
     try:
         key = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except DAMAGED:
         raise _invalid("The certificate's key cannot be read.") from None
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise _invalid("The certificate's key is not a P-256 key.")
@@ -49,7 +61,7 @@ def certificate_name(certificate: x509.Certificate) -> PeerName:
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
         names = extension.value.get_values_for_type(x509.UniformResourceIdentifier)
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *DAMAGED):
         raise _invalid("The certificate carries no name.") from None
     if len(names) != 1:
         raise _invalid(f"The certificate carries {len(names)} names; exactly one is expected.")
@@ -85,7 +97,7 @@ class OrganizationTrust:
         certificate = load_certificate(pem)
         try:
             certificate.verify_directly_issued_by(self._ca)
-        except (ValueError, TypeError, InvalidSignature):
+        except (InvalidSignature, *DAMAGED):
             raise _invalid("The certificate is not from this organization's authority.") from None
         self._check_not_an_authority(certificate)
         check_validity(certificate, now or datetime.now(UTC))
@@ -94,7 +106,7 @@ class OrganizationTrust:
     def _check_not_an_authority(self, certificate: x509.Certificate) -> None:
         try:
             basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
-        except (x509.ExtensionNotFound, ValueError):
+        except (x509.ExtensionNotFound, *DAMAGED):
             raise _invalid("The certificate lacks basic constraints.") from None
         if basic.value.ca:
             raise _invalid("An authority's certificate cannot be a peer's.")
