@@ -29,7 +29,8 @@ class Conversation:
         self._waiting: asyncio.Queue[Envelope | FarsiteError] = asyncio.Queue(MAX_WAITING)
 
     def __enter__(self) -> Self:
-        self._router._conversations.append(self)
+        if self not in self._router._conversations:
+            self._router._conversations.append(self)
         return self
 
     def __exit__(

@@ -320,7 +320,7 @@ class RtcLink:
 
 
 def _gone() -> FarsiteError:
-    return FarsiteError(ErrorCode.CLOSED, "The other side closed the connection.")
+    return FarsiteError(ErrorCode.PEER_UNREACHABLE, "The other side closed the connection without saying why.")
 
 
 def without_names(sdp: str) -> str:

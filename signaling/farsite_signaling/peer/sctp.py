@@ -140,14 +140,12 @@ class GuardedSctpTransport(RTCSctpTransport):
 
     def _set_state(self, state: RTCSctpTransport.State) -> None:
         before = self._association_state
-        super()._set_state(state)
-        if state == before:
-            return
-        if state == self.State.ESTABLISHED:
-            self.on_established()
-        elif state == self.State.CLOSED:
+        if state == self.State.CLOSED and before != state:
             self._tasks.cancel()
-            self.on_lost(None)
+            self.on_lost(None)  # before its channels close one by one
+        super()._set_state(state)
+        if state == self.State.ESTABLISHED and before != state:
+            self.on_established()
 
 
 def _violation(what: str) -> FarsiteError:
