@@ -18,10 +18,13 @@ import uuid
 from collections.abc import AsyncIterator
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 import aiohttp
+from pydantic import BaseModel, SecretStr
+
+from farsite_client.http import TIMEOUT, failures, parse, raise_for_problem, read_limited, reveal
 from farsite_signaling.peer.proxy import parse_proxy
 from farsite_signaling.wire.cloud_api import (
     AuditList,
@@ -45,9 +48,6 @@ from farsite_signaling.wire.cloud_api import (
 )
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.grant import LEEWAY_SECONDS
-from pydantic import BaseModel, SecretStr
-
-from farsite_client.http import TIMEOUT, failures, parse, raise_for_problem, read_limited, reveal
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 PREFIX = "/api/v1"
@@ -145,7 +145,7 @@ class CloudClient:
 
     async def sign_out(self) -> None:
         """Revoke the token."""
-        await self._ask("POST", "/auth/sign-out", None)
+        await self._send("POST", "/auth/sign-out")
         self.token = None
 
     async def me(self) -> Me:
@@ -164,7 +164,7 @@ class CloudClient:
     async def enrol(self, organization: str, csr: str, name: str) -> Enrolment:
         """A certificate for this machine's key; the newest replaces the one before."""
         request = EnrolRequest(csr=csr, name=name)
-        return await self._ask("POST", f"{_organization(organization)}/clients", Enrolment, request)
+        return await self._ask("POST", f"{_organization(organization)}/client-certificates", Enrolment, request)
 
     async def setup_code(
         self, organization: str, name: str, *, description: str = "", folder: str | None = None
@@ -193,7 +193,7 @@ class CloudClient:
 
     async def remove_edge_host(self, organization: str, edge: str) -> None:
         """Its certificate is revoked and its tunnels are cut."""
-        await self._ask("DELETE", _edge(organization, edge), None)
+        await self._send("DELETE", _edge(organization, edge))
 
     async def session(self, organization: str, edge: str, client: str) -> SessionTicket:
         """Ask to open a tunnel to an edge host as `client` (the enrolled URN)."""
@@ -201,7 +201,7 @@ class CloudClient:
         return await self._ask("POST", f"{_edge(organization, edge)}/sessions", SessionTicket, request)
 
     async def end_session(self, organization: str, session: str) -> None:
-        await self._ask("DELETE", f"{_organization(organization)}/sessions/{quote(session, safe='')}", None)
+        await self._send("DELETE", f"{_organization(organization)}/sessions/{quote(session, safe='')}")
 
     async def audit(self, organization: str, *, page_size: int = 100) -> AsyncIterator[AuditRow]:
         """Newest first."""
@@ -221,16 +221,24 @@ class CloudClient:
         self,
         method: str,
         path: str,
-        model: type[ModelT] | None,
+        model: type[ModelT],
         body: BaseModel | None = None,
         *,
         query: dict[str, str] | None = None,
-    ) -> Any:
+    ) -> ModelT:
+        return parse(model, await self._send(method, path, body, query), self.host)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: BaseModel | None = None,
+        query: dict[str, str] | None = None,
+    ) -> bytes:
         attempts = MAX_ATTEMPTS if method == "GET" else 1
         for attempt in range(1, attempts + 1):
             try:
-                data = await self._exchange(method, path, body, query)
-                return None if model is None else parse(model, data, self.host)
+                return await self._exchange(method, path, body, query)
             except FarsiteError as error:
                 wait = error.retry_after
                 # Only calls that change nothing are repeated, and only when the cloud says when.

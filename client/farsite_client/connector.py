@@ -6,6 +6,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+
 from farsite_signaling.peer.tunnel import Tunnel
 from farsite_signaling.wire.stream import ApiTarget, DeviceTarget, Priority
 

@@ -1,8 +1,8 @@
 """`EdgeClient`: an edge host's REST API, typed; the same over a tunnel and over the LAN.
 
-    async with connect(profile, "Warehouse") as session:
-        for device in await session.edge.devices():
-            print(device.id, device.model, device.state)
+async with connect(profile, "Warehouse") as session:
+    for device in await session.edge.devices():
+        print(device.id, device.model, device.state)
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import aiohttp
+from pydantic import BaseModel, SecretStr
+
+from farsite_client.http import failures, parse, raise_for_problem, read_limited, reveal
 from farsite_signaling.wire.edge_api import (
     AuditList,
     ClaimRequest,
@@ -35,9 +38,6 @@ from farsite_signaling.wire.edge_api import (
     UploadResult,
 )
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-from pydantic import BaseModel, SecretStr
-
-from farsite_client.http import failures, parse, raise_for_problem, read_limited, reveal
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 PREFIX = "/api/v1"

@@ -9,9 +9,8 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-
 from farsite_client.guard import END, MAX_HEAD, check_head
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 logger = logging.getLogger(__name__)
 CHUNK = 128 * 1024
@@ -114,7 +113,8 @@ class LocalPort:
         body = f"farsite: {error}\n".encode()
         writer.write(
             f"HTTP/1.1 {status} Refused\r\nContent-Type: text/plain; charset=utf-8\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+            + body
         )
 
 

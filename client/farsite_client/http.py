@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import aiohttp
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError, Problem
 from pydantic import BaseModel, ValidationError
+
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError, Problem
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 MAX_JSON = 32 * 1024 * 1024

@@ -11,10 +11,9 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Self
 
+from farsite_client.session import RemoteSession
 from farsite_signaling.peer.backoff import Backoff
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-
-from farsite_client.session import RemoteSession
 
 logger = logging.getLogger(__name__)
 Open = Callable[[], AbstractAsyncContextManager[RemoteSession]]
@@ -140,7 +139,9 @@ class SessionKeeper:
     async def _set_state(self, state: KeeperState) -> None:
         if state is self.state:
             return
-        logger.info("session %s -> %s%s", self.state, state, f" ({self.last_error})" if self.last_error else "")
+        logger.info(
+            "session %s -> %s%s", self.state, state, f" ({self.last_error})" if self.last_error else ""
+        )
         async with self._changed:
             self.state = state
             self._changed.notify_all()

@@ -19,6 +19,10 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+
+from farsite_client.edge import EdgeClient
+from farsite_client.http import failures, parse, raise_for_problem, read_limited
+from farsite_client.profile import IDENTITY_FOLDER, Profile
 from farsite_signaling.identity import OrganizationTrust, fingerprint
 from farsite_signaling.identity.identity import CERTIFICATE_FILE, KEY_FILE
 from farsite_signaling.wire.edge_api import EdgeInfo
@@ -26,12 +30,8 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.ids import EdgeName
 from farsite_signaling.wire.lan import LAN_GROUP, LAN_PORT, MAX_ANSWER, make_query, parse_answer
 
-from farsite_client.edge import EdgeClient
-from farsite_client.http import failures, parse, raise_for_problem, read_limited
-from farsite_client.profile import IDENTITY_FOLDER, Profile
-
 HTTP_PORT = 37080
-INFO_PATH = "/api/v1/info"
+INFO_PATH = "/info"
 MAX_FOUND = 1000
 _TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=5)
 CertificateCheck = Callable[[x509.Certificate], None]
@@ -139,8 +139,9 @@ class CheckedConnector(aiohttp.TCPConnector):
 
 
 def _peer_certificate(protocol: ResponseHandler) -> x509.Certificate:
-    tls = protocol.transport and protocol.transport.get_extra_info("ssl_object")
-    data = tls.getpeercert(binary_form=True) if tls is not None else None
+    transport = protocol.transport
+    tls = None if transport is None else transport.get_extra_info("ssl_object")
+    data = None if tls is None else tls.getpeercert(binary_form=True)
     if not data:
         raise FarsiteError(ErrorCode.CERTIFICATE_INVALID, "The edge host shows no certificate.")
     try:

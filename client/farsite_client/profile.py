@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from pydantic import BaseModel, Field, ValidationError
+
+from farsite_client.cloud import CloudClient
 from farsite_signaling.identity import (
     Identity,
     OrganizationTrust,
@@ -26,9 +29,6 @@ from farsite_signaling.identity import (
 from farsite_signaling.identity.keys import write_private
 from farsite_signaling.wire.cloud_api import Enrolment, Organization, SignInResult
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-from pydantic import BaseModel, Field, ValidationError
-
-from farsite_client.cloud import CloudClient
 
 PROFILE_FILE = "profile.json"
 IDENTITY_FOLDER = "identity"

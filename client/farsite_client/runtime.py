@@ -11,9 +11,10 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import BaseModel, Field, ValidationError
+
 from farsite_signaling.wire.errors import ErrorCode
 from farsite_signaling.wire.path import TunnelStatus
-from pydantic import BaseModel, Field, ValidationError
 
 INTERVAL = 1.0
 STALE_SECONDS = 30.0

@@ -1,7 +1,7 @@
 """`RemoteSession`: one tunnel to one edge host, from the stored sign-in.
 
-    async with connect(Profile(home), "Warehouse") as session:
-        print(session.status().path, await session.edge.status())
+async with connect(Profile(home), "Warehouse") as session:
+    print(session.status().path, await session.edge.status())
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from importlib.metadata import version
 from typing import Any, Literal
 
 import aiohttp
+
+from farsite_client.cloud import CloudClient, clock_problem, tls_context
+from farsite_client.connector import TunnelConnector
+from farsite_client.edge import EdgeClient
+from farsite_client.profile import Profile, Stored
 from farsite_signaling.peer.tunnel import Tunnel
 from farsite_signaling.wire.cloud_api import EdgeHost, SessionTicket
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError, parse_code
 from farsite_signaling.wire.hub import EnvelopeMessage, SessionEnded, Undeliverable
 from farsite_signaling.wire.path import TunnelStatus
 from farsite_signaling.wire.stream import ApiTarget, DeviceTarget, Priority
-
-from farsite_client.cloud import CloudClient, clock_problem, tls_context
-from farsite_client.connector import TunnelConnector
-from farsite_client.edge import EdgeClient
-from farsite_client.profile import Profile, Stored
 
 OPEN_TIMEOUT = 30.0
 SIGNALING_TIMEOUT = 15.0

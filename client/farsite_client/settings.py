@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
+
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 PREFIX = "FARSITE_CLIENT_"

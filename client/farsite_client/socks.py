@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+
 from farsite_signaling.peer.proxy import Proxy
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 

@@ -81,7 +81,8 @@ def _choose(organizations: list[Organization], wanted: str | None) -> Organizati
     names = ", ".join(organization.name for organization in organizations)
     if not sys.stdin.isatty():
         raise FarsiteError(
-            ErrorCode.INVALID_REQUEST, f"The account is in several organizations: choose with --organization: {names}"
+            ErrorCode.INVALID_REQUEST,
+            f"The account is in several organizations: choose with --organization: {names}",
         )
     typer.echo(f"Organizations: {names}", err=True)
     return _named(organizations, str(typer.prompt("Which one", default=organizations[0].name, err=True)))

@@ -32,7 +32,7 @@ def to_farsite_error(error: BaseException) -> FarsiteError:
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     farsite, rest = group.split(FarsiteError)
-    picked = farsite or rest or group
+    picked: BaseException = farsite or rest or group
     while isinstance(picked, BaseExceptionGroup):
         picked = picked.exceptions[0]
     return picked

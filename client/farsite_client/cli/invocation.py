@@ -69,15 +69,14 @@ def _quiet_logging() -> None:
 
 
 async def _until_signal(work: Coroutine[Any, Any, None]) -> None:
-    loop, stopped = asyncio.get_running_loop(), False
+    loop, task, stopped = asyncio.get_running_loop(), asyncio.current_task(), False
+    assert task is not None
 
-    def stop() -> None:
+    def stop(task: asyncio.Task[Any] = task) -> None:
         nonlocal stopped
         stopped = True
         task.cancel()
 
-    task = asyncio.current_task()
-    assert task is not None
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop)

@@ -35,7 +35,7 @@ class LazyGroup(typer.core.TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         # Names for the suggestions after a typing error.
-        self.commands = dict.fromkeys(self.list_commands(ctx))  # type: ignore[arg-type]
+        self.commands: dict[str, Any] = dict.fromkeys(self.list_commands(ctx))
         name, command, rest = super().resolve_command(ctx, args)
         return name, command and self._load(name or ""), rest
 

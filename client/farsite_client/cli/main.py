@@ -1,6 +1,6 @@
 """Entry point: one line for every error, and the exit codes scripts rely on.
 
-    0 done    1 failed    2 wrong usage    3 sign-in needed    130 interrupted
+0 done    1 failed    2 wrong usage    3 sign-in needed    130 interrupted
 """
 
 from __future__ import annotations
@@ -71,9 +71,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def report(error: Exception, *, as_json: bool) -> int:
     """Print what went wrong; returns the exit code."""
-    from farsite_signaling.wire.errors import ErrorCode
-
     from farsite_client.cli.failure import to_farsite_error
+    from farsite_signaling.wire.errors import ErrorCode
 
     failure = to_farsite_error(error)
     if as_json:

@@ -15,6 +15,7 @@ from farsite_client.session import find_edge
 from farsite_signaling.wire.cloud_api import SetupCode
 from farsite_signaling.wire.edge_api import ClaimRequest, EdgeState, Settings, SettingsChange
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.lan import LAN_GROUP, LAN_PORT
 
 lan = typer.Typer(add_completion=False, rich_markup_mode=None)
 claim = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -35,8 +36,8 @@ class Switch(StrEnum):
 def lan_command(
     ctx: typer.Context,
     timeout: Seconds = 2.0,
-    group: Group = network.LAN_GROUP,
-    port: UdpPort = network.LAN_PORT,
+    group: Group = LAN_GROUP,
+    port: UdpPort = LAN_PORT,
 ) -> None:
     """Edge hosts on this network (multicast, UDP 6801)."""
     invocation = Invocation(ctx)
@@ -63,7 +64,9 @@ def lan_command(
 def claim_command(
     ctx: typer.Context,
     name: Annotated[str, typer.Option(help="What the edge host is to be called.")],
-    address: Annotated[str | None, typer.Argument(help="Its address; without it the network is asked.")] = None,
+    address: Annotated[
+        str | None, typer.Argument(help="Its address; without it the network is asked.")
+    ] = None,
     code_only: Annotated[
         bool, typer.Option("--code-only", help="Print a one-time code to type on the edge host instead.")
     ] = False,
@@ -123,7 +126,8 @@ async def _find_unclaimed(address: str | None, port: int, timeout: float) -> Fou
         found = await network.ask_info(address, port)
         if found.info.state is not EdgeState.UNCLAIMED:
             raise FarsiteError(
-                ErrorCode.ALREADY_CLAIMED, f"{found.info.name} at {address} already belongs to an organization."
+                ErrorCode.ALREADY_CLAIMED,
+                f"{found.info.name} at {address} already belongs to an organization.",
             )
         return found
     free = [

@@ -22,12 +22,18 @@ def _keep(ctx: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.", callback=_keep, expose_value=False)]
 Home = Annotated[
     str | None,
-    typer.Option("--home", metavar="FOLDER", help="Where the sign-in is kept.", callback=_keep, expose_value=False),
+    typer.Option(
+        "--home", metavar="FOLDER", help="Where the sign-in is kept.", callback=_keep, expose_value=False
+    ),
 ]
 Proxy = Annotated[
     str | None,
     typer.Option(
-        "--proxy", metavar="URL", help="HTTP or SOCKS5 proxy to the cloud.", callback=_keep, expose_value=False
+        "--proxy",
+        metavar="URL",
+        help="HTTP or SOCKS5 proxy to the cloud.",
+        callback=_keep,
+        expose_value=False,
     ),
 ]
 CaFile = Annotated[

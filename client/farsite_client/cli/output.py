@@ -79,13 +79,13 @@ class Output:
         self.result({"event": name, **fields}, text)
 
     def table(self, value: Any, columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
-        rows = [[clean(cell) for cell in row] for row in rows]
+        texts = [[clean(cell) for cell in row] for row in rows]
         if self.as_json:
             self.json(value)
-        elif not rows:
+        elif not texts:
             self.line(empty)
         else:
-            self._print_table(columns, rows)
+            self._print_table(columns, texts)
 
     def _print_table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         from rich.console import Console

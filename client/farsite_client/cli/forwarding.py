@@ -1,0 +1,177 @@
+"""`farsite open`, `farsite forward`: local ports into a site, kept open until interrupted."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated, cast
+
+import typer
+
+from farsite_client.apiport import ApiPort
+from farsite_client.cli.invocation import Invocation
+from farsite_client.forward import LocalPort, Streams
+from farsite_client.keeper import SessionKeeper
+from farsite_client.runtime import ErrorState, LocalPortState, SessionState, published
+from farsite_client.session import Service, connect
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.stream import DeviceTarget, Priority
+
+open_ = typer.Typer(add_completion=False, rich_markup_mode=None)
+forward = typer.Typer(add_completion=False, rich_markup_mode=None)
+Port = ApiPort | LocalPort
+
+
+class Running:
+    """A session kept open with one local port, and its line in `farsite status`."""
+
+    def __init__(self, invocation: Invocation, command: str, edge: str) -> None:
+        self.invocation = invocation
+        self.command = command
+        self.edge = edge
+        self.keeper = SessionKeeper(partial(connect, invocation.profile, edge))
+        self.started = datetime.now(UTC)
+        self.organization = invocation.profile.load().organization_name
+        self._known: tuple[str, str] = (edge, "")
+        self._port: tuple[Port, str, str | None] | None = None
+
+    async def device_stream(self, device: str, service: Service) -> Streams:
+        session = await self.keeper.live()
+        target = DeviceTarget(device=device, service=service)
+        return await session.tunnel.open_stream(target, priority=Priority.INTERACTIVE)
+
+    async def serve(self, port: Port, target: str, url: str | None, *, browser: bool) -> None:
+        """Until cancelled, or until coming back is hopeless: then raises why."""
+        async with AsyncExitStack() as stack:
+            # The port first: a taken one is found out before a session is opened.
+            await stack.enter_async_context(port)
+            await stack.enter_async_context(self.keeper)
+            self._port = (
+                port,
+                target,
+                port.url if isinstance(port, ApiPort) else url and f"{url}:{port.port}/",
+            )
+            await stack.enter_async_context(published(self.invocation.profile.runtime, self.state))
+            self._say_ready(browser)
+            error = await self.keeper.ended()
+        raise error or FarsiteError(ErrorCode.CLOSED, "The session ended.")
+
+    def _say_ready(self, browser: bool) -> None:
+        assert self._port is not None and self.keeper.session is not None
+        port, target, url = self._port
+        status = self.keeper.session.status()
+        token = {"token": port.token} if isinstance(port, ApiPort) else {}
+        self.invocation.output.event(
+            "ready",
+            f"{target} is at {url or f'127.0.0.1:{port.port}'} ({status.path}: {status.reason}). Ctrl-C ends.",
+            address="127.0.0.1",
+            port=port.port,
+            url=url,
+            target=target,
+            path=status.path,
+            session=status.session,
+            **token,
+        )
+        if browser and url is not None:
+            typer.launch(url)
+
+    def state(self) -> SessionState:
+        keeper, session = self.keeper, self.keeper.session
+        if session is not None:
+            self._known = (session.edge_host.name, session.edge_host.id)
+        error = keeper.last_error
+        return SessionState(
+            pid=os.getpid(),
+            command=self.command,
+            edge=self._known[0],
+            edge_id=self._known[1],
+            organization=self.organization,
+            state=keeper.state,
+            started=self.started,
+            updated=datetime.now(UTC),
+            tunnel=session and session.status(),
+            ports=[self._port_state()] if self._port else [],
+            reconnects=keeper.reconnects,
+            last_error=error and ErrorState(code=error.code, detail=error.detail, at=keeper.last_error_at),
+        )
+
+    def _port_state(self) -> LocalPortState:
+        assert self._port is not None
+        port, target, url = self._port
+        shown = None if isinstance(port, ApiPort) else url
+        return LocalPortState(
+            address="127.0.0.1", port=port.port, target=target, url=shown, connections=port.connections
+        )
+
+
+Target = Annotated[str, typer.Argument(metavar="EDGE[/DEVICE]")]
+LocalPortNumber = Annotated[
+    int, typer.Option("--port", min=0, max=65535, help="Local port; 0: any free one.")
+]
+
+
+@open_.command("open")
+def open_command(
+    ctx: typer.Context,
+    target: Target,
+    port: LocalPortNumber = 0,
+    browser: Annotated[bool, typer.Option(help="Open it in the browser.")] = True,
+    https: Annotated[bool, typer.Option("--https", help="Use the device's HTTPS port.")] = False,
+) -> None:
+    """Open a device's page in the browser, or the API of an edge host.
+
+    A port on 127.0.0.1 leads there until this command is interrupted. Requests that other web pages make to it are
+    refused.
+    """
+    invocation = Invocation(ctx)
+    edge, device = _split(target)
+    browser = browser and not invocation.output.as_json
+
+    async def work() -> None:
+        running = Running(invocation, "open", edge)
+        if device is None:
+            await running.serve(ApiPort(running.keeper.live, port=port), edge, None, browser=browser)
+            return
+        service: Service = "https" if https else "http"
+        # TLS guards itself: a page with another name does not get past the certificate.
+        local = LocalPort(partial(running.device_stream, device, service), port=port, guarded=not https)
+        await running.serve(local, target, f"{service}://127.0.0.1", browser=browser)
+
+    invocation.serve(work())
+
+
+@forward.command("forward")
+def forward_command(
+    ctx: typer.Context,
+    target: Annotated[str, typer.Argument(metavar="EDGE/DEVICE[:http|https]")],
+    local_port: Annotated[int, typer.Argument(min=0, max=65535, help="Local port; 0: any free one.")] = 0,
+) -> None:
+    """Forward a TCP port on 127.0.0.1 to a device's HTTP or HTTPS port, for any program on this machine."""
+    invocation = Invocation(ctx)
+    name, _, service = (
+        target.rpartition(":") if target.endswith((":http", ":https")) else (target, "", "http")
+    )
+    edge, device = _split(name)
+    if device is None:
+        raise FarsiteError(ErrorCode.INVALID_REQUEST, "Name the device too: EDGE/DEVICE[:http|https]")
+
+    async def work() -> None:
+        running = Running(invocation, "forward", edge)
+        stream = partial(running.device_stream, device, cast(Service, service))
+        await running.serve(
+            LocalPort(stream, port=local_port, guarded=False), f"{name}:{service}", None, browser=False
+        )
+
+    invocation.serve(work())
+
+
+def _split(target: str) -> tuple[str, str | None]:
+    """Edge host and device; an edge host's name may hold slashes, a device's serial number cannot."""
+    edge, slash, device = target.rpartition("/")
+    if not slash:
+        return target, None
+    if not edge or not device:
+        raise FarsiteError(ErrorCode.INVALID_REQUEST, "Write it as EDGE or EDGE/DEVICE.")
+    return edge, device
