@@ -1,0 +1,1 @@
+"""Accounts: people, their passwords and the tokens they are signed in with."""

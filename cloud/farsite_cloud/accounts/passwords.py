@@ -1,0 +1,60 @@
+"""Password hashes (argon2id, RFC 9106)."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+
+# Each hash takes 64 MiB: a few at a time, and a short queue instead of a machine without memory.
+_AT_A_TIME = 2
+_WAITING = 64
+_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
+
+
+class Passwords:
+    """Hashes in threads of its own. `close` when done."""
+
+    def __init__(self) -> None:
+        self._hasher = PasswordHasher()
+        self._threads = ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="passwords")
+        self._queued = 0
+        # Compared with when there is no such account, so that an unknown address takes as long as a known one.
+        self._nobody = self._hasher.hash(secrets.token_urlsafe(16))
+
+    async def hash(self, password: str) -> str:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._hasher.hash, password)
+
+    async def verify(self, password_hash: str | None, password: str) -> bool:
+        """False for a wrong password and, after the same work, for None. Raises `unavailable` when swamped."""
+        if self._queued >= _WAITING:
+            detail = "Too many sign-ins at once. Try again in a moment."
+            raise FarsiteError(ErrorCode.UNAVAILABLE, detail, retry_after=2)
+        self._queued += 1
+        try:
+            known = password_hash or self._nobody
+            loop = asyncio.get_running_loop()
+            right = await loop.run_in_executor(self._threads, self._matches, known, password)
+        finally:
+            self._queued -= 1
+        return right and password_hash is not None
+
+    def _matches(self, password_hash: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(password_hash, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+def new_password() -> str:
+    """20 characters (99 bits) in groups of five."""
+    groups = ("".join(secrets.choice(_ALPHABET) for _ in range(5)) for _ in range(4))
+    return "-".join(groups)

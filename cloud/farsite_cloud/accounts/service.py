@@ -1,0 +1,41 @@
+"""Accounts by address, and signing in."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from farsite_cloud.accounts.models import Account
+from farsite_cloud.accounts.passwords import Passwords
+from farsite_cloud.accounts.tokens import revoke_all
+from farsite_cloud.ids import new_id
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+
+
+async def find_account(session: AsyncSession, email: str) -> Account | None:
+    return (await session.scalars(select(Account).where(Account.email == email.lower()))).first()
+
+
+async def any_account(session: AsyncSession) -> bool:
+    return bool(await session.scalar(select(func.count()).select_from(Account)))
+
+
+def create_account(session: AsyncSession, email: str, password_hash: str, now: datetime) -> Account:
+    account = Account(
+        id=new_id(now), email=email.lower(), name="", password_hash=password_hash, created_at=now
+    )
+    session.add(account)
+    return account
+
+
+async def set_password(
+    session: AsyncSession, email: str, password: str, passwords: Passwords, now: datetime
+) -> None:
+    """A new password; whoever is signed in with the old one no longer is. Raises `not_found`."""
+    account = await find_account(session, email)
+    if account is None:
+        raise FarsiteError(ErrorCode.NOT_FOUND, f"There is no account {email!r}.")
+    account.password_hash = await passwords.hash(password)
+    await revoke_all(session, account.id, now)

@@ -1,0 +1,1 @@
+"""Requests: units of work, authorisation, the route table."""

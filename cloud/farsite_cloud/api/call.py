@@ -1,0 +1,158 @@
+"""One request to the API: who asks, for which organization, in which unit of work."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from datetime import datetime
+from typing import TypeVar
+
+from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from farsite_cloud.accounts.tokens import Caller
+from farsite_cloud.api.source import source_address
+from farsite_cloud.audit.log import REFUSED, Act, write
+from farsite_cloud.database import Scope
+from farsite_cloud.organizations.keys import OrganizationKeys
+from farsite_cloud.organizations.models import Organization
+from farsite_cloud.services import SERVICES, Services
+from farsite_signaling.wire.errors import FarsiteError
+from farsite_signaling.wire.rights import Role
+
+logger = logging.getLogger(__name__)
+_READING = ("GET", "HEAD", "OPTIONS")
+T = TypeVar("T")
+
+
+class Call:
+    """Handlers use `session` (or `scope`) and never commit: the unit of work ends with the answer.
+
+    `later` takes what the outside may see only once it is committed.
+    """
+
+    def __init__(self, request: web.Request) -> None:
+        self.services: Services = request.app[SERVICES]
+        self.now: datetime = self.services.clock()
+        self.source = source_address(request, self.services.settings.trusted_proxies)
+        self._reads = request.method in _READING
+        self._session: AsyncSession | None = None
+        self._caller: Caller | None = None
+        self._membership: tuple[Organization, Role] | None = None
+        self._refused: list[Act] = []
+        self._later: list[Callable[[], Awaitable[object]]] = []
+
+    @property
+    def session(self) -> AsyncSession:
+        return _there(self._session)
+
+    @property
+    def caller(self) -> Caller:
+        return _there(self._caller)
+
+    @property
+    def organization(self) -> Organization:
+        return _there(self._membership)[0]
+
+    @property
+    def role(self) -> Role:
+        return _there(self._membership)[1]
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(self.session, self.organization.id)
+
+    @property
+    def keys(self) -> OrganizationKeys:
+        return OrganizationKeys(self.organization, self.services.vault)
+
+    def signed_in(self, caller: Caller) -> None:
+        self._caller = caller
+
+    def entered(self, organization: Organization, role: Role) -> None:
+        self._membership = (organization, role)
+
+    def later(self, effect: Callable[[], Awaitable[object]]) -> None:
+        """Run after the commit and before the answer; what it raises is answered."""
+        self._later.append(effect)
+
+    @contextmanager
+    def act(
+        self,
+        action: str,
+        target: str = "",
+        *,
+        actor: str | None = None,
+        organizations: list[str] | None = None,
+    ) -> Iterator[Act]:
+        """Audit what is done inside: allowed, or refused with the code of the `FarsiteError` that ends it."""
+        if organizations is None:
+            organizations = [self.organization.id] if self._membership else []
+        if actor is None:
+            actor = self._caller.email if self._caller else ""
+        act = Act(action, actor, self.source, organizations, target)
+        try:
+            yield act
+        except FarsiteError as error:
+            self.refused(act, error)
+            raise
+        write(self.session, act, self.now)
+        self.services.metrics.acts.labels(action, act.outcome).inc()
+
+    def refused(self, act: Act, error: FarsiteError) -> None:
+        act.outcome = REFUSED
+        act.details["code"] = str(error.code)
+        if error.right is not None:
+            act.details["right"] = error.right
+        logger.warning("%s refused to %r from %s: %s", act.action, act.actor, act.source, error.code)
+        self.services.metrics.acts.labels(act.action, REFUSED).inc()
+        self._refused.append(act)
+
+    async def run(self, handler: Callable[[], Awaitable[T]]) -> T:
+        """Handle inside one unit of work; afterwards its effects, or its refusals' audit rows."""
+        try:
+            async with self._unit_of_work() as self._session:
+                answer = await handler()
+        except FarsiteError:
+            await self._keep_refusals()
+            raise
+        finally:
+            self._session = None
+        for effect in self._later:
+            await effect()
+        return answer
+
+    def _unit_of_work(self) -> AbstractAsyncContextManager[AsyncSession]:
+        database = self.services.database
+        return database.reading() if self._reads else database.writing()
+
+    async def _keep_refusals(self) -> None:
+        kept = [act for act in self._refused if act.organizations]
+        if not kept:
+            return
+        try:
+            async with self.services.database.writing() as session:
+                for act in kept:
+                    write(session, act, self.now)
+        except FarsiteError as error:
+            # The refusal stands and is answered even when the disk is full.
+            logger.error("refusals not kept in the audit log: %s", error)
+
+
+def _there(value: T | None) -> T:
+    assert value is not None, "the route does not ask for this"
+    return value
+
+
+_CALL = web.RequestKey("call", Call)
+
+
+def start_call(request: web.Request) -> Call:
+    call = Call(request)
+    request[_CALL] = call
+    return call
+
+
+def call_of(request: web.Request) -> Call:
+    return request[_CALL]

@@ -1,0 +1,31 @@
+"""Cursors: where a page ended, by the last row's id. Opaque to clients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from farsite_cloud.database import OrganizationOwned
+from farsite_signaling.identity.keys import b64decode, b64encode
+from farsite_signaling.rest import read_query
+from farsite_signaling.wire.cloud_api import Page
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+
+
+def read_page(request: web.Request) -> tuple[str | None, int]:
+    """The id to start after and how many rows. Raises `invalid_request`."""
+    page = read_query(request, Page)
+    return None if page.cursor is None else _decode(page.cursor), page.limit
+
+
+def next_cursor(rows: Sequence[OrganizationOwned], limit: int) -> str | None:
+    """`rows` were asked for with one more than `limit`; that one tells that there is another page."""
+    return b64encode(rows[limit - 1].id.encode()) if len(rows) > limit else None
+
+
+def _decode(cursor: str) -> str:
+    try:
+        return b64decode(cursor).decode("ascii")
+    except (FarsiteError, UnicodeDecodeError):
+        raise FarsiteError(ErrorCode.INVALID_REQUEST, "The cursor is not one of this list's.") from None

@@ -1,0 +1,73 @@
+"""Health, version, metrics and the API's own description: without sign-in, and without a word about anybody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+from sqlalchemy import text
+
+from farsite_cloud import __version__
+from farsite_cloud.api.docs import PAGE_POLICY, STYLE, render_page
+from farsite_cloud.metrics import CONTENT_TYPE
+from farsite_cloud.services import SERVICES
+from farsite_signaling.rest import Api, openapi
+from farsite_signaling.wire.errors import FarsiteError
+from farsite_signaling.wire.version import supported_versions
+
+TITLE = "Farsite cloud"
+
+
+def description(api: Api) -> dict[str, Any]:
+    return openapi(api, title=TITLE, version=__version__)
+
+
+def add_system_routes(app: web.Application, api: Api) -> None:
+    document = description(api)
+    page = render_page(document)
+
+    async def document_(request: web.Request) -> web.Response:
+        return web.json_response(document)
+
+    async def page_(request: web.Request) -> web.Response:
+        headers = {"Content-Security-Policy": PAGE_POLICY}
+        return web.Response(text=page, content_type="text/html", headers=headers)
+
+    app.router.add_get("/healthz", _health)
+    app.router.add_get("/readyz", _ready)
+    app.router.add_get("/version", _version)
+    app.router.add_get("/metrics", _metrics)
+    app.router.add_get("/api/openapi.json", document_)
+    app.router.add_get("/api/docs", page_)
+    app.router.add_get("/api/docs.css", _style)
+
+
+async def _health(request: web.Request) -> web.Response:
+    return web.json_response({"status": "ok"})
+
+
+async def _ready(request: web.Request) -> web.Response:
+    """Ready when the database answers. A missing relay is a warning: most paths work without it."""
+    services = request.app[SERVICES]
+    warning = services.relay.warning
+    warnings = [warning] if warning is not None else []
+    try:
+        async with services.database.reading() as session:
+            await session.execute(text("SELECT 1"))
+    except FarsiteError as error:
+        problem = {"status": "unavailable", "detail": error.detail, "warnings": warnings}
+        return web.json_response(problem, status=503)
+    return web.json_response({"status": "ok", "warnings": warnings})
+
+
+async def _version(request: web.Request) -> web.Response:
+    return web.json_response({"version": __version__, "protocol_versions": supported_versions()})
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    body = request.app[SERVICES].metrics.render()
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+
+
+async def _style(request: web.Request) -> web.Response:
+    return web.Response(text=STYLE, content_type="text/css")

@@ -1,0 +1,1 @@
+"""Edge hosts claiming their place with a setup code."""

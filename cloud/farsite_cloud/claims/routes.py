@@ -1,0 +1,56 @@
+"""Claiming: the setup code is the edge host's only credential."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from farsite_cloud.api.call import Call, call_of
+from farsite_cloud.api.idempotency import HEADER, once
+from farsite_cloud.claims.service import claim_edge_host
+from farsite_cloud.database import Scope
+from farsite_cloud.organizations.keys import OrganizationKeys
+from farsite_cloud.organizations.service import find_organization
+from farsite_cloud.setup_codes.code import code_digest
+from farsite_cloud.setup_codes.service import organization_of_code
+from farsite_signaling.rest import PUBLIC, Api
+from farsite_signaling.wire import cloud_api as wire
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+
+api = Api()
+
+
+@api.route(
+    "POST",
+    "/claims",
+    need=PUBLIC,
+    request=wire.Claim,
+    response=wire.ClaimResult,
+    status=201,
+    headers=(HEADER,),
+)
+async def claim(request: web.Request, body: wire.Claim) -> wire.ClaimResult:
+    """Use a setup code: the edge host joins the organization and gets its certificate."""
+    call = call_of(request)
+    digest = code_digest(body.code.get_secret_value())
+    call.services.limits.claims.check(call.source)
+    try:
+        return await once(request, digest, wire.ClaimResult, lambda: _claim(call, digest, body))
+    except FarsiteError as error:
+        if error.code is ErrorCode.SETUP_CODE_INVALID:
+            call.services.limits.claims.failed(call.source)
+        raise
+
+
+async def _claim(call: Call, digest: str, body: wire.Claim) -> wire.ClaimResult:
+    with call.act("edge_host.claimed", body.hostname, actor="setup code") as act:
+        organization_id = await organization_of_code(call.session, digest)
+        act.organizations.append(organization_id)
+        organization = await find_organization(call.session, organization_id)
+        assert organization is not None, "a foreign key says so"
+        scope = Scope(call.session, organization_id)
+        keys = OrganizationKeys(organization, call.services.vault)
+        hub_url = call.services.urls.hub
+        result = await claim_edge_host(scope, digest, body, organization, keys, hub_url, call.now)
+        act.target = result.name
+        act.details |= {"edge_name": result.edge_name, "hostname": body.hostname}
+    return result

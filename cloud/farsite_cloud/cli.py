@@ -1,0 +1,130 @@
+"""The cloud's commands. Imports nothing heavy: `farsite --help` loads this module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from farsite_cloud.turn.command import turn_config
+
+__all__ = ["cloud", "turn_config", "up"]
+
+up = typer.Typer(add_completion=False, rich_markup_mode=None)
+cloud = typer.Typer(
+    add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Manage this cloud."
+)
+
+Config = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML).")]
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Database, keys and secrets.")]
+Json = Annotated[bool, typer.Option("--json", help="JSON, one line per event.")]
+
+
+@up.command(name="up")
+def up_command(
+    config: Config = None,
+    data_dir: DataDir = None,
+    bind: Annotated[
+        str | None, typer.Option("--bind", help="Address to listen on (127.0.0.1; with TLS every one).")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", help="Port (8080; with TLS 443). 0: any free one.")
+    ] = None,
+    tls_certificate: Annotated[Path | None, typer.Option("--tls-certificate", help="PEM chain.")] = None,
+    tls_key: Annotated[Path | None, typer.Option("--tls-key", help="PEM private key.")] = None,
+    public_url: Annotated[
+        str | None, typer.Option("--public-url", help="Address everybody reaches this cloud at.")
+    ] = None,
+    trusted_proxies: Annotated[
+        str | None, typer.Option("--trusted-proxies", help="Networks whose X-Forwarded-For is believed.")
+    ] = None,
+    owner_email: Annotated[
+        str | None, typer.Option("--owner-email", help="First run: the owner's address.")
+    ] = None,
+    organization: Annotated[
+        str | None, typer.Option("--organization", help="First run: the organization's name.")
+    ] = None,
+    turn: Annotated[
+        str | None, typer.Option("--turn", help="Relay: auto (coturn when installed), off, external.")
+    ] = None,
+    turn_host: Annotated[
+        str | None, typer.Option("--turn-host", help="Where clients reach the relay.")
+    ] = None,
+    turn_listening_ip: Annotated[
+        str | None, typer.Option("--turn-listening-ip", help="Addresses the relay listens on.")
+    ] = None,
+    turn_external_ip: Annotated[
+        str | None, typer.Option("--turn-external-ip", help="Relay behind 1:1 NAT: its public address.")
+    ] = None,
+    turn_port: Annotated[int | None, typer.Option("--turn-port", help="Relay port (3478).")] = None,
+    turn_tls_port: Annotated[
+        int | None, typer.Option("--turn-tls-port", help="Relay TLS port (5349); 0 closes it.")
+    ] = None,
+    turn_alt_tls_port: Annotated[
+        int | None, typer.Option("--turn-alt-tls-port", help="Second relay TLS port (443); 0 closes it.")
+    ] = None,
+    turn_certificate: Annotated[
+        Path | None, typer.Option("--turn-certificate", help="Relay's PEM chain (else one is made).")
+    ] = None,
+    turn_key: Annotated[Path | None, typer.Option("--turn-key", help="Relay's PEM private key.")] = None,
+    turn_min_port: Annotated[int | None, typer.Option("--turn-min-port", help="First relayed port.")] = None,
+    turn_max_port: Annotated[int | None, typer.Option("--turn-max-port", help="Last relayed port.")] = None,
+    turn_allowed_peer: Annotated[
+        str | None, typer.Option("--turn-allowed-peer", help="Exceptions to the relay's denied ranges.")
+    ] = None,
+    turn_allow_loopback: Annotated[
+        bool | None, typer.Option("--turn-allow-loopback", help="Relay to this machine: trials only.")
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option("--log-level", help="debug, info, warning or error.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Run the cloud: API, signaling hub and relay. Secrets are given by environment or file only."""
+    flags: dict[str, Any] = dict(locals())
+    config, as_json = flags.pop("config"), flags.pop("json")
+    from farsite_cloud.commands.failure import told
+
+    with told(as_json):
+        from farsite_cloud.commands.up import serve
+
+        serve(flags, config, as_json)
+
+
+@cloud.command()
+def openapi() -> None:
+    """Print the API's OpenAPI document."""
+    from farsite_cloud.commands.manage import openapi_text
+
+    typer.echo(openapi_text())
+
+
+@cloud.command()
+def migrate(config: Config = None, data_dir: DataDir = None, json: Json = False) -> None:
+    """Bring the database to this release's schema (`farsite up` does it by itself)."""
+    from farsite_cloud.commands.failure import told
+    from farsite_cloud.commands.manage import migrate as run
+    from farsite_cloud.settings import load_settings
+
+    with told(json):
+        revision = run(load_settings({"data_dir": data_dir}, file=config))
+        _show(json, f"The database has schema {revision}.", revision=revision)
+
+
+@cloud.command()
+def reset_password(email: str, config: Config = None, data_dir: DataDir = None, json: Json = False) -> None:
+    """Give an account a new password, and sign it out everywhere."""
+    from farsite_cloud.commands.failure import told
+    from farsite_cloud.commands.manage import reset_password as run
+    from farsite_cloud.settings import load_settings
+
+    with told(json):
+        password = run(load_settings({"data_dir": data_dir}, file=config), email)
+        _show(json, f"New password of {email}: {password}", email=email, password=password)
+
+
+def _show(as_json: bool, text: str, **values: Any) -> None:
+    import json as encoder
+
+    typer.echo(encoder.dumps(values) if as_json else text)

@@ -1,0 +1,117 @@
+"""`Cloud`: everything `farsite up` runs, put together, started and stopped in order."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from contextlib import AsyncExitStack
+from typing import Any, Self
+
+from aiohttp import web
+
+from farsite_cloud.accounts.passwords import Passwords
+from farsite_cloud.api.application import application
+from farsite_cloud.clock import Clock, system_clock
+from farsite_cloud.database import Database
+from farsite_cloud.database.connection import sqlite_url
+from farsite_cloud.database.schema import upgrade
+from farsite_cloud.datadir import own_folder, storage_failures
+from farsite_cloud.firstrun import FirstRun, empty, set_up_owner
+from farsite_cloud.listening import open_socket, tls_context
+from farsite_cloud.metrics import Metrics
+from farsite_cloud.relay import Relay
+from farsite_cloud.services import Limits, Services
+from farsite_cloud.settings import CloudSettings
+from farsite_cloud.signaling.authorizer import CloudAuthorizer
+from farsite_cloud.urls import PublicUrls, public_urls
+from farsite_cloud.vault import Vault
+from farsite_signaling.hub import Hub
+
+logger = logging.getLogger(__name__)
+SHUTDOWN_SECONDS = 5.0
+
+
+class Cloud:
+    """Use as `async with`; serving when entered. Raises `FarsiteError` for whatever keeps it from starting."""
+
+    services: Services
+    hub: Hub
+    urls: PublicUrls
+    port: int
+
+    def __init__(self, settings: CloudSettings, *, clock: Clock = system_clock) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.first_run: FirstRun | None = None
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        await self._stack.aclose()
+
+    async def _start(self) -> None:
+        tls = tls_context(self.settings)
+        listener = self._listen()
+        self._stack.enter_context(own_folder(self.settings.data_dir))
+        with storage_failures(self.settings.data_dir):
+            database, vault, passwords = await self._open_storage()
+            relay = Relay(self.settings, self.urls)
+        await self._stack.enter_async_context(relay)
+        self.hub = await self._stack.enter_async_context(Hub(CloudAuthorizer(database, self.clock)))
+        self.services = Services(
+            settings=self.settings,
+            database=database,
+            vault=vault,
+            clock=self.clock,
+            passwords=passwords,
+            limits=Limits(self.clock),
+            urls=self.urls,
+            relay=relay,
+            peers=self.hub,
+            metrics=self._metrics(relay),
+        )
+        await self._serve(listener, tls)
+
+    def _listen(self) -> socket.socket:
+        """Bound first: a port that is taken stops the start before anything is written."""
+        address = self.settings.listen_address
+        listener = open_socket(address, self.settings.listen_port)
+        self._stack.callback(listener.close)
+        self.port = listener.getsockname()[1]
+        self.urls = public_urls(self.settings.public_url, bind=address, port=self.port, tls=self.settings.tls)
+        return listener
+
+    async def _open_storage(self) -> tuple[Database, Vault, Passwords]:
+        database = Database(sqlite_url(self.settings.data_dir))
+        self._stack.push_async_callback(database.aclose)
+        await upgrade(database)
+        passwords = Passwords()
+        self._stack.callback(passwords.close)
+        first = await empty(database)
+        vault = Vault.open(self.settings.data_dir, create=first)
+        if first:
+            self.first_run = await set_up_owner(self.settings, database, vault, passwords, self.clock)
+        return database, vault, passwords
+
+    def _metrics(self, relay: Relay) -> Metrics:
+        metrics = Metrics()
+        metrics.watch("farsite_peers_online", "Peers connected to the hub.", lambda: len(self.hub))
+        metrics.watch("farsite_relay_running", "Whether a relay can be used.", lambda: relay.running)
+        return metrics
+
+    async def _serve(self, listener: socket.socket, tls: Any) -> None:
+        app = application(self.services, self.hub.handle)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        # The hub says goodbye before the server waits for its connections to end.
+        self._stack.push_async_callback(self.hub.close)
+        await web.SockSite(runner, listener, ssl_context=tls).start()
+        logger.info("serving on port %d as %s", self.port, self.urls.api)

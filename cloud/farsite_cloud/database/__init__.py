@@ -1,0 +1,7 @@
+"""Storage: connections, units of work, and the one place that keeps organizations apart."""
+
+from farsite_cloud.database.base import Base, OrganizationOwned, UtcDateTime
+from farsite_cloud.database.connection import Database
+from farsite_cloud.database.scope import Scope
+
+__all__ = ["Base", "Database", "OrganizationOwned", "Scope", "UtcDateTime"]

@@ -1,0 +1,65 @@
+"""The one place where organizations are kept apart.
+
+Rows of `OrganizationOwned` models are read, changed and deleted through a `Scope`, which adds its organization
+to every statement. `tests/cloud/test_tenant_scope.py` refuses code that goes around it.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from sqlalchemy import CursorResult, Select, Update, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from farsite_cloud.database.base import OrganizationOwned
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+
+OwnedT = TypeVar("OwnedT", bound=OrganizationOwned)
+
+
+class Scope:
+    """One organization's part of the database, inside one unit of work."""
+
+    def __init__(self, session: AsyncSession, organization_id: str) -> None:
+        self.session = session
+        self.organization_id = organization_id
+
+    def select(self, model: type[OwnedT]) -> Select[OwnedT]:
+        return select(model).where(model.organization_id == self.organization_id)
+
+    def update(self, model: type[OwnedT]) -> Update:
+        return update(model).where(model.organization_id == self.organization_id)
+
+    async def all(self, statement: Select[OwnedT]) -> list[OwnedT]:
+        return list((await self.session.scalars(statement)).all())
+
+    async def first(self, statement: Select[OwnedT]) -> OwnedT | None:
+        return (await self.session.scalars(statement.limit(1))).first()
+
+    async def count(self, statement: Select[OwnedT]) -> int:
+        return await self.session.scalar(select(func.count()).select_from(statement.subquery())) or 0
+
+    async def find(self, model: type[OwnedT], key: str) -> OwnedT | None:
+        return await self.first(self.select(model).where(model.id == key))
+
+    async def get(self, model: type[OwnedT], key: str, what: str) -> OwnedT:
+        """Raises `not_found`, for another organization's row as for none at all."""
+        row = await self.find(model, key)
+        if row is None:
+            raise FarsiteError(ErrorCode.NOT_FOUND, f"There is no {what} {key[:64]!r} in this organization.")
+        return row
+
+    async def change(self, statement: Update) -> int:
+        """How many rows it changed."""
+        result = await self.session.execute(statement)
+        assert isinstance(result, CursorResult)
+        return result.rowcount
+
+    def add(self, row: OrganizationOwned) -> None:
+        row.organization_id = self.organization_id
+        self.session.add(row)
+
+
+async def owner_of(session: AsyncSession, model: type[OwnedT], key: str) -> str | None:
+    """The organization that owns a row, for credentials that are known before their organization is."""
+    return await session.scalar(select(model.organization_id).where(model.id == key))

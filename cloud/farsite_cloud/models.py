@@ -1,0 +1,31 @@
+"""Every table, so that the metadata is whole wherever it is needed."""
+
+from __future__ import annotations
+
+from farsite_cloud.accounts.models import Account, Token
+from farsite_cloud.api.models import KeptAnswer
+from farsite_cloud.audit.models import AuditEvent
+from farsite_cloud.clients.models import ClientDevice
+from farsite_cloud.database.base import Base
+from farsite_cloud.edge_hosts.models import EdgeHost
+from farsite_cloud.folders.models import Folder
+from farsite_cloud.organizations.models import Membership, Organization
+from farsite_cloud.sessions.models import RemoteSession
+from farsite_cloud.setup_codes.models import SetupCode
+
+metadata = Base.metadata
+
+__all__ = [
+    "Account",
+    "AuditEvent",
+    "ClientDevice",
+    "EdgeHost",
+    "Folder",
+    "KeptAnswer",
+    "Membership",
+    "Organization",
+    "RemoteSession",
+    "SetupCode",
+    "Token",
+    "metadata",
+]

@@ -1,0 +1,67 @@
+"""An organization's private keys, and what is issued with them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from farsite_cloud.organizations.models import Organization
+from farsite_cloud.vault import Vault
+from farsite_signaling.identity import (
+    CertificateAuthority,
+    generate_key,
+    load_private_key,
+    private_pem,
+    public_pem,
+    sign_grant,
+)
+from farsite_signaling.identity.certificates import load_certificate
+from farsite_signaling.wire import cloud_api as wire
+from farsite_signaling.wire.grant import Grant
+from farsite_signaling.wire.ids import PeerName
+
+
+def seal_new_keys(organization: Organization, vault: Vault, now: datetime) -> None:
+    authority = CertificateAuthority.create(organization.name, now)
+    grant_key = generate_key()
+    organization.authority_certificate = authority.pem
+    organization.authority_key = vault.seal(authority.private_pem(), _authority(organization))
+    organization.grant_public_key = public_pem(grant_key.public_key())
+    organization.grant_key = vault.seal(private_pem(grant_key), _grants(organization))
+
+
+def _authority(organization: Organization) -> str:
+    return f"organization {organization.id} authority"
+
+
+def _grants(organization: Organization) -> str:
+    return f"organization {organization.id} grants"
+
+
+class OrganizationKeys:
+    """Signs for one organization; keys are unsealed for each signature and not kept."""
+
+    def __init__(self, organization: Organization, vault: Vault) -> None:
+        self._organization = organization
+        self._vault = vault
+
+    def enrol(self, csr: str, name: PeerName, hub_url: str, now: datetime) -> wire.Enrolment:
+        """Raises `invalid_request` for a request that cannot be signed."""
+        organization = self._organization
+        certificate = self._open_authority().issue(csr, name, now=now)
+        return wire.Enrolment(
+            name=str(name),
+            certificate=certificate,
+            ca=organization.authority_certificate,
+            grant_key=organization.grant_public_key,
+            hub_url=hub_url,
+            expires_at=load_certificate(certificate).not_valid_after_utc,
+            server_time=now,
+        )
+
+    def sign_grant(self, grant: Grant) -> str:
+        key = self._vault.unseal(self._organization.grant_key, _grants(self._organization))
+        return sign_grant(load_private_key(key), grant)
+
+    def _open_authority(self) -> CertificateAuthority:
+        key = self._vault.unseal(self._organization.authority_key, _authority(self._organization))
+        return CertificateAuthority.load(key, self._organization.authority_certificate)

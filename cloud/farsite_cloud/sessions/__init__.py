@@ -1,0 +1,1 @@
+"""Sessions of a client with an edge host."""

@@ -1,0 +1,100 @@
+"""Asking for a session with an edge host, and ending it."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from farsite_cloud.api.authorize import forbidden
+from farsite_cloud.api.call import Call, call_of
+from farsite_cloud.audit.log import REFUSED, Act, write
+from farsite_cloud.clients.service import own_client
+from farsite_cloud.database import Scope
+from farsite_cloud.edge_hosts.models import EdgeHost
+from farsite_cloud.edge_hosts.service import EdgeHosts, edge_name
+from farsite_cloud.sessions.models import RemoteSession
+from farsite_cloud.sessions.service import end_session, grant_for, start_session
+from farsite_cloud.signaling.notices import announce, tell_ended
+from farsite_signaling.rest import Api
+from farsite_signaling.wire import cloud_api as wire
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.ice import IceServer
+from farsite_signaling.wire.rights import Right, rights_of
+
+api = Api()
+
+
+@api.route(
+    "POST",
+    "/organizations/{org}/edge-hosts/{edge}/sessions",
+    need=Right.REMOTE_ACCESS,
+    request=wire.SessionRequest,
+    response=wire.SessionTicket,
+    status=201,
+)
+async def open_session(request: web.Request, body: wire.SessionRequest) -> wire.SessionTicket:
+    """Grant a session with an edge host: all a client needs to open a tunnel."""
+    call = call_of(request)
+    with call.act("session.granted", request.match_info["edge"]) as act:
+        edge = await EdgeHosts(call.scope).get(request.match_info["edge"])
+        act.target = str(edge_name(edge))
+        client = await own_client(call.scope, body.client, call.caller.account_id)
+        if not call.services.peers.online(act.target):
+            raise _offline(edge)
+        session = start_session(call.scope, edge, client, call.caller.account_id, call.now)
+        act.session = session.id
+        act.details |= {"client": body.client, "role": call.role}
+        grant = grant_for(session, edge, client, call.caller, call.role, call.now)
+        servers = call.services.relay.ice_servers(session.id, call.now.timestamp())
+        ticket = _ticket(call, session, edge, call.keys.sign_grant(grant), servers)
+    call.later(lambda: _announce(call, session, edge, servers, act))
+    return ticket
+
+
+def _ticket(
+    call: Call, session: RemoteSession, edge: EdgeHost, grant: str, servers: list[IceServer]
+) -> wire.SessionTicket:
+    return wire.SessionTicket(
+        session=session.id,
+        grant=grant,
+        edge=str(edge_name(edge)),
+        edge_name=edge.name,
+        hub_url=call.services.urls.hub,
+        ice_servers=servers,
+        expires_at=session.until,
+        server_time=call.now,
+    )
+
+
+async def _announce(
+    call: Call, session: RemoteSession, edge: EdgeHost, servers: list[IceServer], act: Act
+) -> None:
+    """The edge host knows of the session before the client does; one that just left has none."""
+    if await announce(call.services.peers, session, servers):
+        return
+    async with call.services.database.writing() as unit:
+        row = await Scope(unit, session.organization_id).get(RemoteSession, session.id, "session")
+        end_session(row, ErrorCode.EDGE_OFFLINE, call.services.clock())
+        refusal = Act("session.granted", act.actor, act.source, act.organizations, act.target, session.id)
+        refusal.outcome, refusal.details = REFUSED, {"code": str(ErrorCode.EDGE_OFFLINE)}
+        write(unit, refusal, call.services.clock())
+    raise _offline(edge)
+
+
+def _offline(edge: EdgeHost) -> FarsiteError:
+    seen = f" It was last seen {edge.last_seen:%Y-%m-%d %H:%M} UTC." if edge.last_seen else ""
+    detail = f"The edge host {edge.name!r} is not connected to the cloud.{seen}"
+    return FarsiteError(ErrorCode.EDGE_OFFLINE, detail)
+
+
+@api.route("DELETE", "/organizations/{org}/sessions/{session}", need=Right.REMOTE_ACCESS)
+async def close_session(request: web.Request) -> None:
+    """End a session: its tunnel closes at both ends. Those of others need `edge.manage`."""
+    call = call_of(request)
+    with call.act("session.ended", request.match_info["session"]) as act:
+        session = await call.scope.get(RemoteSession, request.match_info["session"], "session")
+        act.session = session.id
+        if session.account_id != call.caller.account_id and Right.EDGE_MANAGE not in rights_of(call.role):
+            raise forbidden(Right.EDGE_MANAGE, call.role)
+        end_session(session, ErrorCode.SESSION_ENDED, call.now)
+    detail = f"Ended by {call.caller.email}."
+    call.later(lambda: tell_ended(call.services.peers, [session], ErrorCode.SESSION_ENDED, detail))

@@ -1,0 +1,86 @@
+"""Sessions: granted, live, ended."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Select
+
+from farsite_cloud.accounts.tokens import Caller
+from farsite_cloud.clients.models import ClientDevice
+from farsite_cloud.clients.service import client_name
+from farsite_cloud.database import Scope
+from farsite_cloud.edge_hosts.models import EdgeHost
+from farsite_cloud.edge_hosts.service import edge_name
+from farsite_cloud.ids import new_id
+from farsite_cloud.sessions.models import RemoteSession
+from farsite_signaling.wire.errors import ErrorCode
+from farsite_signaling.wire.grant import Grant
+from farsite_signaling.wire.rights import Role, rights_of
+
+TO_OPEN = timedelta(minutes=5)
+LONGEST = timedelta(hours=12)
+
+
+def start_session(
+    scope: Scope, edge: EdgeHost, client: ClientDevice, account_id: str, now: datetime
+) -> RemoteSession:
+    session = RemoteSession(
+        id=new_id(now),
+        edge_host_id=edge.id,
+        client_device_id=client.id,
+        account_id=account_id,
+        created_at=now,
+        until=now + LONGEST,
+    )
+    scope.add(session)
+    return session
+
+
+def grant_for(
+    session: RemoteSession, edge: EdgeHost, client: ClientDevice, caller: Caller, role: Role, now: datetime
+) -> Grant:
+    """What the edge host will let the client do: all that the role may, on every device."""
+    issued = int(now.timestamp())
+    return Grant(
+        iss=f"urn:farsite:{session.organization_id}",
+        aud=str(edge_name(edge)),
+        sub=str(client_name(client)),
+        sid=session.id,
+        org=session.organization_id,
+        role=role,
+        rights=rights_of(role),
+        email=caller.email,
+        iat=issued,
+        nbf=issued,
+        exp=int((now + TO_OPEN).timestamp()),
+        until=int(session.until.timestamp()),
+    )
+
+
+def _live(scope: Scope, now: datetime) -> Select[RemoteSession]:
+    return scope.select(RemoteSession).where(RemoteSession.ended_at.is_(None), RemoteSession.until > now)
+
+
+async def live_session(scope: Scope, edge_id: str, client_id: str, now: datetime) -> RemoteSession | None:
+    return await scope.first(
+        _live(scope, now)
+        .where(RemoteSession.edge_host_id == edge_id, RemoteSession.client_device_id == client_id)
+        .order_by(RemoteSession.id.desc())
+    )
+
+
+def end_session(session: RemoteSession, code: ErrorCode, now: datetime) -> None:
+    if session.ended_at is None:
+        session.ended_at = now
+        session.end_code = code
+
+
+async def end_sessions_of_edge(
+    scope: Scope, edge_id: str, code: ErrorCode, now: datetime
+) -> list[RemoteSession]:
+    """The sessions that were live, now ended."""
+    sessions = await scope.all(_live(scope, now).where(RemoteSession.edge_host_id == edge_id))
+    for session in sessions:
+        end_session(session, code, now)
+    return sessions

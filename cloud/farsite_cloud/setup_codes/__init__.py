@@ -1,0 +1,1 @@
+"""One-time setup codes."""

@@ -1,0 +1,65 @@
+"""Making setup codes, and using each of them once."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from farsite_cloud.database import Scope
+from farsite_cloud.database.scope import owner_of
+from farsite_cloud.folders.models import Folder
+from farsite_cloud.setup_codes.code import code_digest, new_code
+from farsite_cloud.setup_codes.models import SetupCode
+from farsite_signaling.wire import cloud_api as wire
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+
+LIFETIME = timedelta(minutes=15)
+
+
+async def make_setup_code(
+    scope: Scope, account_id: str, body: wire.SetupCodeRequest, default_folder_id: str, now: datetime
+) -> wire.SetupCode:
+    """Raises `not_found` for an unknown folder."""
+    folder = await scope.get(Folder, body.folder_id or default_folder_id, "folder")
+    code = new_code()
+    scope.add(
+        SetupCode(
+            id=code_digest(code),
+            folder_id=folder.id,
+            name=body.name,
+            description=body.description,
+            created_by=account_id,
+            created_at=now,
+            expires_at=now + LIFETIME,
+        )
+    )
+    return wire.SetupCode(code=code, expires_at=now + LIFETIME, name=body.name, folder_id=folder.id)
+
+
+async def organization_of_code(session: AsyncSession, digest: str) -> str:
+    """Raises `setup_code_invalid`."""
+    organization_id = await owner_of(session, SetupCode, digest)
+    if organization_id is None:
+        detail = "This setup code is not known. Check it for typing errors, or make a new one."
+        raise FarsiteError(ErrorCode.SETUP_CODE_INVALID, detail)
+    return organization_id
+
+
+async def use_setup_code(scope: Scope, digest: str, now: datetime) -> SetupCode:
+    """Consume the code. However many try at the same time, one of them succeeds: the update decides.
+
+    Raises `setup_code_used`, `setup_code_expired`.
+    """
+    unused = scope.update(SetupCode).where(
+        SetupCode.id == digest, SetupCode.used_at.is_(None), SetupCode.expires_at > now
+    )
+    consumed = await scope.change(unused.values(used_at=now))
+    code = await scope.get(SetupCode, digest, "setup code")
+    if consumed == 1:
+        return code
+    if code.used_at is not None:
+        detail = "This setup code was used before: it works once. Make a new one."
+        raise FarsiteError(ErrorCode.SETUP_CODE_USED, detail)
+    detail = f"This setup code expired at {code.expires_at:%H:%M} UTC. Make a new one."
+    raise FarsiteError(ErrorCode.SETUP_CODE_EXPIRED, detail)

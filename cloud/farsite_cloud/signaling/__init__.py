@@ -1,0 +1,1 @@
+"""What the hub asks the cloud, and what the cloud tells peers."""

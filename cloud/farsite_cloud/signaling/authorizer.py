@@ -1,0 +1,75 @@
+"""The hub's questions, answered from the database."""
+
+from __future__ import annotations
+
+import logging
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from farsite_cloud.audit.log import keep_reported
+from farsite_cloud.clock import Clock
+from farsite_cloud.database import Database, Scope
+from farsite_cloud.edge_hosts.service import EdgeHosts
+from farsite_cloud.sessions.service import live_session
+from farsite_cloud.signaling.admission import admit
+from farsite_signaling.identity.certificates import public_key_of
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.hub import Hello, Report
+from farsite_signaling.wire.ids import ClientName, EdgeName, parse_name
+
+logger = logging.getLogger(__name__)
+
+
+class CloudAuthorizer:
+    """Implements `farsite_signaling.hub.Authorizer`."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def authenticate(self, hello: Hello) -> ec.EllipticCurvePublicKey:
+        async with self._database.reading() as session:
+            admitted = await admit(session, hello.certificate, self._clock())
+        if str(admitted.name) != hello.name:
+            detail = "The certificate is for another name than the one given."
+            raise FarsiteError(ErrorCode.CERTIFICATE_INVALID, detail)
+        return public_key_of(admitted.certificate)
+
+    async def may_deliver(self, sender: str, recipient: str) -> None:
+        """Only between an edge host and a client of one organization that have a live session with each other."""
+        first, second = parse_name(sender), parse_name(recipient)
+        match (first, second):
+            case (EdgeName() as edge, ClientName() as client) | (ClientName() as client, EdgeName() as edge):
+                await self._check_session(edge, client)
+            case _:
+                raise _no_session()
+
+    async def _check_session(self, edge: EdgeName, client: ClientName) -> None:
+        if edge.org != client.org:
+            raise _no_session()
+        async with self._database.reading() as session:
+            scope = Scope(session, edge.org)
+            found = await live_session(scope, edge.edge, client.client, self._clock())
+        if found is None or found.account_id != client.account:
+            raise _no_session()
+
+    async def report_received(self, name: str, report: Report) -> None:
+        peer = parse_name(name)
+        if not isinstance(peer, EdgeName):
+            raise FarsiteError(ErrorCode.FORBIDDEN, "Only edge hosts report.")
+        now = self._clock()
+        async with self._database.writing() as session:
+            scope = Scope(session, peer.org)
+            await EdgeHosts(scope).reported(peer.edge, report, now)
+            await keep_reported(scope, peer.edge, report.audit, now)
+
+    async def presence_changed(self, name: str, online: bool) -> None:
+        logger.info("%s is %s", name, "online" if online else "offline")
+        peer = parse_name(name)
+        if isinstance(peer, EdgeName):
+            async with self._database.writing() as session:
+                await EdgeHosts(Scope(session, peer.org)).seen(peer.edge, self._clock())
+
+
+def _no_session() -> FarsiteError:
+    return FarsiteError(ErrorCode.SESSION_ENDED, "There is no live session between these two.")
