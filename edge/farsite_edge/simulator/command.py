@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from farsite_signaling.wire.errors import FarsiteError
-
     from farsite_edge.simulator.models import DeviceDescription
     from farsite_edge.simulator.simulator import Simulator
+    from farsite_signaling.wire.errors import FarsiteError
 
 simulator = typer.Typer(add_completion=False)
 
@@ -41,10 +40,9 @@ def run(
     """Simulate Axis-style devices of several models and firmware generations."""
     import asyncio
 
-    from farsite_signaling.wire.errors import FarsiteError
-
     from farsite_edge.simulator.models import describe, load
     from farsite_edge.simulator.simulator import Simulator
+    from farsite_signaling.wire.errors import FarsiteError
 
     try:
         names = [name for name in models.split(",") if name.strip()]

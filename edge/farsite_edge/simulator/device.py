@@ -9,7 +9,6 @@ import uuid
 from ipaddress import ip_address
 
 from aiohttp import web
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 from farsite_edge.simulator.accounts import Account, Accounts
 from farsite_edge.simulator.certificate import server_context
@@ -18,6 +17,7 @@ from farsite_edge.simulator.models import DeviceDescription, DeviceModel
 from farsite_edge.simulator.parameter_store import ParameterStore
 from farsite_edge.simulator.parameter_template import template
 from farsite_edge.simulator.picture import TestPicture
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 PREVIEW_SECONDS = 7200
 SHUTDOWN_SECONDS = 0.2

@@ -7,6 +7,7 @@ from aiohttp import hdrs, web
 from farsite_edge.simulator.accounts import Account
 from farsite_edge.simulator.device import SimulatedDevice
 
+ACCOUNT = web.RequestKey("account", Account)
 UNAUTHORIZED = "<html><head><title>401 Unauthorized</title></head><body><h1>Unauthorized</h1></body></html>\n"
 FORBIDDEN = "<html><head><title>403 Forbidden</title></head><body><h1>Forbidden</h1></body></html>\n"
 NOT_FOUND = "<html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>\n"
@@ -26,7 +27,7 @@ def require(device: SimulatedDevice, request: web.Request, level: str) -> Accoun
         )
     if _LEVELS.get(answer.level, 0) < _LEVELS[level]:
         raise web.HTTPForbidden(text=FORBIDDEN, content_type="text/html")
-    request["account"] = answer
+    request[ACCOUNT] = answer
     return answer
 
 

@@ -10,9 +10,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-
 from farsite_edge.simulator.generations import GENERATIONS, Generation
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 MAX_DEVICES = 1000
 USERNAME = "root"

@@ -10,13 +10,12 @@ from contextlib import AsyncExitStack
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from types import TracebackType
 
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-
 from farsite_edge.simulator.device import SimulatedDevice
 from farsite_edge.simulator.models import DeviceDescription
 from farsite_edge.simulator.multicast_dns import MdnsPresence
 from farsite_edge.simulator.ssdp import PORT as SSDP_PORT
 from farsite_edge.simulator.ssdp import SsdpPresence
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 _LOG = logging.getLogger(__name__)
 Place = tuple[str, str, int, int]  # address, address to bind, HTTP port, HTTPS port

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from farsite_edge.simulator.accounts import Account, page
+from farsite_edge.simulator.accounts import page
 from farsite_edge.simulator.device import SimulatedDevice
-from farsite_edge.simulator.entry import require
+from farsite_edge.simulator.entry import ACCOUNT, require
 
 BOOT_SECONDS = 3.0
 _CONTROL = {"action", "group", "usergroup", "responseformat", "responsecharset"}
@@ -14,7 +14,7 @@ _CONTROL = {"action", "group", "usergroup", "responseformat", "responsecharset"}
 
 async def parameters(device: SimulatedDevice, request: web.Request) -> web.Response:
     fields = await _fields(request)
-    account: Account = request["account"]
+    account = request[ACCOUNT]
     match fields.get("action"):
         case "list":
             return _text(device, device.parameters.list(fields.get("group"), account.level))
@@ -48,7 +48,7 @@ def _first_account(device: SimulatedDevice, fields: dict[str, str]) -> web.Respo
 
 
 async def own_rights(device: SimulatedDevice, request: web.Request) -> web.Response:
-    account: Account = request["account"]
+    account = request[ACCOUNT]
     order = ("admin", "operator", "ptz", "viewer")
     primary = "root" if account.name == "root" else "users"
     groups = " ".join([primary, *(group for group in order if group in account.groups)])

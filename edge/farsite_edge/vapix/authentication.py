@@ -16,9 +16,8 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-
 from farsite_edge.vapix.text import clean, serial_of
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 MAX_HEADER = 4096
 _SCHEME = re.compile(r"(?:^|,\s*)(Digest|Basic)(?=\s|$)", re.IGNORECASE)
@@ -85,7 +84,7 @@ def _split(header: str) -> list[Challenge]:
     ends = [match.start() for match in starts[1:]] + [len(header)]
     return [
         Challenge(match[1].lower(), _pairs(header[match.end() : end]))
-        for match, end in zip(starts, ends, strict=True)
+        for match, end in zip(starts, ends, strict=False)
     ]
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 import aiohttp
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from yarl import URL
 
 from farsite_edge.vapix.api_discovery import Api, GetApiList
@@ -37,6 +36,7 @@ from farsite_edge.vapix.transport import (
 )
 from farsite_edge.vapix.usergroup import GetRights, Rights
 from farsite_edge.vapix.users import AddFirstUser, AddUser, GetUsers, RemoveUser, Role, UpdateUser, User
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 T = TypeVar("T")
 

@@ -10,11 +10,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-
 from farsite_edge.vapix.errors import bad_answer
 from farsite_edge.vapix.request import FORM, KIB, Answer, ApiRequest, form
 from farsite_edge.vapix.text import clean
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 PATH = "/axis-cgi/param.cgi"
 MAX_PARAMETERS = 20_000

@@ -7,9 +7,8 @@ import hashlib
 import re
 import ssl
 
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-
 from farsite_edge.vapix.errors import bad_answer
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 _PIN = re.compile(r"[0-9a-f]{64}")
 

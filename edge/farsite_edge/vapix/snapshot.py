@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-
 from farsite_edge.vapix.errors import bad_answer
 from farsite_edge.vapix.request import KIB, Answer, ApiRequest
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 _RESOLUTION = re.compile(r"[1-9][0-9]{1,4}x[1-9][0-9]{1,4}")
 

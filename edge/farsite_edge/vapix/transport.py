@@ -11,12 +11,12 @@ from ipaddress import ip_address
 from typing import Any
 
 import aiohttp
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from yarl import URL
 
 from farsite_edge.vapix.errors import bad_answer
 from farsite_edge.vapix.request import Answer, ApiRequest
 from farsite_edge.vapix.text import clean
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 CONNECT_TIMEOUT = 3.0
 TOTAL_TIMEOUT = 15.0

@@ -6,11 +6,10 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-
 from farsite_edge.vapix.errors import bad_answer
 from farsite_edge.vapix.request import FORM, Answer, ApiRequest, form
 from farsite_edge.vapix.text import clean
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 PATH = "/axis-cgi/pwdgrp.cgi"
 MAX_USERS = 500
