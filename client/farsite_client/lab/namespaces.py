@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import re
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 # The owner's process id and start time: a leftover is told from a namespace in use, even when ids are reused.
 _NAME = re.compile(r"farsite-lab-(\d+)-(\d+)-.+")
+_CLONE_NEWNET = 0x40000000
 _RUN_DIRECTORY = Path("/run/netns")
 _PROGRAMS = {"ip": "iproute2", "nft": "nftables", "sysctl": "procps", "openssl": "openssl"}
 _SYSTEM_PATH = "/usr/sbin:/sbin"
@@ -43,9 +46,31 @@ class Namespace:
         """The command line that runs `arguments` inside."""
         return ["ip", "netns", "exec", self.name, *arguments]
 
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Sockets that this thread makes inside belong to the namespace, and stay there afterwards.
+
+        Threads started inside follow; those that run already, such as an executor's, do not.
+        """
+        with Path("/proc/thread-self/ns/net").open("rb") as before:
+            with (_RUN_DIRECTORY / self.name).open("rb") as target:
+                _setns(target.fileno())
+            try:
+                yield
+            finally:
+                _setns(before.fileno())
+
     async def run(self, *arguments: str, text: str = "") -> str:
         """Run to the end inside; returns what it printed. Raises `FarsiteError` (`unavailable`)."""
         return await run(*self.command(*arguments), text=text)
+
+
+def _setns(descriptor: int) -> None:
+    """`os.setns` of Python 3.12, for 3.11."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(descriptor, _CLONE_NEWNET) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def prefix() -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import os
 from collections import deque
 from pathlib import Path
 from urllib.parse import quote
@@ -17,6 +19,14 @@ START_SECONDS = 20.0
 STOP_SECONDS = 5.0
 _HELPERS = ("/usr/lib/squid/basic_ncsa_auth", "/usr/lib64/squid/basic_ncsa_auth")
 _READY = "Accepting HTTP Socket connections"
+
+
+_INSTANCES = itertools.count(1)
+
+
+def _service() -> str:
+    """Squid names its shared memory after this, across all namespaces: another squid must not meet it."""
+    return f"farsitelab{os.getpid()}n{next(_INSTANCES)}"
 
 
 class Proxy:
@@ -42,7 +52,7 @@ class Proxy:
         await self._write_files()
         config = str(self._directory / "squid.conf")
         self._process = await asyncio.create_subprocess_exec(
-            *self._namespace.command(program, "-N", "-d", "1", "-f", config),
+            *self._namespace.command(program, "-N", "-d", "1", "-n", _service(), "-f", config),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

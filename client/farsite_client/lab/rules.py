@@ -46,7 +46,10 @@ table ip farsite {{
 
 
 def _forwarding(nat: Nat) -> str:
+    # Frames between two hosts of the LAN pass here too where the kernel filters bridges (br_netfilter).
+    within = 'iifname "lan" oifname "lan" accept'
     if nat is Nat.PROXY_ONLY:
-        return ""
-    blocked = "meta l4proto udp drop\n        " if nat is Nat.UDP_BLOCKED else ""
-    return blocked + 'ct state established,related accept\n        iifname "lan" oifname "wan" accept'
+        return within
+    blocked = ["meta l4proto udp drop"] if nat is Nat.UDP_BLOCKED else []
+    outward = ["ct state established,related accept", 'iifname "lan" oifname "wan" accept']
+    return "\n        ".join([within, *blocked, *outward])
