@@ -62,7 +62,11 @@ async def open_link(
                 await negotiation.offer(ticket.grant)
                 return await negotiation.connected()
         except TimeoutError:
-            raise _too_late(negotiation, options.open_timeout) from None
+            error = _too_late(negotiation, options.open_timeout)
+        except FarsiteError as failure:
+            error = failure
+        await negotiation.abandon(error)
+        raise error
 
 
 def _too_late(negotiation: Negotiation, seconds: float) -> FarsiteError:

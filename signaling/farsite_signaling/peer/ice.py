@@ -35,7 +35,7 @@ CONSENT_WAIT = 2.0
 MAX_REMOTE_CANDIDATES = 64
 MAX_HOLD = 0.8
 RELAY_STAGGER = 0.1
-"""Head start of a better transport to the same TURN server, seconds."""
+"""Head start of a better transport to TURN, seconds. A worse one is not tried once a better one has answered."""
 IDLE_RELAY = 15.0
 """Once connected, allocations that carry nothing are given back after this long, seconds."""
 COMPONENT = 1
@@ -193,16 +193,11 @@ class IceConnection(Connection):
         self._add_relay(protocol, transport, server)
 
     def _head_starts(self, server: TurnServer) -> int:
-        better = {other.transport for other in self._better(server)}
-        return len(better)
+        return len({other.transport for other in self._better(server)})
 
     def _better(self, server: TurnServer) -> list[TurnServer]:
         rank = PREFERENCE.index(server.transport)
-        return [
-            other
-            for other in self._turn_servers
-            if other.host == server.host and PREFERENCE.index(other.transport) < rank
-        ]
+        return [other for other in self._turn_servers if PREFERENCE.index(other.transport) < rank]
 
     def _has_better_relay(self, server: TurnServer) -> bool:
         have = [p.relay_server for p in self._protocols if isinstance(p, IceProtocol)]

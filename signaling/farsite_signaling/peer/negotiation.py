@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -49,6 +50,7 @@ class Negotiation:
         self._remote_fingerprint: str | None = None
         self._early: list[Sealed] = []
         self._stands = False
+        self._refused = False
         self.link = RtcLink(servers, options)
         self.answered = False
 
@@ -138,7 +140,20 @@ class Negotiation:
             case Candidates():
                 await self._candidates(sealed)
             case Refusal() as refusal:
-                raise FarsiteError(parse_code(refusal.code), refusal.detail or "The other side refused.")
+                self._refused = True
+                raise self._refusal(refusal)
+
+    def _refusal(self, refusal: Refusal) -> FarsiteError:
+        code = parse_code(refusal.code)
+        if code is ErrorCode.PEER_UNREACHABLE:  # what we tried ourselves may say more
+            return self.link.unreachable(f"No way was found. The other side: {refusal.detail} This side:")
+        return FarsiteError(code, refusal.detail or "The other side refused.")
+
+    async def abandon(self, error: FarsiteError) -> None:
+        """Spare the other side the wait: our attempt is over."""
+        if not self._refused:
+            with suppress(FarsiteError):
+                await self._send(Refusal(code=error.code, detail="The client gave up."))
 
     async def _accept(self, answer: Answer, fingerprint: str | None) -> None:
         if self._remote_fingerprint is not None:

@@ -104,6 +104,8 @@ class RtcLink:
     def _gathering_done(self, send: Trickle) -> None:
         self._pc.gatherer.finish()
         send([], True)
+        if not self._ice.local_candidates:
+            self._lost(self.unreachable("There is nothing to connect with."))
 
     async def offer(self) -> tuple[str, bool]:
         """Our description with the candidates known at once, and whether these are all."""

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import hmac
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Self
 
 import pytest
+import trustme
+
 from farsite_signaling.identity import (
     CertificateAuthority,
     Identity,
@@ -189,7 +200,9 @@ class Site:
     async def dial_link(self, ticket: SessionTicket | None = None, **changes: Any) -> RtcLink:
         return await self._dial(open_link, ticket, **changes)
 
-    async def _dial(self, how: Callable[..., Awaitable[Any]], ticket: SessionTicket | None, **changes: Any) -> Any:
+    async def _dial(
+        self, how: Callable[..., Awaitable[Any]], ticket: SessionTicket | None, **changes: Any
+    ) -> Any:
         arguments = {
             "identity": self.organization.client,
             "trust": self.organization.trust,
@@ -212,3 +225,156 @@ async def start_site(acme: Organization) -> AsyncIterator[Callable[..., Awaitabl
     yield start
     for site in sites:
         await site.__aexit__(None, None, None)
+
+
+# Real servers: coturn and squid, each with its own folder and ports.
+
+SECRET = "a-secret-for-tests"
+
+
+def free_port(kind: int = socket.SOCK_STREAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Daemon:
+    """A server process with its output in `folder`; ready when `port` accepts connections."""
+
+    def __init__(self, folder: Path, command: list[str], port: int) -> None:
+        self._log = (folder / "output.log").open("wb")
+        self._path = folder / "output.log"
+        self._port = port
+        self._process = subprocess.Popen(command, cwd=folder, stdout=self._log, stderr=subprocess.STDOUT)
+
+    def wait_ready(self) -> None:
+        end = time.monotonic() + 20
+        while time.monotonic() < end and self._process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", self._port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        self.stop()
+        raise RuntimeError(f"server not ready:\n{self._path.read_text()[-3000:]}")
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+
+@dataclass
+class TurnService:
+    """A running coturn; `server(...)` gives what the cloud would hand to a peer."""
+
+    port: int
+    tls_port: int
+    ca: str
+
+    def server(
+        self, *schemes: str, secret: str = SECRET, expires: float = 3600.0, ca: bool = True
+    ) -> IceServer:
+        """`schemes`: `udp`, `tcp`, `tls`, `stun`."""
+        urls = {
+            "udp": f"turn:127.0.0.1:{self.port}?transport=udp",
+            "tcp": f"turn:127.0.0.1:{self.port}?transport=tcp",
+            "tls": f"turns:localhost:{self.tls_port}?transport=tcp",
+            "stun": f"stun:127.0.0.1:{self.port}",
+        }
+        username = f"{int(time.time() + expires)}:s1"
+        digest = hmac.new(secret.encode(), username.encode(), hashlib.sha1).digest()
+        return IceServer(
+            urls=[urls[scheme] for scheme in schemes],
+            username=username,
+            credential=base64.b64encode(digest).decode(),
+            ca=self.ca if ca else None,
+        )
+
+
+@pytest.fixture(scope="session")
+def coturn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TurnService]:
+    """coturn with REST credentials and its own CA, on loopback."""
+    folder = tmp_path_factory.mktemp("coturn")
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost", "127.0.0.1")
+    certificate.private_key_and_cert_chain_pem.write_to_path(str(folder / "turn.pem"))
+    service = TurnService(free_port(), free_port(), authority.cert_pem.bytes().decode())
+    lines = [
+        "listening-ip=127.0.0.1",
+        "relay-ip=127.0.0.1",
+        f"listening-port={service.port}",
+        f"tls-listening-port={service.tls_port}",
+        "min-port=49152",
+        "max-port=65535",
+        "use-auth-secret",
+        f"static-auth-secret={SECRET}",
+        "realm=farsite.test",
+        "cert=turn.pem",
+        "pkey=turn.pem",
+        "allow-loopback-peers",
+        "no-cli",
+        "no-dtls",
+        "fingerprint",
+        "pidfile=turn.pid",
+        "userdb=turn.db",
+        "log-file=stdout",
+    ]
+    (folder / "turnserver.conf").write_text("\n".join(lines) + "\n")
+    daemon = Daemon(folder, [_program("turnserver"), "-c", str(folder / "turnserver.conf")], service.port)
+    daemon.wait_ready()
+    yield service
+    daemon.stop()
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    assert found is not None, f"{name} is needed for these tests; install it (Debian: coturn, squid)"
+    return found
+
+
+@pytest.fixture(scope="session")
+def squid() -> Iterator[int]:
+    """A proxy that wants `edge` / `pass word` by Basic authentication; its port."""
+    # Not in pytest's folder, which is closed to the user squid becomes when root starts it.
+    folder = Path(tempfile.mkdtemp(prefix="squid-"))
+    folder.chmod(0o755)
+    if os.geteuid() == 0:
+        shutil.chown(folder, "proxy")
+    port = free_port()
+    checker = folder / "check"
+    checker.write_text(
+        "#!/bin/sh\n"
+        "while read -r user password; do\n"
+        '  if [ "$user $password" = "edge pass%20word" ]; then echo OK; else echo ERR; fi\n'
+        "done\n"
+    )
+    checker.chmod(0o755)
+    lines = [
+        f"http_port 127.0.0.1:{port}",
+        f"pid_filename {folder}/squid.pid",
+        f"access_log stdio:{folder}/access.log",
+        f"cache_log {folder}/cache.log",
+        f"coredump_dir {folder}",
+        "cache deny all",
+        "shutdown_lifetime 0 seconds",
+        f"auth_param basic program {checker}",
+        "auth_param basic children 1",
+        "acl known proxy_auth REQUIRED",
+        "http_access allow known",
+        "http_access deny all",
+    ]
+    (folder / "squid.conf").write_text("\n".join(lines) + "\n")
+    # Its own service name: squid's shared memory is named after it.
+    command = [_program("squid"), "-N", "-n", f"farsite{port}", "-f", str(folder / "squid.conf")]
+    daemon = Daemon(folder, command, port)
+    try:
+        daemon.wait_ready()
+        yield port
+    finally:
+        daemon.stop()
+        shutil.rmtree(folder)
