@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+
 from farsite_signaling.hub import HubLimits
 from farsite_signaling.hub.testing import MemoryOrganization
 from farsite_signaling.identity import Identity

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import trustme
 from aiohttp import web
+
 from farsite_signaling.hub import Hub
 from farsite_signaling.hub.testing import MemoryOrganization
 from farsite_signaling.peer.signaling import SignalingClient, SignalingState
@@ -75,7 +76,8 @@ async def squid() -> AsyncIterator[Any]:
             os.chown(folder, pwd.getpwnam("proxy").pw_uid, -1)
         config = _CONFIG.format(port=port, folder=folder, allowed=allowed, user=user)
         (folder / "squid.conf").write_text(config)
-        command = [program, "-N", "-f", str(folder / "squid.conf")]
+        # Instances of one service name share memory segments, and so get in each other's way.
+        command = [program, "-N", "-n", f"farsite{port}", "-f", str(folder / "squid.conf")]
         processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         await until_listening(port)
         return port
