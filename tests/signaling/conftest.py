@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+
 from farsite_signaling.hub.testing import HubServer, MemoryOrganization
 from farsite_signaling.identity import Identity
 from farsite_signaling.peer.signaling import SignalingClient, SignalingState, SignalingTiming

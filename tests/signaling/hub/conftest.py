@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
 from farsite_signaling.identity import Identity
 from farsite_signaling.wire.hub import Bye, Hello, Proof, dump, parse_hub_message, proof_bytes
-from websockets.asyncio.client import ClientConnection, connect
 
 
 class RawPeer:

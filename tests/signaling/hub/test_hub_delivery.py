@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
 from farsite_signaling.hub import HubLimits
 from farsite_signaling.hub.testing import MemoryOrganization
 from farsite_signaling.peer.signaling import SignalingState

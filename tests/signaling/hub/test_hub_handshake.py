@@ -8,13 +8,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
 from farsite_signaling.hub import HubLimits
 from farsite_signaling.hub.handshake import Handshake
 from farsite_signaling.hub.testing import MemoryOrganization
 from farsite_signaling.identity import generate_key
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.hub import Challenge, Hello, Ping, Pong, Proof, Welcome
-from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 
 async def test_handshake_names_version_time_and_heartbeat(

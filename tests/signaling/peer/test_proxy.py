@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from farsite_signaling.peer.proxy import Proxy, parse_proxy
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from farsite_signaling.peer.proxy import Proxy, parse_proxy
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 
 @pytest.mark.parametrize(
