@@ -1,0 +1,70 @@
+"""A remote client inside a namespace: commands as JSON lines on standard input, one JSON line for each answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from farsite_client.cloud import CloudClient
+from farsite_client.profile import Profile
+from farsite_client.session import connect
+from farsite_signaling.wire.errors import FarsiteError
+
+
+async def sign_in(profile: Profile, *, url: str, email: str, password: str) -> dict[str, Any]:
+    async with CloudClient(url, proxy=profile.proxy, ca_file=profile.ca_file) as cloud:
+        signed_in = await cloud.sign_in(email, password)
+        [organization] = await cloud.organizations()
+        await profile.enrol(cloud, signed_in, organization, None)
+    return {"organization": organization.id}
+
+
+async def setup_code(profile: Profile, *, name: str) -> dict[str, Any]:
+    stored = profile.load()
+    async with profile.cloud(stored) as cloud:
+        return {"code": (await cloud.setup_code(stored.organization_id, name)).code}
+
+
+async def open_session(profile: Profile, *, edge: str) -> dict[str, Any]:
+    """Open, and have one request answered through the tunnel; times in milliseconds from the wish to each."""
+    started = time.monotonic()
+    async with connect(profile, edge) as session:
+        opened = time.monotonic() - started
+        await session.edge.status()
+        answered = time.monotonic() - started
+        status = session.status()
+    return {
+        "path": str(status.path),
+        "reason": status.reason,
+        "open_ms": round(opened * 1000),
+        "answered_ms": round(answered * 1000),
+    }
+
+
+COMMANDS = {"sign_in": sign_in, "setup_code": setup_code, "open": open_session}
+
+
+async def answer(profile: Profile, line: str) -> dict[str, Any]:
+    request = json.loads(line)
+    try:
+        return {"ok": True, **await COMMANDS[request.pop("do")](profile, **request)}
+    except FarsiteError as error:
+        return {"ok": False, "code": str(error.code), "detail": error.detail}
+
+
+async def main(home: str, ca_file: str, proxy: str) -> None:
+    profile = Profile(Path(home), proxy=proxy or None, ca_file=ca_file)
+    # What every opening needs is loaded once: the grid measures the network, not imports.
+    import farsite_signaling.peer.dialer
+    import farsite_signaling.peer.rtc  # noqa: F401
+
+    print(json.dumps({"ok": True}), flush=True)
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        print(json.dumps(await answer(profile, line)), flush=True)
+
+
+asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,60 @@
+"""Every kind of site against every other: all connect, by the expected kind of path."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from farsite_client.lab import Lab, Nat
+from tests.lab.grid import SAME_LAN, WRONG_PASSWORD, Grid, expected_path, write_results
+
+# The first test also waits for the whole lab to start.
+pytestmark = [pytest.mark.lab, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
+RESULTS = Path(__file__).parents[2] / "build" / "lab"
+KINDS = [str(nat) for nat in Nat]
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def grid(lab: Lab) -> AsyncIterator[Grid]:
+    grid = Grid(lab)
+    try:
+        async with grid.running():
+            yield grid
+    finally:
+        write_results(grid.rows, RESULTS)
+
+
+@pytest.mark.parametrize("client", KINDS)
+@pytest.mark.parametrize("edge", KINDS)
+async def test_cell(grid: Grid, edge: str, client: str) -> None:
+    row = await grid.open(edge, client, expected_path(edge, client))
+    assert row["connected"], row["reason"]
+    assert row["path"] == row["expected"], row["reason"]
+
+
+async def test_same_lan(grid: Grid) -> None:
+    row = await grid.open(Nat.EASY, SAME_LAN, expected_path(Nat.EASY, SAME_LAN))
+    assert row["connected"], row["reason"]
+    assert row["path"] == "lan", row["reason"]
+
+
+async def test_wrong_proxy_password_is_said_to_the_client(grid: Grid) -> None:
+    answer = await grid.clients[WRONG_PASSWORD].sign_in()
+    row = {"edge": Nat.NONE, "client": WRONG_PASSWORD, "connected": answer["ok"], "path": answer.get("code")}
+    grid.rows.append(
+        {**row, "expected": "proxy_authentication", "open_ms": None, "reason": answer.get("detail")}
+    )
+    assert answer["code"] == "proxy_authentication", answer
+    assert "guess" not in answer["detail"]
+
+
+async def test_wrong_proxy_password_is_said_at_the_edge_host(grid: Grid) -> None:
+    proxy = grid.sites[Nat.PROXY_ONLY].proxy
+    assert proxy is not None
+    status, output = await grid.claim(Nat.PROXY_ONLY, "edge unclaimed", proxy.url("guess"))
+    assert status == 1
+    assert "proxy_authentication" in output
+    assert "guess" not in output
