@@ -1,0 +1,27 @@
+"""Puts routes and checks together."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from farsite_edge.api.guard import Guard
+from farsite_edge.version import __version__
+from farsite_signaling.rest import Api, openapi, problem_middleware
+
+MAX_BODY = 1024 * 1024
+
+
+def build_app(guard: Guard, tables: list[Api]) -> web.Application:
+    """One application for every way in; the connection tells who asks."""
+    api = Api()
+    for table in tables:
+        api.include(table)
+    app = web.Application(middlewares=[problem_middleware, guard.middleware], client_max_size=MAX_BODY)
+    api.mount(app, guard.authorize)
+    document = openapi(api, title="Farsite edge host", version=__version__)
+
+    async def description(_: web.Request) -> web.Response:
+        return web.json_response(document)
+
+    app.router.add_get("/api/openapi.json", description)
+    return app

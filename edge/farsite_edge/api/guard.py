@@ -1,0 +1,66 @@
+"""Checks every request before its handler: is it for us, who asks, may they."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from farsite_edge.api.principal import Authenticator, Principal, Way
+from farsite_edge.audit import AuditLog
+from farsite_edge.identity.keeper import IdentityKeeper
+from farsite_edge.lan.hosts import HostRule
+from farsite_signaling.rest import PUBLIC, Need
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.rights import Right
+
+PRINCIPAL = web.RequestKey("principal", Principal)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Guard:
+    def __init__(
+        self, authenticator: Authenticator, keeper: IdentityKeeper, hosts: HostRule, audit: AuditLog
+    ) -> None:
+        self._authenticator = authenticator
+        self._keeper = keeper
+        self._hosts = hosts
+        self._audit = audit
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """DNS rebinding: on the LAN only requests for this machine's own names are answered."""
+        if self._authenticator.way(request) is Way.LAN:
+            self._hosts.check(request.headers.get("Host", ""))
+        return await handler(request)
+
+    async def authorize(self, request: web.Request, need: Need) -> None:
+        """For `Api.mount`."""
+        if need is PUBLIC:
+            return
+        principal = self._identify(request)
+        request[PRINCIPAL] = principal
+        if isinstance(need, Right) and not principal.allows(need):
+            await self._refuse(request, principal, need)
+
+    def _identify(self, request: web.Request) -> Principal:
+        if self._authenticator.way(request) is Way.LAN and self._keeper.claim is None:
+            raise FarsiteError(
+                ErrorCode.NOT_CLAIMED, "This edge host is not claimed yet: only /info and /claim answer."
+            )
+        return self._authenticator.principal(request)
+
+    async def _refuse(self, request: web.Request, principal: Principal, right: Right) -> None:
+        await self._audit.note(
+            "api.request",
+            actor=principal.actor,
+            target=f"{request.method} {request.path}",
+            outcome="refused",
+            session=principal.session,
+            details={"right": right.value},
+        )
+        raise FarsiteError(
+            ErrorCode.FORBIDDEN,
+            f"This needs the right {right.value}, which this session has not.",
+            right=right,
+        )

@@ -1,0 +1,98 @@
+"""The edge host's audit log: append-only rows, queued for the cloud until it has them."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from farsite_edge.store import Database
+from farsite_signaling.wire.errors import FarsiteError
+from farsite_signaling.wire.hub import AuditEntry
+
+Outcome = Literal["allowed", "refused", "failed"]
+MAX_ROWS = 100_000
+MAX_BATCH = 100
+MAX_BATCH_BYTES = 64 * 1024
+_TRIM_EVERY = 500
+logger = logging.getLogger(__name__)
+
+
+class AuditLog:
+    """`on_row` is called after each row, so that it reaches the cloud soon."""
+
+    def __init__(self, database: Database, on_row: Callable[[], None] = lambda: None) -> None:
+        self._database = database
+        self.on_row = on_row
+        self._written = 0
+
+    async def write(
+        self,
+        action: str,
+        *,
+        actor: str,
+        target: str = "",
+        outcome: Outcome = "allowed",
+        session: str | None = None,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        """Raises `FarsiteError` (`disk_full`, `storage_failed`): what cannot be audited is not done."""
+        entry = AuditEntry(
+            id=uuid.uuid4().hex,
+            at=datetime.now(UTC),
+            actor=actor[:400],
+            action=action,
+            target=target[:400],
+            outcome=outcome,
+            session=session,
+            details=details or {},
+        )
+        sql = "INSERT INTO audit (id, entry) VALUES (?, ?)"
+        await self._database.execute(sql, (entry.id, entry.model_dump_json()))
+        await self._trim()
+        self.on_row()
+
+    async def note(self, action: str, *, actor: str, **rest: Any) -> None:
+        """The same for what has happened already: a row that cannot be kept goes to the log instead."""
+        try:
+            await self.write(action, actor=actor, **rest)
+        except FarsiteError as error:
+            logger.error("audit row lost: %s by %s: %s", action, actor, error)
+
+    async def unsent(self) -> list[AuditEntry]:
+        """The oldest rows the cloud does not have, as many as one report carries."""
+        sql = "SELECT entry FROM audit WHERE sent = 0 ORDER BY seq LIMIT ?"
+        batch: list[AuditEntry] = []
+        size = 0
+        for row in await self._database.fetch(sql, (MAX_BATCH,)):
+            size += len(row["entry"])
+            if batch and size > MAX_BATCH_BYTES:
+                break
+            batch.append(AuditEntry.model_validate_json(row["entry"]))
+        return batch
+
+    async def mark_sent(self, entries: list[AuditEntry]) -> None:
+        async with self._database.transaction() as transaction:
+            sql = "UPDATE audit SET sent = 1 WHERE id = ?"
+            await transaction.execute_many(sql, [(entry.id,) for entry in entries])
+
+    async def page(self, before: int | None, limit: int) -> tuple[list[AuditEntry], int | None]:
+        """Newest first; the number to ask for the next page with."""
+        sql = "SELECT seq, entry FROM audit WHERE seq < ? ORDER BY seq DESC LIMIT ?"
+        rows = await self._database.fetch(sql, (before or 2**62, limit + 1))
+        entries = [AuditEntry.model_validate_json(row["entry"]) for row in rows[:limit]]
+        return entries, rows[limit - 1]["seq"] if len(rows) > limit else None
+
+    async def _trim(self) -> None:
+        # Bounded for ever: rows the cloud has go first, then the oldest, and that is logged.
+        self._written += 1
+        if self._written % _TRIM_EVERY:
+            return
+        count = (await self._database.fetch("SELECT count(*) FROM audit"))[0][0]
+        if count <= MAX_ROWS:
+            return
+        sql = "DELETE FROM audit WHERE seq IN (SELECT seq FROM audit ORDER BY sent DESC, seq LIMIT ?)"
+        await self._database.execute(sql, (count - MAX_ROWS,))
+        logger.warning("audit log over %d rows: %d oldest removed", MAX_ROWS, count - MAX_ROWS)

@@ -1,0 +1,1 @@
+"""Joining an organization with a one-time setup code."""

@@ -1,0 +1,86 @@
+"""Claiming: one request to the cloud, everything checked, then written at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from farsite_edge.claim.check import check_claim, check_date_header
+from farsite_edge.claim.cloud import CloudHttp, normal_cloud_url
+from farsite_edge.claim.record import ClaimRecord
+from farsite_edge.identity.keeper import IdentityKeeper
+from farsite_edge.preferences import Preferences
+from farsite_edge.settings import EdgeSettings
+from farsite_edge.version import __version__
+from farsite_signaling.identity import make_request
+from farsite_signaling.wire.cloud_api import ClaimResult
+from farsite_signaling.wire.edge_api import ClaimRequest
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+
+logger = logging.getLogger(__name__)
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Claimer:
+    """Used by the LAN API and, when no edge host runs, by the command line. One claim at a time."""
+
+    def __init__(
+        self,
+        settings: EdgeSettings,
+        keeper: IdentityKeeper,
+        preferences: Preferences,
+        *,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._settings = settings
+        self._keeper = keeper
+        self._preferences = preferences
+        self._clock = clock
+        self._claiming = asyncio.Lock()
+
+    async def claim(self, request: ClaimRequest) -> ClaimRecord:
+        """Raises `FarsiteError`; the edge host is then as unclaimed as before."""
+        async with self._claiming:
+            self._refuse_second()
+            record = await self._ask(request)
+            values = await self._preferences.claimed_values(request, record.edge_name)
+            await self._keeper.store_claim(record, values)
+        logger.info("claimed as %s into %s", record.urn, record.organization_name)
+        return record
+
+    def _refuse_second(self) -> None:
+        claim = self._keeper.claim
+        if claim is not None:
+            raise FarsiteError(
+                ErrorCode.ALREADY_CLAIMED,
+                f"This edge host already belongs to the organization {claim.organization_name!r}. Remove it there first.",
+            )
+
+    async def _ask(self, request: ClaimRequest) -> ClaimRecord:
+        url = normal_cloud_url(request.cloud_url, allow_http=self._settings.allow_http_cloud)
+        proxy = await self._proxy(request)
+        async with CloudHttp(url, proxy=proxy, ca=self._settings.cloud_ca) as cloud:
+            # The clock is compared before the code is spent.
+            check_date_header(await cloud.date(), self._clock())
+            result = await cloud.post("/api/v1/claims", self._body(request), ClaimResult)
+        return check_claim(result, self._keeper.key, url, self._clock())
+
+    async def _proxy(self, request: ClaimRequest) -> str | None:
+        if request.proxy_address is not None:
+            return request.proxy_address.get_secret_value() or None
+        return await self._preferences.proxy_address()
+
+    def _body(self, request: ClaimRequest) -> dict[str, str]:
+        return {
+            "code": request.code.get_secret_value().strip(),
+            "csr": make_request(self._keeper.key, f"edge {self._keeper.edge_id}"),
+            "version": __version__,
+            "hostname": platform.node()[:255],
+        }

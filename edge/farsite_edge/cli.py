@@ -1,0 +1,194 @@
+"""`farsite edge …` and `farsite simulator`. Heavy imports wait until a command runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from farsite_edge.simulator.command import simulator
+
+if TYPE_CHECKING:
+    from farsite_edge.settings import EdgeSettings
+
+__all__ = ["edge", "simulator"]
+
+edge = typer.Typer(help="Run and set up an edge host on this machine.", no_args_is_help=True)
+T = TypeVar("T")
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML).")]
+DataOption = Annotated[Path | None, typer.Option("--data-dir", help="Where keys and database live.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+
+
+@edge.command()
+def run(
+    config: ConfigOption = None,
+    data_dir: DataOption = None,
+    as_json: JsonOption = False,
+    name: Annotated[str | None, typer.Option(help="Name until claimed.")] = None,
+    bind: Annotated[list[str] | None, typer.Option(help="Address to listen on; repeatable.")] = None,
+    http_port: Annotated[int | None, typer.Option(help="HTTP discovery (37080).")] = None,
+    https_port: Annotated[int | None, typer.Option(help="HTTPS API (37443).")] = None,
+    multicast_port: Annotated[int | None, typer.Option(help="UDP discovery (6801).")] = None,
+    multicast: Annotated[bool | None, typer.Option(help="Answer UDP discovery.")] = None,
+    cloud_ca: Annotated[Path | None, typer.Option(help="PEM to trust for the cloud.")] = None,
+    turn_ca: Annotated[Path | None, typer.Option(help="PEM to trust for TURN over TLS.")] = None,
+    allow_http_cloud: Annotated[bool | None, typer.Option(help="Allow an http:// cloud (trials).")] = None,
+    allow_loopback_devices: Annotated[
+        bool | None, typer.Option(help="Accept devices on this machine (simulator).")
+    ] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; repeatable.")
+    ] = None,
+) -> None:
+    """Run the edge host until it is told to stop."""
+    flags = {
+        "data_dir": data_dir,
+        "name": name,
+        "bind": bind or None,
+        "http_port": http_port,
+        "https_port": https_port,
+        "multicast_port": multicast_port,
+        "multicast": multicast,
+        "cloud_ca": cloud_ca,
+        "turn_ca": turn_ca,
+        "allow_http_cloud": allow_http_cloud,
+        "allow_loopback_devices": allow_loopback_devices,
+    }
+
+    def start() -> None:
+        from farsite_edge.service import serve
+
+        settings = _settings(config, flags | _pairs(setting or []))
+        serve(settings, as_json=as_json)
+
+    _guarded(start, as_json)
+
+
+@edge.command()
+def claim(
+    code: Annotated[str, typer.Argument(help="The one-time setup code.")],
+    cloud: Annotated[str, typer.Option("--cloud", help="The cloud's address, https://…")],
+    proxy: Annotated[
+        str | None, typer.Option(help="http://user:password@host:port or socks5://…", envvar="FARSITE_PROXY")
+    ] = None,
+    remote_access: Annotated[bool, typer.Option("--remote-access", help="Allow remote access.")] = False,
+    config: ConfigOption = None,
+    data_dir: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Claim this edge host into an organization, whether it runs or not."""
+
+    def act() -> None:
+        from farsite_edge.commands import claim as claim_here
+        from farsite_signaling.wire.edge_api import ClaimRequest
+
+        body: dict[str, Any] = {"code": code, "cloud_url": cloud, "remote_access": remote_access}
+        body |= {"proxy_address": proxy} if proxy else {}
+        request = ClaimRequest.model_validate(body)
+        _wait(claim_here(_settings(config, {"data_dir": data_dir}), request), as_json)
+
+    _guarded(act, as_json)
+
+
+@edge.command()
+def status(config: ConfigOption = None, data_dir: DataOption = None, as_json: JsonOption = False) -> None:
+    """How the running edge host is doing."""
+
+    def act() -> None:
+        from farsite_edge.commands import status as ask
+
+        _wait(ask(_settings(config, {"data_dir": data_dir})), as_json)
+
+    _guarded(act, as_json)
+
+
+@edge.command()
+def info(config: ConfigOption = None, data_dir: DataOption = None, as_json: JsonOption = False) -> None:
+    """Who the running edge host is: its id, ports and certificate fingerprint."""
+
+    def act() -> None:
+        from farsite_edge.commands import info as ask
+
+        _wait(ask(_settings(config, {"data_dir": data_dir})), as_json)
+
+    _guarded(act, as_json)
+
+
+@edge.command()
+def settings(
+    remote_access: Annotated[str | None, typer.Option(metavar="on|off", help="Remote access.")] = None,
+    proxy: Annotated[str | None, typer.Option(help="Proxy address; empty removes it.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the edge host.")] = None,
+    config: ConfigOption = None,
+    data_dir: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show or change the edge host's connections: remote access, proxy address, name."""
+    if remote_access not in (None, "on", "off"):
+        raise typer.BadParameter("on or off", param_hint="--remote-access")
+    body: dict[str, Any] = {"proxy_address": proxy, "name": name}
+    body["remote_access"] = None if remote_access is None else remote_access == "on"
+    body = {key: value for key, value in body.items() if value is not None}
+
+    def act() -> None:
+        from farsite_edge.commands import settings as ask
+
+        _wait(ask(_settings(config, {"data_dir": data_dir}), body), as_json)
+
+    _guarded(act, as_json)
+
+
+def _settings(config: Path | None, flags: dict[str, Any]) -> EdgeSettings:
+    from farsite_edge.settings import load_settings
+
+    return load_settings(flags, file=config)
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    for text in given:
+        if "=" not in text:
+            raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--set")
+    return dict(text.split("=", 1) for text in given)
+
+
+def _wait(work: Coroutine[Any, Any, Any], as_json: bool) -> None:
+    answer = asyncio.run(work)
+    values = answer.model_dump(mode="json")
+    if as_json:
+        typer.echo(json.dumps(values))
+        return
+    width = max(len(name) for name in values)
+    for name, value in values.items():
+        shown = (
+            {None: "-", True: "yes", False: "no"}.get(value, value) if not isinstance(value, list) else value
+        )
+        typer.echo(f"{name.replace('_', ' '):<{width}}  {shown}")
+
+
+def _guarded(act: Callable[[], T], as_json: bool) -> T:
+    """Errors a user can act on: a line on stderr, or the problem as JSON; exit code 1."""
+    from pydantic import ValidationError
+
+    from farsite_signaling.wire.errors import FarsiteError
+
+    try:
+        return act()
+    except FarsiteError as error:
+        if as_json:
+            typer.echo(error.problem().model_dump_json(exclude_none=True))
+        else:
+            typer.echo(f"error: {error}", err=True)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        typer.echo(f"error: {first['loc'][-1]}: {first['msg']}", err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")
+    raise typer.Exit(1)

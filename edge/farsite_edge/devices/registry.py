@@ -1,0 +1,157 @@
+"""All devices the edge host knows, by serial number."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from farsite_edge.devices.record import MAX_ADDRESSES, DeviceRecord, Found, short
+from farsite_edge.store import Database
+from farsite_signaling.wire.edge_api import DeviceState
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+
+MAX_DISCOVERED = 30_000
+logger = logging.getLogger(__name__)
+
+
+class Registry:
+    """In memory, written through. `on_change` is called when something the cloud shows has changed."""
+
+    def __init__(self, database: Database, on_change: Callable[[], None] = lambda: None) -> None:
+        self._database = database
+        self._records: dict[str, DeviceRecord] = {}
+        self.on_change = on_change
+
+    async def load(self) -> None:
+        for row in await self._database.fetch("SELECT id, record FROM devices"):
+            try:
+                self._records[row["id"]] = DeviceRecord.model_validate_json(row["record"])
+            except ValidationError:
+                logger.error("the stored device %s cannot be read and is left out", row["id"])
+
+    def get(self, device: str) -> DeviceRecord:
+        """Raises `device_unknown`."""
+        record = self._records.get(device)
+        if record is None:
+            raise FarsiteError(ErrorCode.DEVICE_UNKNOWN, f"There is no device {device} on this edge host.")
+        return record
+
+    def managed(self, device: str) -> DeviceRecord:
+        """Raises `device_unknown` for one that is not managed."""
+        record = self.get(device)
+        if not record.managed:
+            raise FarsiteError(
+                ErrorCode.DEVICE_UNKNOWN,
+                f"The device {device} is not managed; add it to the edge host first.",
+            )
+        return record
+
+    def all(self, *, managed: bool | None = None) -> list[DeviceRecord]:
+        """By serial number."""
+        chosen = (one for one in self._records.values() if managed is None or one.managed == managed)
+        return sorted(chosen, key=lambda record: record.id)
+
+    def count(self, *, managed: bool) -> int:
+        return sum(record.managed == managed for record in self._records.values())
+
+    async def found(self, answers: Iterable[Found], *, by_address: bool = False) -> list[DeviceRecord]:
+        """Merge discovery answers; `by_address` marks what the administrator named (any number is kept)."""
+        merged: dict[str, DeviceRecord] = {}
+        for answer in answers:
+            known = merged.get(answer.serial) or self._records.get(answer.serial)
+            record = self._merge(known, answer)
+            if record is not None:
+                merged[record.id] = record
+        await self._write([one for one in merged.values() if self._worth_writing(one)])
+        self._records.update(merged)
+        return [self._records[device] for device in merged]
+
+    async def update(self, device: str, **values: Any) -> DeviceRecord:
+        """Change fields; writes only when something lasting changed."""
+        old = self.get(device)
+        new = old.model_copy(update=values)
+        if old.state != new.state:
+            logger.info("device %s: %s -> %s", device, old.state, new.state)
+        lasting = {"last_seen"}
+        if old.model_dump(exclude=lasting) != new.model_dump(exclude=lasting):
+            await self._write([new])
+        self._records[device] = new
+        return new
+
+    async def manage(self, device: str) -> DeviceRecord:
+        """Discovered -> managed. Adding a managed device again changes nothing."""
+        record = self.get(device)
+        if record.managed:
+            return record
+        state = DeviceState.SETUP_REQUIRED if record.setup_required else DeviceState.CREDENTIALS_REQUIRED
+        record = await self.update(device, managed=True, state=state, last_error=None)
+        self.on_change()
+        return record
+
+    async def release(self, device: str) -> DeviceRecord:
+        """Managed -> discovered; the pin is forgotten with it."""
+        self.managed(device)
+        values = {"managed": False, "state": DeviceState.DISCOVERED, "log_in": False, "pin": None}
+        record = await self.update(device, **values, last_error=None)
+        self.on_change()
+        return record
+
+    def _merge(self, known: DeviceRecord | None, answer: Found) -> DeviceRecord | None:
+        now = datetime.now(UTC)
+        if known is None:
+            if len(self._records) >= MAX_DISCOVERED:
+                logger.warning("more than %d devices: %s is left out", MAX_DISCOVERED, short(answer.serial))
+                return None
+            self.on_change()
+            try:
+                known = DeviceRecord(id=answer.serial, address=answer.address, first_seen=now)
+            except ValidationError:
+                return None
+        values: dict[str, Any] = {**_texts(known, answer), "last_seen": now}
+        values["found_by"] = sorted({*known.found_by, *_ways(answer.by)})
+        values["addresses"] = _addresses(known, answer.address)
+        if not known.managed:
+            # A managed device's address is followed only after its serial number is verified there.
+            values |= {"address": _better(known, answer.address)}
+            values |= {"http_port": answer.http_port or 80, "https_port": answer.https_port}
+            if answer.setup_required is not None:
+                values["setup_required"] = answer.setup_required
+        return known.model_copy(update=values)
+
+    def _worth_writing(self, record: DeviceRecord) -> bool:
+        old = self._records.get(record.id)
+        return old is None or old.model_dump(exclude={"last_seen"}) != record.model_dump(
+            exclude={"last_seen"}
+        )
+
+    async def _write(self, records: list[DeviceRecord]) -> None:
+        if not records:
+            return
+        rows = [(record.id, int(record.managed), record.model_dump_json()) for record in records]
+        async with self._database.transaction() as transaction:
+            await transaction.execute_many("INSERT OR REPLACE INTO devices VALUES (?, ?, ?)", rows)
+
+
+def _texts(known: DeviceRecord, answer: Found) -> dict[str, str]:
+    names = ("model", "product", "device_type", "version")
+    return {name: short(getattr(answer, name)) or getattr(known, name) for name in names}
+
+
+def _ways(by: object) -> list[str]:
+    if isinstance(by, str):
+        return [short(by)]
+    return [short(way) for way in by] if isinstance(by, Iterable) else []
+
+
+def _addresses(known: DeviceRecord, address: str) -> list[str]:
+    return list(dict.fromkeys([*known.addresses, address]))[-MAX_ADDRESSES:]
+
+
+def _better(known: DeviceRecord, address: str) -> str:
+    """A routable address rather than a link-local one (RFC 3927, RFC 4291)."""
+    link_local = address.startswith("169.254.") or address.lower().startswith("fe80:")
+    return known.address if link_local and known.address != address else address

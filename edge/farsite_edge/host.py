@@ -1,0 +1,292 @@
+"""The edge host: puts its parts together, starts and stops them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from types import TracebackType
+
+import aiohttp
+from aiohttp import web
+
+from farsite_edge.admin.site import AdminSite
+from farsite_edge.api.app import build_app
+from farsite_edge.api.device_routes import DeviceRoutes
+from farsite_edge.api.diagnostics_routes import DiagnosticsRoutes
+from farsite_edge.api.guard import Guard
+from farsite_edge.api.host_routes import HostRoutes
+from farsite_edge.api.principal import Authenticator
+from farsite_edge.audit import AuditLog
+from farsite_edge.core import EdgeCore
+from farsite_edge.devices import DeviceManager, Finder, Gateway, Monitor, Registry
+from farsite_edge.devices.addresses import AddressRule
+from farsite_edge.devices.credentials import CredentialStore
+from farsite_edge.devices.gateway import real_gateway
+from farsite_edge.identity.renewal import Renewal
+from farsite_edge.identity.tls import ServerTls
+from farsite_edge.lan.discovery import discovery_app
+from farsite_edge.lan.hosts import HostRule
+from farsite_edge.lan.listening import listen
+from farsite_edge.lan.multicast import MulticastResponder
+from farsite_edge.remote.acceptor import EdgeAcceptor
+from farsite_edge.remote.access import RemoteAccess, RemoteState
+from farsite_edge.reports.reporter import Reporter
+from farsite_edge.settings import EdgeSettings
+from farsite_edge.supervise import supervised
+from farsite_edge.version import __version__
+from farsite_signaling.wire.edge_api import ClaimRequest, EdgeInfo, EdgeState, EdgeStatus
+from farsite_signaling.wire.version import supported_versions
+
+PRODUCT = "farsite-edge"
+# Long enough that an answer given before a change takes effect has left the tunnel.
+ANSWER_GRACE = 0.3
+Notify = Callable[[str, dict[str, object]], None]
+logger = logging.getLogger(__name__)
+
+
+class EdgeHost:
+    """`async with EdgeHost(settings) as host`: ports are open and everything runs when it is entered.
+
+    `notify(event, values)` is told `claimed`, `cloud_online`, `cloud_offline` and `remote_access`. Raises
+    `FarsiteError` for what the administrator can change: `port_taken`, `storage_failed`, `disk_full`, `conflict`.
+    """
+
+    def __init__(
+        self,
+        settings: EdgeSettings,
+        *,
+        gateway: Gateway | None = None,
+        notify: Notify = lambda _event, _values: None,
+    ) -> None:
+        self.settings = settings
+        self.core = EdgeCore(settings)
+        self.keeper = self.core.keeper
+        self.preferences = self.core.preferences
+        self.audit = AuditLog(self.core.database)
+        self.registry = Registry(self.core.database)
+        self.http_port = self.https_port = self.multicast_port = 0
+        self._gateway = gateway
+        self._notify = notify
+        self._hosts = HostRule(settings.allowed_hosts)
+        self._rule = AddressRule(allow_own=settings.allow_loopback_devices)
+        self._tls = ServerTls(settings.data_dir, self.keeper)
+        self._stack = AsyncExitStack()
+        self._group: asyncio.TaskGroup | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._seen: dict[str, str] = {}
+        self._closing = False
+
+    async def __aenter__(self) -> EdgeHost:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.core)
+            await self.registry.load()
+            session = await stack.enter_async_context(aiohttp.ClientSession(trust_env=False))
+            self._build(session)
+            await self._open_ports(stack)
+            self._group = await stack.enter_async_context(asyncio.TaskGroup())
+            self._start()
+            self._stack = stack.pop_all()
+        logger.info("edge host %s runs: HTTPS port %d", self.keeper.edge_id, self.https_port)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing = True
+        try:
+            await self.remote.stop(self.settings.shutdown_timeout)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await self._stack.__aexit__(kind, error, trace)
+
+    # Putting together
+
+    def _build(self, session: aiohttp.ClientSession) -> None:
+        settings = self.settings
+        gateway = self._gateway or real_gateway()
+        credentials = CredentialStore(self.core.database, self.core.vault, interval=settings.log_in_interval)
+        self.manager = DeviceManager(
+            self.registry, credentials, gateway, session, self._rule, timeout=settings.device_timeout
+        )
+        self.finder = Finder(self.registry, gateway, self._rule, settings)
+        self.monitor = Monitor(
+            self.manager, interval=settings.poll_interval, refresh=settings.refresh_interval
+        )
+        self._build_remote()
+        self._build_api()
+        self.audit.on_row = self.registry.on_change = self.reporter.due
+
+    def _build_remote(self) -> None:
+        settings = self.settings
+        acceptor = EdgeAcceptor(
+            self.registry,
+            self.manager,
+            self._rule,
+            self.audit,
+            self._api_connection,
+            timeout=settings.device_timeout,
+        )
+        self.remote = RemoteAccess(
+            settings,
+            self.keeper,
+            self.preferences,
+            self.audit,
+            acceptor=acceptor,
+            on_change=self._remote_changed,
+        )
+        self.reporter = Reporter(
+            self.registry,
+            self.preferences,
+            self.audit,
+            self.remote.send,
+            interval=settings.report_interval,
+        )
+        self.remote.on_accepted = self.reporter.accepted
+        self.renewal = Renewal(settings, self.keeper, self.preferences, self._renewed)
+
+    def _build_api(self) -> None:
+        self._authenticator = Authenticator(self.keeper, ended=self.remote.has_ended)
+        guard = Guard(self._authenticator, self.keeper, self._hosts, self.audit)
+        tables = [
+            HostRoutes(self, self.preferences, self.audit).api(),
+            DeviceRoutes(self.registry, self.manager, self.finder, self.monitor, self.audit).api(),
+            DiagnosticsRoutes(self.settings.transfer_limit).api(),
+        ]
+        self._runner = web.AppRunner(
+            build_app(guard, tables), access_log=None, shutdown_timeout=self.settings.shutdown_timeout
+        )
+
+    def _api_connection(self) -> asyncio.BaseProtocol:
+        assert self._runner.server is not None
+        return self._runner.server()
+
+    async def _open_ports(self, stack: AsyncExitStack) -> None:
+        settings = self.settings
+        self._tls.refresh()
+        await self._runner.setup()
+        stack.push_async_callback(self._runner.cleanup)
+        self.https_port = await listen(
+            self._runner, settings.bind, settings.https_port, "https_port", self._tls.context
+        )
+        await self._open_discovery(stack)
+        self._rule.own_ports |= {self.https_port, self.http_port}
+        await stack.enter_async_context(AdminSite(self._runner, self._authenticator, settings.data_dir))
+        if self._authenticator.admin_port is not None:
+            self._rule.own_ports.add(self._authenticator.admin_port)
+
+    async def _open_discovery(self, stack: AsyncExitStack) -> None:
+        settings = self.settings
+        discovery = web.AppRunner(discovery_app(self.info, self._hosts), access_log=None)
+        await discovery.setup()
+        stack.push_async_callback(discovery.cleanup)
+        self.http_port = await listen(discovery, settings.bind, settings.http_port, "http_port")
+        if settings.multicast:
+            responder = MulticastResponder(
+                self.info,
+                group=settings.multicast_group,
+                port=settings.multicast_port,
+                addresses=settings.bind,
+            )
+            await stack.enter_async_context(responder)
+            self.multicast_port = responder.port
+
+    def _start(self) -> None:
+        assert self._group is not None
+        loops = {
+            "monitor": self.monitor.run,
+            "discovery": self.finder.run,
+            "remote access": self.remote.run,
+            "reports": self.reporter.run,
+            "renewal": self.renewal.run,
+        }
+        self._tasks = [
+            self._group.create_task(supervised(name, run), name=name) for name, run in loops.items()
+        ]
+
+    # What the API shows and does
+
+    def info(self) -> EdgeInfo:
+        claim = self.keeper.claim
+        return EdgeInfo(
+            product=PRODUCT,
+            id=self.keeper.edge_id,
+            name=self.preferences.name,
+            state=EdgeState.CLAIMED if claim else EdgeState.UNCLAIMED,
+            version=__version__,
+            protocol_versions=supported_versions(),
+            https_port=self.https_port,
+            fingerprint=self.keeper.fingerprint,
+            organization=claim.organization_name if claim else None,
+        )
+
+    def status(self) -> EdgeStatus:
+        claim, remote = self.keeper.claim, self.remote
+        return EdgeStatus(
+            id=self.keeper.edge_id,
+            name=self.preferences.name,
+            state=EdgeState.CLAIMED if claim else EdgeState.UNCLAIMED,
+            version=__version__,
+            organization=claim.organization_name if claim else None,
+            cloud_url=claim.cloud_url if claim else None,
+            cloud_state=remote.cloud_state,
+            cloud_detail=remote.cloud_detail,
+            remote_access=self.preferences.remote_access,
+            remote_access_active=remote.state is RemoteState.ACTIVE,
+            sessions=remote.sessions,
+            devices_managed=self.registry.count(managed=True),
+            devices_discovered=self.registry.count(managed=False),
+            time=datetime.now(UTC),
+        )
+
+    async def claim(self, request: ClaimRequest) -> None:
+        """Raises `FarsiteError`; the edge host is then as unclaimed as before."""
+        record = await self.core.claimer.claim(request)
+        self._tls.refresh()
+        self.remote.claimed()
+        await self.audit.note("edge.claim", actor="edge", target=record.organization_name)
+        self._notify("claimed", {"name": record.urn, "organization": record.organization_name})
+
+    def settings_changed(self, changed: list[str], *, through_tunnel: bool) -> None:
+        """Take new settings into use; what came through a tunnel is answered first."""
+        if not changed:
+            return
+        loop = asyncio.get_running_loop()
+        loop.call_later(ANSWER_GRACE if through_tunnel else 0, self._apply, changed)
+
+    def _apply(self, changed: list[str]) -> None:
+        if self._closing:
+            return
+        self.remote.preferences_changed()
+        if "proxy_address" in changed:
+            self.remote.claimed()
+        self.reporter.due()
+
+    def _renewed(self) -> None:
+        self._tls.refresh()
+        self.remote.claimed()
+
+    # What happens
+
+    def _remote_changed(self) -> None:
+        self._tell("cloud", self.remote.cloud_state, self._tell_cloud)
+        self._tell("remote", str(self.remote.state), self._tell_remote)
+
+    def _tell(self, what: str, state: str, tell: Callable[[str], None]) -> None:
+        before, self._seen[what] = self._seen.get(what), state
+        if before != state:
+            tell(state)
+
+    def _tell_cloud(self, state: str) -> None:
+        if state == "online":
+            self.reporter.due()
+            self._notify("cloud_online", {})
+        elif state == "offline":
+            self._notify("cloud_offline", {"detail": self.remote.cloud_detail})
+
+    def _tell_remote(self, state: str) -> None:
+        self.reporter.due()
+        self._notify("remote_access", {"state": state})

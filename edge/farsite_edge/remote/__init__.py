@@ -1,0 +1,1 @@
+"""Remote access: the connection to the hub, tunnels, and what their streams may reach."""

@@ -1,0 +1,1 @@
+"""What the edge host tells its cloud."""

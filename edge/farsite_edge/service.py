@@ -1,0 +1,94 @@
+"""Runs the edge host as a process: logging, signals, events."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+import sys
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from typing import Any
+
+from farsite_edge.host import EdgeHost
+from farsite_edge.settings import EdgeSettings
+
+
+def serve(settings: EdgeSettings, *, as_json: bool) -> None:
+    """Until SIGTERM or SIGINT. Raises `FarsiteError` when it cannot start."""
+    _log_to_stderr(settings.log_level)
+    with contextlib.suppress(KeyboardInterrupt):
+        _run(_serve(settings, Events(as_json)))
+
+
+class Events:
+    """What other programs wait for: one line each on standard output."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+
+    def __call__(self, event: str, values: dict[str, object]) -> None:
+        line = json.dumps({"event": event, **values}) if self._as_json else self._sentence(event, values)
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    def _sentence(self, event: str, values: dict[str, object]) -> str:
+        told = " ".join(f"{name}={value}" for name, value in values.items() if value not in (None, ""))
+        return f"{event.replace('_', ' ')} {told}".rstrip()
+
+
+async def _serve(settings: EdgeSettings, events: Events) -> None:
+    stop = asyncio.Event()
+    _on_signals(stop)
+    async with EdgeHost(settings, notify=events) as host:
+        events("ready", _ready(host))
+        await stop.wait()
+        events("stopping", {})
+
+
+def _ready(host: EdgeHost) -> dict[str, object]:
+    info = host.info()
+    return {
+        "id": info.id,
+        "name": info.name,
+        "state": info.state.value,
+        "http_port": host.http_port,
+        "https_port": host.https_port,
+        "multicast_port": host.multicast_port,
+        "fingerprint": info.fingerprint,
+        "data_dir": str(host.settings.data_dir),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for name in ("SIGTERM", "SIGINT"):
+        number = getattr(signal, name)
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(work)
+    else:
+        uvloop.run(work)
+
+
+def _log_to_stderr(level: str) -> None:
+    """Events go to standard output, everything else here."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=level.upper(),
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+    )
+    # These tell every packet and candidate.
+    for name in ("aioice", "aiortc", "zeroconf", "async_upnp_client", "websockets", "aiosqlite"):
+        logging.getLogger(name).setLevel(logging.WARNING)
