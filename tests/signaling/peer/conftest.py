@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import os
@@ -299,7 +300,19 @@ class TurnService:
 @pytest.fixture(scope="session")
 def coturn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TurnService]:
     """coturn with REST credentials and its own CA, on loopback."""
-    folder = tmp_path_factory.mktemp("coturn")
+    with _coturn(tmp_path_factory.mktemp("coturn"), "allow-loopback-peers") as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def strict_coturn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TurnService]:
+    """The same, refusing to relay to loopback: every peer here."""
+    with _coturn(tmp_path_factory.mktemp("strict-coturn")) as service:
+        yield service
+
+
+@contextlib.contextmanager
+def _coturn(folder: Path, *extra: str) -> Iterator[TurnService]:
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost", "127.0.0.1")
     certificate.private_key_and_cert_chain_pem.write_to_path(str(folder / "turn.pem"))
@@ -316,7 +329,7 @@ def coturn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TurnService]:
         "realm=farsite.test",
         "cert=turn.pem",
         "pkey=turn.pem",
-        "allow-loopback-peers",
+        *extra,
         "no-cli",
         "no-dtls",
         "fingerprint",
@@ -327,8 +340,10 @@ def coturn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TurnService]:
     (folder / "turnserver.conf").write_text("\n".join(lines) + "\n")
     daemon = Daemon(folder, [_program("turnserver"), "-c", str(folder / "turnserver.conf")], service.port)
     daemon.wait_ready()
-    yield service
-    daemon.stop()
+    try:
+        yield service
+    finally:
+        daemon.stop()
 
 
 def _program(name: str) -> str:

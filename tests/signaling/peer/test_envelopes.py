@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from farsite_signaling.identity.keys import b64decode, b64encode
 from farsite_signaling.peer.envelopes import ReplayCache, peek, seal, unseal
 from farsite_signaling.wire.envelope import Body, Candidates, Envelope, Offer
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-from hypothesis import given
-from hypothesis import strategies as st
 
 # 2026-11-23: certificates of these tests are made now, so the clock of the envelopes is the machine's.
 PRINT = ":".join(["AB"] * 32)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from farsite_signaling.identity.keys import b64decode, b64encode
 from farsite_signaling.peer.options import PeerOptions
 from farsite_signaling.wire.envelope import SIGNATURE_CONTEXT
