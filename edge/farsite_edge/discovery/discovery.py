@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing
 from ipaddress import ip_address
 
 import aiohttp
 import ifaddr
 
 from farsite_edge.discovery import mdns, ssdp
+from farsite_edge.discovery.background import drain
 from farsite_edge.discovery.found import DiscoveryReport, FoundDevice
 from farsite_edge.discovery.http_probe import probe
 from farsite_edge.discovery.merge import merge
@@ -32,14 +34,14 @@ async def discover(
     interfaces: Sequence[str] = (),
     report: DiscoveryReport | None = None,
     ssdp_port: int = ssdp.PORT,
-) -> AsyncIterator[FoundDevice]:
+) -> AsyncGenerator[FoundDevice, None]:
     """Devices as they are found, again whenever more is learnt of one (the newest replaces the older).
 
     `multicast`: listen by mDNS and SSDP for `timeout` seconds on `interfaces` (addresses of this machine; none
     means all but loopback). `targets`: addresses, ranges and subnets to probe by HTTP on `ports` (80 and 443 when
     empty); probing goes on until all were tried. A device that announced itself is asked over HTTP for its model
     and version too. A method that fails is noted in `report`, the others go on. Leaving early: iterate inside
-    `contextlib.aclosing`.
+    `contextlib.aclosing`. Anyone may announce anything: only what has `Method.HTTP` in `by` was confirmed there.
 
     Raises `FarsiteError` (`invalid_request`) at the first step for targets or ports that make no sense.
     """
@@ -48,8 +50,11 @@ async def discover(
     connector = aiohttp.TCPConnector(limit=PROBES, limit_per_host=8, force_close=True)
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
         run = _Run(session, interfaces, report or DiscoveryReport(), timeout, ssdp_port)
-        async for found in run.results(multicast, places, chosen):
-            yield found
+        async with aclosing(
+            drain(run.changed, {"discovery": run.work(multicast, places, chosen)})
+        ) as devices:
+            async for found in devices:
+                yield found
 
 
 class _Run:
@@ -71,20 +76,9 @@ class _Run:
         self._free = asyncio.Semaphore(PROBES)
         self._known: dict[str, FoundDevice] = {}
         self._asked: set[Place] = set()
-        self._changed: asyncio.Queue[FoundDevice | None] = asyncio.Queue()
+        self.changed: asyncio.Queue[FoundDevice | None] = asyncio.Queue()
 
-    async def results(
-        self, multicast: bool, targets: list[Target], ports: Sequence[int]
-    ) -> AsyncIterator[FoundDevice]:
-        async with asyncio.TaskGroup() as owner:
-            work = owner.create_task(self._work(multicast, targets, ports), name="discovery")
-            try:
-                while (found := await self._changed.get()) is not None:
-                    yield found
-            finally:
-                work.cancel()
-
-    async def _work(self, multicast: bool, targets: list[Target], ports: Sequence[int]) -> None:
+    async def work(self, multicast: bool, targets: list[Target], ports: Sequence[int]) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
                 if multicast:
@@ -92,25 +86,26 @@ class _Run:
                     tasks.create_task(self._guarded("SSDP", self._ssdp), name="discovery-ssdp")
                 await self._guarded("HTTP", lambda: self._probe_all(targets, ports))
         finally:
-            self._changed.put_nowait(None)
+            self.changed.put_nowait(None)
 
     async def _guarded(self, name: str, method: Callable[[], Awaitable[None]]) -> None:
         """One method that fails must not end the others, whatever it failed of."""
         try:
             await method()
         except Exception as error:
-            reason = getattr(error, "strerror", None) or clean(str(error), 200) or type(error).__name__
-            self._report.problem(f"{name} did not work ({reason}); the other ways were used.")
+            self._report.problem(f"{name} did not work ({_reason(error)}); the other ways were used.")
 
     async def _mdns(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            async for found in mdns.browse(self._timeout, self._interfaces):
+        browse = mdns.browse(self._timeout, self._interfaces)
+        async with asyncio.TaskGroup() as tasks, aclosing(browse) as devices:
+            async for found in devices:
                 self._announced(found, tasks)
 
     async def _ssdp(self) -> None:
         interfaces = [address for address in self._interfaces if ":" not in address] or own_addresses()
-        async with asyncio.TaskGroup() as tasks:
-            async for found in ssdp.search(self._session, self._timeout, interfaces, port=self._ssdp_port):
+        search = ssdp.search(self._session, self._timeout, interfaces, port=self._ssdp_port)
+        async with asyncio.TaskGroup() as tasks, aclosing(search) as devices:
+            async for found in devices:
                 self._announced(found, tasks)
 
     def _announced(self, found: FoundDevice, tasks: asyncio.TaskGroup) -> None:
@@ -155,7 +150,13 @@ class _Run:
         merged = merge(known, found)
         if merged != known:
             self._known[found.serial] = merged
-            self._changed.put_nowait(merged)
+            self.changed.put_nowait(merged)
+
+
+def _reason(error: Exception) -> str:
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return getattr(error, "strerror", None) or clean(str(error)) or type(error).__name__
 
 
 def _places(targets: list[Target], ports: Sequence[int]) -> Iterator[Place]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import aiohttp
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 from farsite_edge.discovery.found import FoundDevice, Method
 from farsite_edge.vapix.authentication import realm_serial
@@ -14,6 +13,7 @@ from farsite_edge.vapix.parameters import ListParameters
 from farsite_edge.vapix.request import Answer, ApiRequest
 from farsite_edge.vapix.system_ready import GetSystemReady
 from farsite_edge.vapix.transport import device_url, exchange
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 TIMEOUT = 1.5  # of each request
 HTTPS_PORTS = frozenset({443, 8443})

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+import socket
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from ipaddress import ip_address
 
 from zeroconf import InterfaceChoice, IPVersion, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
+from farsite_edge.discovery.background import drain
 from farsite_edge.discovery.found import FoundDevice, Method
 from farsite_edge.discovery.merge import best_address
 from farsite_edge.vapix.text import clean, serial_of
@@ -21,24 +24,46 @@ RESOLVERS = 16
 _NAME_END = re.compile(r"\s*-\s*[0-9A-Fa-f]{12}$")
 
 
-async def browse(timeout: float, interfaces: Sequence[str] = ()) -> AsyncIterator[FoundDevice]:
+async def browse(timeout: float, interfaces: Sequence[str] = ()) -> AsyncGenerator[FoundDevice, None]:
     """Devices as they answer within `timeout` seconds. Raises `OSError` when multicast is not possible.
 
-    `interfaces` are addresses of this machine; none means all but loopback.
+    `interfaces` are addresses of this machine; none means all of them.
     """
-    zeroconf = AsyncZeroconf(
-        interfaces=list(interfaces) or InterfaceChoice.All, ip_version=_version(interfaces)
-    )
+    chosen = _usable_interfaces(interfaces)
+    zeroconf = AsyncZeroconf(interfaces=chosen or InterfaceChoice.All, ip_version=_version(chosen))
+    names = _Names()
     browser: AsyncServiceBrowser | None = None
     try:
-        names = _Names()
         browser = AsyncServiceBrowser(zeroconf.zeroconf, list(SERVICES), handlers=[names.changed])
-        async for found in _resolve_until(zeroconf, names, asyncio.get_running_loop().time() + timeout):
-            yield found
+        results: asyncio.Queue[FoundDevice | None] = asyncio.Queue()
+        work = {
+            f"mdns-resolve-{number}": _resolve_all(zeroconf, names, results) for number in range(RESOLVERS)
+        }
+        async with aclosing(drain(results, work, asyncio.get_running_loop().time() + timeout)) as devices:
+            async for found in devices:
+                yield found
     finally:
         if browser is not None:
             await browser.async_cancel()
         await zeroconf.async_close()
+
+
+def _usable_interfaces(interfaces: Sequence[str]) -> list[str]:
+    """Those this machine has. Zeroconf would leave sockets open when given another."""
+    usable: list[str] = []
+    problem: OSError | None = None
+    for address in interfaces:
+        try:
+            with socket.socket(
+                socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM
+            ) as probe:
+                probe.bind((address, 0))
+            usable.append(address)
+        except OSError as error:
+            problem = error
+    if problem is not None and not usable:
+        raise problem
+    return usable
 
 
 def _version(interfaces: Sequence[str]) -> IPVersion | None:
@@ -62,27 +87,13 @@ class _Names:
         self.queue.put_nowait(key)
 
 
-async def _resolve_until(zeroconf: AsyncZeroconf, names: _Names, end: float) -> AsyncIterator[FoundDevice]:
-    results: asyncio.Queue[FoundDevice] = asyncio.Queue()
-
-    async def work() -> None:
-        while True:
-            found = await _resolve(zeroconf, *await names.queue.get())
-            if found is not None:
-                results.put_nowait(found)
-
-    async with asyncio.TaskGroup() as tasks:
-        workers = [tasks.create_task(work(), name=f"mdns-resolve-{number}") for number in range(RESOLVERS)]
-        try:
-            while True:
-                async with asyncio.timeout_at(end):
-                    found = await results.get()
-                yield found
-        except TimeoutError:
-            pass
-        finally:
-            for worker in workers:
-                worker.cancel()
+async def _resolve_all(
+    zeroconf: AsyncZeroconf, names: _Names, results: asyncio.Queue[FoundDevice | None]
+) -> None:
+    while True:
+        found = await _resolve(zeroconf, *await names.queue.get())
+        if found is not None:
+            results.put_nowait(found)
 
 
 async def _resolve(zeroconf: AsyncZeroconf, service_type: str, name: str) -> FoundDevice | None:

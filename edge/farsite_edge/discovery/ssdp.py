@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from ipaddress import ip_address
 from typing import Any, ClassVar
 
 import aiohttp
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
-from farsite_signaling.wire.errors import FarsiteError
 from yarl import URL
 
+from farsite_edge.discovery.background import drain
 from farsite_edge.discovery.found import FoundDevice, Method
 from farsite_edge.vapix.errors import bad_answer
 from farsite_edge.vapix.request import KIB, Answer, ApiRequest
 from farsite_edge.vapix.text import clean, serial_of
 from farsite_edge.vapix.transport import exchange
+from farsite_signaling.wire.errors import FarsiteError
 
 GROUP = "239.255.255.250"
 PORT = 1900
@@ -32,17 +34,20 @@ REPEAT_SECONDS = 1.0  # UDP may be lost: ask again
 
 async def search(
     session: aiohttp.ClientSession, timeout: float, interfaces: Sequence[str], *, port: int = PORT
-) -> AsyncIterator[FoundDevice]:
+) -> AsyncGenerator[FoundDevice, None]:
     """Devices as they answer within `timeout` seconds. Raises `OSError` when no interface can search.
 
     `interfaces` are IPv4 addresses of this machine.
     """
     answers: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+    results: asyncio.Queue[FoundDevice | None] = asyncio.Queue()
     transports = await _open(interfaces, _Answers(answers))
-    end = asyncio.get_running_loop().time() + timeout
+    work = {f"ssdp-fetch-{number}": _fetch_all(session, answers, results) for number in range(FETCHERS)}
+    work["ssdp-search"] = _ask(transports, port)
     try:
-        async for found in _fetch_until(session, answers, transports, (GROUP, port), end):
-            yield found
+        async with aclosing(drain(results, work, asyncio.get_running_loop().time() + timeout)) as devices:
+            async for found in devices:
+                yield found
     finally:
         for transport in transports:
             transport.close()
@@ -117,40 +122,22 @@ def _socket(address: str) -> socket.socket:
     return sending
 
 
-async def _fetch_until(
+async def _ask(transports: list[asyncio.DatagramTransport], port: int) -> None:
+    while True:
+        for transport in transports:
+            transport.sendto(search_packet(port), (GROUP, port))
+        await asyncio.sleep(REPEAT_SECONDS)
+
+
+async def _fetch_all(
     session: aiohttp.ClientSession,
     answers: asyncio.Queue[tuple[str, str]],
-    transports: list[asyncio.DatagramTransport],
-    group: tuple[str, int],
-    end: float,
-) -> AsyncIterator[FoundDevice]:
-    results: asyncio.Queue[FoundDevice] = asyncio.Queue()
-
-    async def ask() -> None:
-        while True:
-            for transport in transports:
-                transport.sendto(search_packet(group[1]), group)
-            await asyncio.sleep(REPEAT_SECONDS)
-
-    async def work() -> None:
-        while True:
-            found = await fetch_description(session, *await answers.get())
-            if found is not None:
-                results.put_nowait(found)
-
-    async with asyncio.TaskGroup() as tasks:
-        owned = [tasks.create_task(ask(), name="ssdp-search")]
-        owned += [tasks.create_task(work(), name=f"ssdp-fetch-{number}") for number in range(FETCHERS)]
-        try:
-            while True:
-                async with asyncio.timeout_at(end):
-                    found = await results.get()
-                yield found
-        except TimeoutError:
-            pass
-        finally:
-            for task in owned:
-                task.cancel()
+    results: asyncio.Queue[FoundDevice | None],
+) -> None:
+    while True:
+        found = await fetch_description(session, *await answers.get())
+        if found is not None:
+            results.put_nowait(found)
 
 
 async def fetch_description(session: aiohttp.ClientSession, host: str, location: str) -> FoundDevice | None:

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-
 from farsite_edge.vapix.text import clean
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 MAX_ADDRESSES = 4096  # a /20: a minute or two of probing
 _Address = IPv4Address | IPv6Address
