@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -98,6 +99,19 @@ async def test_hosts_of_one_lan_reach_one_another_and_no_other_site(lab: Lab) ->
     await second.run("ping", "-c1", "-W2", site.address)
     with pytest.raises(FarsiteError):
         await second.run("ping", "-c1", "-W1", other.address)
+
+
+async def test_a_thread_that_entered_makes_its_sockets_inside(lab: Lab, relay: None) -> None:
+    site = await lab.site(Nat.NONE)
+    with site.host.entered():
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            asyncio.DatagramProtocol, remote_addr=(TURN_ADDRESS, 3478)
+        )
+    assert transport.get_extra_info("sockname")[0] == site.public_address
+    transport.close()
+    # Back outside, the lab's internet is nowhere.
+    with pytest.raises(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as outside:
+        outside.bind((site.public_address, 0))
 
 
 async def test_the_machine_itself_keeps_its_links_and_routes() -> None:
