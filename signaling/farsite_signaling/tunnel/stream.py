@@ -269,8 +269,9 @@ class Stream:
             self._fail(error, keep_unread=self._receive.ended, we_close=True)
 
     def abandon(self, error: FarsiteError) -> None:
-        """The tunnel ended."""
+        """The tunnel ended. GOODBYE says so for all streams; the link's end closes their channels."""
         if not self.ended:
+            self.unbind()
             self._fail(error, keep_unread=self._receive.ended, we_close=True)
 
     # --- the scheduler's side
