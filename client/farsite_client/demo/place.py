@@ -78,6 +78,7 @@ class Place:
             "FARSITE_EDGE_HTTP_PORT": "0",
             "FARSITE_EDGE_HTTPS_PORT": "0",
             "FARSITE_EDGE_MULTICAST": "false",
+            "FARSITE_EDGE_DISCOVERY_INTERFACES": LOOPBACK,
             "FARSITE_EDGE_ALLOW_LOOPBACK_DEVICES": "true",
         }
 
