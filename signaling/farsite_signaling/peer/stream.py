@@ -19,8 +19,6 @@ from typing import Any
 from farsite_signaling.tunnel import Stream
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
-HIGH_WATER = 64 * 1024
-LOW_WATER = 16 * 1024
 _READ_SIZE = 64 * 1024
 
 Buffer = bytes | bytearray | memoryview
@@ -30,8 +28,11 @@ class StreamResetError(FarsiteError, ConnectionResetError):
     """What `connection_lost` gets when the stream was reset: the other side's code and reason."""
 
 
-class StreamTransport(asyncio.Transport):
-    """Made by `Tunnel`. `close` sends what waits, then ends; `abort` resets at once."""
+class StreamTransport(asyncio.transports._FlowControlMixin, asyncio.Transport):
+    """Made by `Tunnel`. `close` sends what waits, then ends; `abort` resets at once.
+
+    The mix-in gives the write buffer limits; `loop.sendfile`, which aiohttp serves files with, insists on it.
+    """
 
     # `loop.sendfile` and `loop.start_tls` of asyncio ask for these before they use a transport.
     _sendfile_compatible = asyncio.constants._SendfileMode.FALLBACK
@@ -44,14 +45,12 @@ class StreamTransport(asyncio.Transport):
         extra: Mapping[str, Any],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        super().__init__(extra)
+        super().__init__(dict(extra), loop)
         self._stream = stream
         self._settle = settle
         self._loop = loop
         self._protocol: asyncio.BaseProtocol = asyncio.Protocol()
-        self._high, self._low = HIGH_WATER, LOW_WATER
         self._reading_paused = False
-        self._writing_paused = False
         self._delivering = False
         self._eof_given = False
         self._eof_written = False
@@ -137,18 +136,9 @@ class StreamTransport(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return self._stream.waiting
 
-    def get_write_buffer_limits(self) -> tuple[int, int]:
-        return self._low, self._high
-
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        if high is None:
-            high = HIGH_WATER if low is None else 4 * low
-        if low is None:
-            low = high // 4
-        if not high >= low >= 0:
-            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
-        self._high, self._low = high, low
-        self._check_high_water()
+        super().set_write_buffer_limits(high, low)
+        self._await_drain()
 
     # --- the tunnel's side
 
@@ -164,9 +154,8 @@ class StreamTransport(asyncio.Transport):
         self._settle()
 
     def drained(self) -> None:
-        if self._writing_paused:
-            self._writing_paused = False
-            self._call(self._protocol.resume_writing)
+        self._maybe_resume_protocol()
+        self._await_drain()
 
     def flushed(self) -> None:
         self._flushed = True
@@ -228,11 +217,13 @@ class StreamTransport(asyncio.Transport):
             raise RuntimeError("Cannot call write() after write_eof()")
 
     def _check_high_water(self) -> None:
-        if self._writing_paused or self._lost or self._stream.waiting <= self._high:
-            return
-        self._writing_paused = True
-        self._stream.notify_below = self._low
-        self._call(self._protocol.pause_writing)
+        if not self._lost:
+            self._maybe_pause_protocol()
+            self._await_drain()
+
+    def _await_drain(self) -> None:
+        if self._protocol_paused:
+            self._stream.notify_below = self.get_write_buffer_limits()[0]
 
     def _call(self, callback: Callable[..., object], *args: object) -> None:
         """A protocol's mistake ends its stream, not the tunnel."""

@@ -35,7 +35,7 @@ class End:
 
     def send(self, count: int = 1 << 30) -> list[bytes]:
         """Take up to `count` messages out of the core and put them on their way."""
-        sent = []
+        sent: list[bytes] = []
         while len(sent) < count and (outgoing := self.core.next_message()):
             channel, message = outgoing
             self.peer.inbox.setdefault(channel, deque()).append(message)

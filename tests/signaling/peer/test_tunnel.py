@@ -295,7 +295,7 @@ def test_a_silent_peer_is_noticed_within_six_seconds() -> None:
         near, far = tunnels(Acceptor(echo), links)
         loop = asyncio.get_running_loop()
         async with far, near:
-            await near.open_stream(ApiTarget())
+            _, writer = await near.open_stream(ApiTarget())
             await asyncio.sleep(60)
             assert near.state is TunnelState.OPEN
             links[0].silence()
@@ -303,6 +303,7 @@ def test_a_silent_peer_is_noticed_within_six_seconds() -> None:
             errors = await asyncio.gather(near.wait_closed(), far.wait_closed())
             assert loop.time() - start <= 6.1
             assert [error and error.code for error in errors] == [ErrorCode.PEER_TIMEOUT] * 2
+            assert writer.is_closing()
 
     with asyncio.Runner(loop_factory=_SkippingLoop) as runner:
         runner.run(run())
