@@ -58,7 +58,7 @@ _RETRIED = (ErrorCode.RATE_LIMITED, ErrorCode.UNAVAILABLE)
 
 def check_url(url: str) -> str:
     """The cloud's base address without a trailing slash; `https://` is added. Raises `setting_invalid`."""
-    full = url.strip().rstrip("/")
+    full = url.strip()
     full = full if "://" in full else f"https://{full}"
     try:
         parts = urlsplit(full)
@@ -70,7 +70,7 @@ def check_url(url: str) -> str:
             ErrorCode.SETTING_INVALID,
             f"{url[:200]!r} is not a cloud's address. Write it as https://cloud.example.com.",
         )
-    return full
+    return full.rstrip("/")
 
 
 def tls_context(ca_file: str | None) -> ssl.SSLContext:
@@ -164,7 +164,9 @@ class CloudClient:
     async def enrol(self, organization: str, csr: str, name: str) -> Enrolment:
         """A certificate for this machine's key; the newest replaces the one before."""
         request = EnrolRequest(csr=csr, name=name)
-        return await self._ask("POST", f"{_organization(organization)}/client-certificates", Enrolment, request)
+        return await self._ask(
+            "POST", f"{_organization(organization)}/client-certificates", Enrolment, request
+        )
 
     async def setup_code(
         self, organization: str, name: str, *, description: str = "", folder: str | None = None

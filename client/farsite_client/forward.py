@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import socket
+import struct
+import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +19,8 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 logger = logging.getLogger(__name__)
 CHUNK = 128 * 1024
 HEAD_TIMEOUT = 20.0
+# On, zero seconds: closing sends RST. Windows has two shorts, others two ints.
+_LINGER = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 MAX_CONNECTIONS = 256
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 OpenStream = Callable[[], Awaitable[Streams]]
@@ -66,7 +72,7 @@ class LocalPort:
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._tasks) >= MAX_CONNECTIONS:
-            writer.transport.abort()
+            reset(writer)
             return
         task = self._group.create_task(self._serve(reader, writer), name="local connection")
         self._tasks.add(task)
@@ -107,7 +113,7 @@ class LocalPort:
 
     def _answer(self, writer: asyncio.StreamWriter, error: FarsiteError) -> None:
         if not self._guarded or writer.is_closing():
-            writer.transport.abort()
+            reset(writer)
             return
         status = error.status if error.status in (400, 403, 404, 429) else 503
         body = f"farsite: {error}\n".encode()
@@ -118,6 +124,15 @@ class LocalPort:
         )
 
 
+def reset(writer: asyncio.StreamWriter) -> None:
+    """End a local connection so that its other end notices: a plain end would make half an answer look whole."""
+    sock = writer.get_extra_info("socket")
+    if sock is not None:
+        with suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
+    writer.transport.abort()
+
+
 async def splice(near: Streams, far: Streams) -> None:
     """Copy both ways until both have ended; a half-close travels on, an error ends both sides at once."""
     try:
@@ -125,8 +140,8 @@ async def splice(near: Streams, far: Streams) -> None:
             group.create_task(_copy(near[0], far[1]), name="copy out")
             group.create_task(_copy(far[0], near[1]), name="copy in")
     except BaseException as error:
-        for _, writer in (near, far):
-            writer.transport.abort()
+        reset(near[1])
+        far[1].transport.abort()
         if isinstance(error, BaseExceptionGroup):
             raise _first(error) from None
         raise
