@@ -7,10 +7,10 @@ from typing import Any
 from aiohttp import web
 from sqlalchemy import text
 
-from farsite_cloud import __version__
 from farsite_cloud.api.docs import PAGE_POLICY, STYLE, render_page
 from farsite_cloud.metrics import CONTENT_TYPE
 from farsite_cloud.services import SERVICES
+from farsite_cloud.version import VERSION
 from farsite_signaling.rest import Api, openapi
 from farsite_signaling.wire.errors import FarsiteError
 from farsite_signaling.wire.version import supported_versions
@@ -19,7 +19,7 @@ TITLE = "Farsite cloud"
 
 
 def description(api: Api) -> dict[str, Any]:
-    return openapi(api, title=TITLE, version=__version__)
+    return openapi(api, title=TITLE, version=VERSION)
 
 
 def add_system_routes(app: web.Application, api: Api) -> None:
@@ -61,7 +61,7 @@ async def _ready(request: web.Request) -> web.Response:
 
 
 async def _version(request: web.Request) -> web.Response:
-    return web.json_response({"version": __version__, "protocol_versions": supported_versions()})
+    return web.json_response({"version": VERSION, "protocol_versions": supported_versions()})
 
 
 async def _metrics(request: web.Request) -> web.Response:

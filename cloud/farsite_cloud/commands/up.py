@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import signal
 import sys
 from collections.abc import Mapping
@@ -14,18 +13,14 @@ from typing import Any
 import typer
 
 from farsite_cloud.cloud import Cloud
+from farsite_cloud.logs import start_logging
 from farsite_cloud.settings import LOOPBACK, CloudSettings, load_settings
 
 
 def serve(flags: Mapping[str, Any], config: Path | None, as_json: bool) -> None:
     """Raises `FarsiteError`."""
     settings = load_settings(flags, file=config)
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    start_logging(settings.log_level)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings, as_json))
 

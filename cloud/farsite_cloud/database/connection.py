@@ -19,6 +19,8 @@ _WRITING = "farsite_writing"
 
 
 def sqlite_url(data_dir: Path) -> URL:
+    """Of a file that only its owner can read; SQLite gives its side files the same mode."""
+    (data_dir / FILE).touch(mode=0o600)
     return URL.create("sqlite+aiosqlite", database=str(data_dir / FILE))
 
 

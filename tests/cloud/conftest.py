@@ -1,0 +1,236 @@
+"""A real cloud on a free port, people of several roles and organizations, and peers that connect to its hub."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from pydantic import BaseModel
+
+from farsite_cloud.accounts.models import Account
+from farsite_cloud.accounts.service import create_account, find_account
+from farsite_cloud.accounts.tokens import issue
+from farsite_cloud.organizations.models import Membership
+from farsite_cloud.organizations.service import create_organization
+from farsite_cloud.testing import OWNER_EMAIL, RunningCloud, run_cloud
+from farsite_signaling.identity import Identity, generate_key, make_request
+from farsite_signaling.wire.hub import (
+    HUB_CONTEXT,
+    Bye,
+    Challenge,
+    Hello,
+    Ping,
+    Pong,
+    Proof,
+    Welcome,
+    dump,
+    parse_hub_message,
+)
+from farsite_signaling.wire.rights import Role
+from farsite_signaling.wire.version import supported_versions
+
+
+class MovableClock:
+    """Stands still until moved."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC).replace(microsecond=0)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **amount: float) -> None:
+        self.now += timedelta(**amount)
+
+
+@dataclass
+class Reply:
+    status: int
+    headers: Any
+    text: str
+    body: Any
+
+    @property
+    def code(self) -> str | None:
+        return self.body.get("code") if isinstance(self.body, dict) else None
+
+
+@dataclass
+class Person:
+    """Talks to the API with one token (or none), about one organization."""
+
+    http: aiohttp.ClientSession
+    url: str
+    org: str = ""
+    token: str | None = None
+    account_id: str = ""
+
+    async def __call__(
+        self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None
+    ) -> Reply:
+        """`~` stands for the own organization's path."""
+        path = path.replace("~", f"/organizations/{self.org}")
+        given = dict(headers or {})
+        if self.token:
+            given["Authorization"] = f"Bearer {self.token}"
+        data = {"data": body} if isinstance(body, bytes) else {"json": body}
+        async with self.http.request(method, f"{self.url}/api/v1{path}", headers=given, **data) as response:
+            text = await response.text()
+            parsed = await response.json(content_type=None) if text else None
+            return Reply(response.status, response.headers, text, parsed)
+
+    async def ok(self, method: str, path: str, body: Any = None) -> Any:
+        reply = await self(method, path, body)
+        assert reply.status < 300, reply.text
+        return reply.body
+
+
+@dataclass
+class Peer:
+    """An edge host or client connected to the hub."""
+
+    socket: aiohttp.ClientWebSocketResponse
+    identity: Identity
+    seen: list[BaseModel] = field(default_factory=list)
+
+    async def send(self, message: BaseModel) -> None:
+        await self.socket.send_str(dump(message))
+
+    async def receive(self) -> BaseModel | None:
+        """The next message that is no heartbeat; None once closed."""
+        while True:
+            frame = await self.socket.receive(timeout=10)
+            if frame.type is not aiohttp.WSMsgType.TEXT:
+                return None
+            message = parse_hub_message(frame.data)
+            if isinstance(message, Ping):
+                await self.send(Pong(token=message.token))
+            elif not isinstance(message, Pong):
+                return message
+
+    async def expect(self, kind: type[BaseModel]) -> Any:
+        message = await self.receive()
+        assert isinstance(message, kind), message
+        return message
+
+
+class World:
+    """One cloud with everything tests need around it."""
+
+    def __init__(self, running: RunningCloud, clock: MovableClock, http: aiohttp.ClientSession) -> None:
+        self.running = running
+        self.clock = clock
+        self.http = http
+        self.stranger = Person(http, running.url)
+        self.owner = Person(http, running.url)
+        self.peers: list[Peer] = []
+
+    @property
+    def services(self) -> Any:
+        return self.running.cloud.services
+
+    async def prepare(self) -> None:
+        self.owner = await self.signed_in(OWNER_EMAIL)
+        self.owner.org = (await self.owner.ok("GET", "/organizations"))["organizations"][0]["id"]
+
+    async def signed_in(self, email: str, org: str = "") -> Person:
+        """Without the cost of a password hash."""
+        async with self.services.database.writing() as session:
+            account = await find_account(session, email)
+            assert account is not None
+            token, _ = await issue(session, account, self.clock())
+        return Person(self.http, self.running.url, org, token, account.id)
+
+    async def member(self, role: Role, org: str | None = None, email: str | None = None) -> Person:
+        org = org or self.owner.org
+        email = email or f"{role}-{org[-6:]}@example.com"
+        async with self.services.database.writing() as session:
+            account: Account = create_account(session, email, "unusable", self.clock())
+            await session.flush()
+            session.add(
+                Membership(organization_id=org, account_id=account.id, role=role, created_at=self.clock())
+            )
+        return await self.signed_in(email, org)
+
+    async def other_organization(self) -> Person:
+        """The owner of another organization on the same cloud."""
+        async with self.services.database.writing() as session:
+            account = create_account(session, "other@example.com", "unusable", self.clock())
+            await session.flush()
+            organization = await create_organization(
+                session, "Other", account.id, self.services.vault, self.clock()
+            )
+        return await self.signed_in("other@example.com", organization.id)
+
+    async def setup_code(self, owner: Person | None = None, name: str = "Site") -> str:
+        return str((await (owner or self.owner).ok("POST", "~/setup-codes", {"name": name}))["code"])
+
+    async def edge(self, owner: Person | None = None, name: str = "Site") -> tuple[str, Identity]:
+        """A claimed edge host: its id and identity."""
+        key = generate_key()
+        claim = {"code": await self.setup_code(owner, name), "csr": make_request(key, "edge")}
+        result = await self.stranger.ok("POST", "/claims", claim)
+        return result["edge_id"], Identity.from_pem(key, result["certificate"])
+
+    async def client(self, person: Person | None = None) -> Identity:
+        key = generate_key()
+        body = {"csr": make_request(key, "client"), "name": "laptop"}
+        result = await (person or self.owner).ok("POST", "~/client-certificates", body)
+        return Identity.from_pem(key, result["certificate"])
+
+    async def connect(self, identity: Identity, name: str | None = None) -> Peer:
+        """Connected and welcomed; a refusal is the last message in `seen`."""
+        socket = await self.http.ws_connect(self.running.hub_url)
+        peer = Peer(socket, identity)
+        # Kept: a socket nobody holds any more is closed.
+        self.peers.append(peer)
+        name = name or identity.urn
+        hello = Hello(versions=supported_versions(), name=name, certificate=identity.certificate_pem)
+        await peer.send(hello)
+        first = await peer.receive()
+        if isinstance(first, Challenge):
+            signed = HUB_CONTEXT + first.nonce.encode() + name.encode()
+            await peer.send(Proof(signature=identity.sign(signed)))
+            first = await peer.receive()
+        assert isinstance(first, Welcome | Bye), first
+        peer.seen.append(first)
+        return peer
+
+    async def audit(self, action: str | None = None, person: Person | None = None) -> list[dict[str, Any]]:
+        rows = (await (person or self.owner).ok("GET", "~/audit"))["rows"]
+        return [row for row in rows if action is None or row["action"] == action]
+
+
+MakeWorld = Callable[..., Awaitable[World]]
+
+
+@pytest.fixture
+def clock() -> MovableClock:
+    return MovableClock()
+
+
+@pytest.fixture
+async def world_in(clock: MovableClock) -> AsyncIterator[MakeWorld]:
+    """Makes a world whose data is in the given folder."""
+    async with AsyncExitStack() as stack:
+
+        async def make(folder: Path | None, **settings: Any) -> World:
+            running = await stack.enter_async_context(run_cloud(folder, clock=clock, **settings))
+            connector = aiohttp.TCPConnector(limit=0)
+            http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+            world = World(running, clock, http)
+            await world.prepare()
+            return world
+
+        yield make
+
+
+@pytest.fixture
+async def world(world_in: MakeWorld) -> World:
+    return await world_in(None)

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, select, text
+
+from farsite_cloud.accounts.models import Account
+from farsite_cloud.accounts.service import create_account
+from farsite_cloud.database import Database
+from farsite_cloud.database.connection import sqlite_url
+from farsite_cloud.database.schema import EMPTY, downgrade, revision_of, upgrade
+from farsite_cloud.folders.models import Folder
+from farsite_cloud.models import metadata
+from farsite_signaling.wire.errors import FarsiteError
+
+
+@pytest.fixture
+async def database(tmp_path):
+    database = Database(sqlite_url(tmp_path))
+    yield database
+    await database.aclose()
+
+
+async def _tables(database: Database) -> set[str]:
+    async with database.engine.connect() as connection:
+        return set(await connection.run_sync(lambda sync: inspect(sync).get_table_names()))
+
+
+async def test_migrations_make_exactly_the_models_tables(database):
+    await upgrade(database)
+
+    def compare(connection):
+        return compare_metadata(MigrationContext.configure(connection), metadata)
+
+    async with database.engine.connect() as connection:
+        assert await connection.run_sync(compare) == []
+
+
+async def test_up_down_and_up_again(database):
+    await upgrade(database)
+    head = await revision_of(database)
+    assert head is not None
+    await downgrade(database, EMPTY)
+    assert await _tables(database) == {"alembic_version"}
+    await upgrade(database)
+    assert await revision_of(database) == head
+
+
+async def test_upgrading_twice_changes_nothing(database):
+    await upgrade(database)
+    async with database.writing() as session:
+        create_account(session, "a@example.com", "hash", datetime.now(UTC))
+    await upgrade(database)
+    async with database.reading() as session:
+        assert len((await session.scalars(select(Account))).all()) == 1
+
+
+async def test_a_newer_releases_database_is_left_alone(database):
+    await upgrade(database)
+    async with database.writing() as session:
+        await session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(FarsiteError, match="newer release"):
+        await upgrade(database)
+
+
+async def test_sqlite_is_set_up_for_a_server(database):
+    async with database.reading() as session:
+        values = {
+            name: await session.scalar(text(f"PRAGMA {name}"))
+            for name in ("journal_mode", "foreign_keys", "busy_timeout")
+        }
+    assert values["journal_mode"] == "wal"
+    assert values["foreign_keys"] == 1
+    assert values["busy_timeout"] >= 5000
+
+
+async def test_a_failed_unit_of_work_leaves_nothing(database):
+    await upgrade(database)
+    now = datetime.now(UTC)
+    with pytest.raises(FarsiteError) as caught:
+        async with database.writing() as session:
+            create_account(session, "a@example.com", "hash", now)
+            await session.flush()
+            # No such organization: the foreign key refuses.
+            session.add(Folder(id="f", organization_id="none", name="x", parent_id=None, created_at=now))
+    assert caught.value.code == "conflict"
+    async with database.reading() as session:
+        assert (await session.scalars(select(Account))).all() == []
+
+
+async def test_a_naive_time_is_refused(database):
+    await upgrade(database)
+    with pytest.raises(Exception, match="without its zone"):
+        async with database.writing() as session:
+            create_account(session, "a@example.com", "hash", datetime(2026, 1, 1))  # noqa: DTZ001

@@ -1,0 +1,113 @@
+"""Every route, tried by every role and by strangers: generated from the route table."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from farsite_cloud.api.authorize import check_table
+from farsite_cloud.api.table import route_table
+from farsite_signaling.rest import AUTHENTICATED, PUBLIC, Api
+from farsite_signaling.wire.rights import Right, Role, rights_of
+
+ROUTES = route_table().routes
+GUARDED = [route for route in ROUTES if isinstance(route.need, Right)]
+PUBLIC_ROUTES = {("POST", "/auth/sign-in"), ("POST", "/claims"), ("POST", "/edge/renewals")}
+
+
+def _path(route, org: str) -> str:
+    return re.sub(r"{\w+}", "unknown", route.path.replace("{org}", org))
+
+
+def test_only_these_routes_are_public():
+    assert {(route.method, route.path) for route in ROUTES if route.need is PUBLIC} == PUBLIC_ROUTES
+
+
+def test_every_organization_route_declares_a_right():
+    for route in ROUTES:
+        if "{org}" in route.path:
+            assert isinstance(route.need, Right), route.path
+
+
+def test_a_right_without_an_organization_keeps_the_server_from_starting():
+    api = Api()
+
+    @api.route("GET", "/everything", need=Right.EDGE_READ)
+    async def everything(request):
+        """Everything."""
+
+    with pytest.raises(TypeError, match="/everything"):
+        check_table(api)
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_each_role_gets_what_its_rights_say(world, role):
+    person = await world.member(role)
+    for route in GUARDED:
+        reply = await person(route.method, _path(route, person.org), {})
+        if route.need in rights_of(role):
+            assert reply.status not in (401, 403), (route.method, route.path, reply.text)
+        else:
+            assert reply.status == 403, (route.method, route.path, reply.text)
+            assert (reply.code, reply.body["right"]) == ("forbidden", route.need)
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_another_organization_does_not_exist(world, role):
+    person = await world.member(role)
+    other = await world.other_organization()
+    made_up = []
+    for route in GUARDED:
+        foreign = await person(route.method, _path(route, other.org), {})
+        assert (foreign.status, foreign.code) == (404, "not_found"), (route.method, route.path)
+        missing = await person(route.method, _path(route, "nowhere"), {})
+        made_up.append(missing.body | {"detail": missing.body["detail"].replace("nowhere", other.org)})
+        assert made_up[-1] == foreign.body
+    assert made_up
+
+
+async def test_without_a_token_nothing_but_the_public_routes_answers(world):
+    for route in ROUTES:
+        if route.need is PUBLIC:
+            continue
+        reply = await world.stranger(route.method, _path(route, world.owner.org), {})
+        assert (reply.status, reply.code) == (401, "unauthenticated"), (route.method, route.path)
+
+
+async def test_other_organizations_objects_are_not_found_under_the_own_path(world):
+    other = await world.other_organization()
+    edge_id, identity = await world.edge(other)
+    client = await world.client(other)
+    await world.connect(identity)
+    ticket = await other.ok("POST", f"~/edge-hosts/{edge_id}/sessions", {"client": client.urn})
+    for method, path, body in [
+        ("GET", f"~/edge-hosts/{edge_id}", None),
+        ("PATCH", f"~/edge-hosts/{edge_id}", {"name": "mine"}),
+        ("DELETE", f"~/edge-hosts/{edge_id}", None),
+        ("POST", f"~/edge-hosts/{edge_id}/sessions", {"client": client.urn}),
+        ("DELETE", f"~/sessions/{ticket['session']}", None),
+    ]:
+        reply = await world.owner(method, path, body)
+        assert (reply.status, reply.code) == (404, "not_found"), (method, path)
+    assert (await world.owner.ok("GET", "~/edge-hosts"))["edge_hosts"] == []
+    assert (await other.ok("GET", f"~/edge-hosts/{edge_id}"))["name"] == "Site"
+    assert all(other.org not in row["target"] for row in await world.audit())
+
+
+async def test_a_missing_right_is_audited(world):
+    viewer = await world.member(Role.VIEWER)
+    await viewer("POST", "~/setup-codes", {"name": "x"})
+    [row] = await world.audit("authorization")
+    assert (row["outcome"], row["actor"], row["details"]["right"]) == (
+        "refused",
+        "viewer-" + world.owner.org[-6:] + "@example.com",
+        "edge.claim",
+    )
+    assert row["target"].startswith("POST ")
+
+
+async def test_only_signed_in_routes_name_no_organization(world):
+    for route in ROUTES:
+        if route.need is AUTHENTICATED:
+            assert "{org}" not in route.path

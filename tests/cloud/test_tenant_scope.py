@@ -1,0 +1,103 @@
+"""Organizations are kept apart in one place: code that goes around `Scope` is refused here."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import farsite_cloud
+from farsite_cloud import models
+from farsite_cloud.database import OrganizationOwned
+
+PACKAGE = Path(farsite_cloud.__file__).parent
+OWNED = {
+    name
+    for name in models.__all__
+    if isinstance(model := getattr(models, name), type) and issubclass(model, OrganizationOwned)
+}
+STATEMENTS = {"select", "update", "delete", "insert", "exists", "text", "table", "lambda_stmt", "union"}
+# These query what belongs to no organization: accounts, tokens, memberships, kept answers.
+UNSCOPED = {
+    "database/scope.py",
+    "accounts/service.py",
+    "accounts/tokens.py",
+    "organizations/service.py",
+    "api/idempotency.py",
+    "api/system.py",
+}
+# Credentials are known before their organization is.
+OWNER_LOOKUPS = {"setup_codes/service.py"}
+SESSION_READS = {"get", "get_one", "query", "merge", "refresh"}
+
+
+def violations(source: str, path: str) -> list[str]:
+    tree = ast.parse(source)
+    found = []
+    for node in ast.walk(tree):
+        line = f"{path}:{getattr(node, 'lineno', 0)}"
+        match node:
+            case ast.ImportFrom(module=str(module), names=names) if module.split(".")[0] == "sqlalchemy":
+                taken = {name.name for name in names} & STATEMENTS
+                if taken and path not in UNSCOPED:
+                    found.append(f"{line} builds statements with {sorted(taken)}; use a Scope")
+            case ast.ImportFrom(module=str(module), names=names) if module.endswith("database.scope"):
+                if any(name.name == "owner_of" for name in names) and path not in OWNER_LOOKUPS:
+                    found.append(f"{line} looks up owners of rows")
+            case ast.Import(names=names) if any(name.name.startswith("sqlalchemy") for name in names):
+                found.append(f"{line} imports the whole of SQLAlchemy")
+            case ast.Attribute(attr="__table__" | "exec_driver_sql") if not path.startswith("database/"):
+                found.append(f"{line} goes below the models")
+            case ast.Call() if path != "database/scope.py" and _reads_owned(node):
+                found.append(f"{line} reads an organization's row without a Scope")
+    return found
+
+
+def _reads_owned(call: ast.Call) -> bool:
+    names = {node.id for argument in call.args for node in ast.walk(argument) if isinstance(node, ast.Name)}
+    if not names & OWNED:
+        return False
+    match call.func:
+        case ast.Name(id=name):
+            return name in STATEMENTS
+        case ast.Attribute(value=ast.Name(id="session" | "unit"), attr=attr):
+            return attr in SESSION_READS | {"scalars", "scalar", "execute"}
+        case ast.Attribute(value=ast.Attribute(attr="session"), attr=attr):
+            return attr in SESSION_READS | {"scalars", "scalar", "execute"}
+    return False
+
+
+def test_the_models_that_belong_to_organizations_are_known():
+    assert {"EdgeHost", "ClientDevice", "Folder", "SetupCode", "RemoteSession", "AuditEvent"} == OWNED
+
+
+def test_nothing_goes_around_the_scope():
+    found = []
+    for file in sorted(PACKAGE.rglob("*.py")):
+        path = file.relative_to(PACKAGE).as_posix()
+        if not path.startswith("migrations/"):
+            found += violations(file.read_text(), path)
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from sqlalchemy import select",
+        "import sqlalchemy as sa",
+        "from sqlalchemy.sql import text as words",
+        "async def f(session): return await session.get(EdgeHost, 'x')",
+        "async def f(call): return await call.session.get(EdgeHost, 'x')",
+        "from farsite_cloud.database.scope import owner_of",
+        "EdgeHost.__table__.select()",
+    ],
+)
+def test_ways_around_are_noticed(source):
+    assert violations(source, "edge_hosts/service.py")
+
+
+@pytest.mark.parametrize("statement", ["select(EdgeHost)", "update(RemoteSession)", "delete(AuditEvent)"])
+def test_modules_for_accounts_may_not_query_organizations_rows(statement):
+    assert violations(statement, "accounts/service.py")
+    assert not violations("select(Account)", "accounts/service.py")
