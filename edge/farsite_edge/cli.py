@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import Callable, Coroutine
@@ -159,6 +158,8 @@ def _pairs(given: list[str]) -> dict[str, str]:
 
 
 def _wait(work: Coroutine[Any, Any, Any], as_json: bool) -> None:
+    import asyncio
+
     answer = asyncio.run(work)
     values = answer.model_dump(mode="json")
     if as_json:

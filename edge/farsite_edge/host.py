@@ -86,7 +86,7 @@ class EdgeHost:
             session = await stack.enter_async_context(aiohttp.ClientSession(trust_env=False))
             self._build(session)
             await self._open_ports(stack)
-            self._group = await stack.enter_async_context(asyncio.TaskGroup())
+            self._group = await asyncio.TaskGroup().__aenter__()
             self._start()
             self._stack = stack.pop_all()
         logger.info("edge host %s runs: HTTPS port %d", self.keeper.edge_id, self.https_port)
@@ -99,9 +99,17 @@ class EdgeHost:
         try:
             await self.remote.stop(self.settings.shutdown_timeout)
         finally:
-            for task in self._tasks:
-                task.cancel()
-            await self._stack.__aexit__(kind, error, trace)
+            try:
+                await self._end_tasks()
+            finally:
+                await self._stack.__aexit__(kind, error, trace)
+
+    async def _end_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        assert self._group is not None
+        # What the caller's block raised is the caller's: it does not become part of a group.
+        await self._group.__aexit__(None, None, None)
 
     # Putting together
 

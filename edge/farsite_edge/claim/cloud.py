@@ -28,8 +28,8 @@ def normal_cloud_url(text: str, *, allow_http: bool) -> str:
     Raises `setting_invalid`. Unprotected HTTP is for this very machine, or when the settings allow it: whoever
     answers to a claim becomes the authority this edge host trusts.
     """
-    text = text.strip().rstrip("/")
-    text = text if "://" in text else f"https://{text}"
+    text = text.strip()
+    text = (text if "://" in text else f"https://{text}").rstrip("/")
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname or "", parts.port
@@ -101,7 +101,7 @@ class CloudHttp:
         assert self._session is not None, "used outside `async with`"
         options: dict[str, Any] = {"json": body} if body is not None else {}
         if self._proxy is not None and not self._proxy.is_socks:
-            options |= _http_proxy(self._proxy)
+            options |= _http_proxy(self._proxy, tunnelled=self.url.startswith("https:"))
         try:
             async with self._session.request(
                 method, self.url + path, allow_redirects=False, **options
@@ -173,12 +173,13 @@ class CloudHttp:
         )
 
 
-def _http_proxy(proxy: Proxy) -> dict[str, Any]:
+def _http_proxy(proxy: Proxy, *, tunnelled: bool) -> dict[str, Any]:
     scheme = "https" if proxy.scheme == "https" else "http"
     options: dict[str, Any] = {"proxy": URL.build(scheme=scheme, host=proxy.host, port=proxy.port)}
     if proxy.username is not None:
         header = aiohttp.encode_basic_auth(proxy.username, proxy.password or "")
-        options["proxy_headers"] = {"Proxy-Authorization": header}
+        # With CONNECT the proxy has headers of its own; without, it reads those of the request.
+        options["proxy_headers" if tunnelled else "headers"] = {"Proxy-Authorization": header}
     return options
 
 

@@ -140,8 +140,9 @@ class RemoteAccess:
         """Refuse new tunnels and let streams end by themselves for `patience` seconds."""
         self._stopping = True
         deadline = time.monotonic() + patience
-        while any(tunnel.status().streams for tunnel in self._tunnels()) and time.monotonic() < deadline:
-            await asyncio.sleep(0.1)  # streams of any tunnel: there is no one event
+        # Streams of any tunnel, of any kind: there is no one event to wait for.
+        while self._busy() and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
         await self._close_all(ErrorCode.CLOSED, "The edge host is shutting down.")
 
     async def _connect(self) -> None:
@@ -277,6 +278,9 @@ class RemoteAccess:
         async with asyncio.TaskGroup() as group:
             for tunnel in self._tunnels():
                 group.create_task(tunnel.close(code, detail), name="tunnel close")
+
+    def _busy(self) -> bool:
+        return any(tunnel.status().streams for tunnel in self._tunnels())
 
     def _tunnels(self) -> list[Any]:
         return list(self._listener.tunnels) if self._listener is not None else []
