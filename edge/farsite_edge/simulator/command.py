@@ -21,7 +21,7 @@ def run(
     count: int = typer.Option(5, min=1, max=1000, help="How many devices."),
     models: str = typer.Option("", help="Model names, comma separated, taken in turn; default: all."),
     config: Path | None = typer.Option(
-        None, exists=True, dir_okay=False, help="TOML file with [[device]] tables."
+        None, exists=True, dir_okay=False, help="TOML file that describes the devices."
     ),
     bind: str = typer.Option(
         "127.0.0.1", help="Address, or network such as 127.0.1.0/24: one address per device."

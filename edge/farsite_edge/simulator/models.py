@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -192,4 +193,23 @@ def _from_table(table: dict[str, Any], index: int, path: Path) -> DeviceDescript
         hint = f" The closest known one is {close[0]}." if close else ""
         raise FarsiteError(ErrorCode.SETTING_UNKNOWN, f"{path}: unknown entry {name}.{hint}")
     given.setdefault("serial", serial_for(model, index))
+    for name, value in given.items():
+        _check_entry(name, value, path)
     return DeviceDescription(model=replace(model, **changed), **given)
+
+
+def _check_entry(name: str, value: object, path: Path) -> None:
+    expected: type = {"factory_default": bool, "http_port": int, "https_port": int, "parameters": dict}.get(
+        name, str
+    )
+    good = type(value) is expected
+    if good and name == "serial":
+        good = re.fullmatch("[0-9A-F]{12}", str(value)) is not None
+    if good and isinstance(value, dict):
+        good = all(isinstance(one, str) for one in value.values())
+    if not good:
+        what = {"serial": "12 hex digits in upper case", "parameters": "a table of texts"}
+        raise FarsiteError(
+            ErrorCode.SETTING_INVALID,
+            f"{path}: {name} must be {what.get(name, f'of type {expected.__name__}')}.",
+        )

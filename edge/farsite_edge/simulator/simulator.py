@@ -18,6 +18,7 @@ from farsite_edge.simulator.ssdp import SsdpPresence
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 _LOG = logging.getLogger(__name__)
+HTTPS_OFFSET = 363  # 443 - 80
 Place = tuple[str, str, int, int]  # address, address to bind, HTTP port, HTTPS port
 
 
@@ -120,10 +121,12 @@ def _own_ports(bind: str, first_port: int, count: int) -> Iterator[Place]:
 
 def _own_addresses(bind: str, first_port: int, count: int) -> Iterator[Place]:
     network = _network(bind)
+    if first_port + HTTPS_OFFSET > 65535:
+        raise _invalid(f"--first-port {first_port} leaves no room for HTTPS at {HTTPS_OFFSET} above it.")
     if network.num_addresses - 2 < count:
         raise _invalid(f"{network} has no room for {count} devices.")
     for address, _ in zip(network.hosts(), range(count), strict=False):
-        yield str(address), str(address), first_port or 80, first_port + 363 if first_port else 443
+        yield str(address), str(address), first_port or 80, first_port + HTTPS_OFFSET if first_port else 443
 
 
 def _network(bind: str) -> IPv4Network | IPv6Network:

@@ -20,6 +20,7 @@ from farsite_edge.vapix.text import clean, serial_of
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 MAX_HEADER = 4096
+MAX_NONCES = 32
 _SCHEME = re.compile(r"(?:^|,\s*)(Digest|Basic)(?=\s|$)", re.IGNORECASE)
 _PAIR = re.compile(r'([A-Za-z]{1,20})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _HASHES: dict[str, Callable[[bytes], hashlib._Hash]] = {
@@ -113,7 +114,7 @@ class Authenticator:
         self._credentials = credentials
         self._basic_allowed = secure or allow_basic_http
         self._remembered: Challenge | None = None
-        self._count = 0
+        self._counts: dict[str, int] = {}  # requests signed, by nonce
 
     def first(self, method: str, uri: str) -> str | None:
         """The header to send unasked: None until a challenge has been answered with success."""
@@ -127,7 +128,6 @@ class Authenticator:
         if tried and not any(challenge.stale for challenge in challenges):
             raise self.refused()
         chosen = self._choose(challenges)
-        self._count = 0
         return self._header(chosen, method, uri), chosen
 
     def accepted(self, challenge: Challenge) -> None:
@@ -163,8 +163,15 @@ class Authenticator:
         assert self._credentials is not None
         if challenge.scheme == "basic":
             return _basic(self._credentials)
-        self._count += 1
-        return digest_header(self._credentials, challenge, method, uri, self._count, secrets.token_hex(8))
+        count = self._count(challenge.values["nonce"])
+        return digest_header(self._credentials, challenge, method, uri, count, secrets.token_hex(8))
+
+    def _count(self, nonce: str) -> int:
+        """Requests may run side by side, each with a nonce of its own at first."""
+        self._counts[nonce] = self._counts.get(nonce, 0) + 1
+        if len(self._counts) > MAX_NONCES:
+            del self._counts[next(iter(self._counts))]
+        return self._counts[nonce]
 
 
 def _basic(credentials: Credentials) -> str:

@@ -372,6 +372,10 @@ def test_a_site_from_a_file(tmp_path: Path) -> None:
         ('[[device]]\nmodel = "P3265-V"\nnmae = "x"\n', ErrorCode.SETTING_UNKNOWN),
         ('[[device]]\nmodel = "Q9"\n', ErrorCode.NOT_FOUND),
         ("device = 1\n", ErrorCode.SETTING_INVALID),
+        ('[[device]]\nmodel = "P3265-V"\nhttp_port = "80"\n', ErrorCode.SETTING_INVALID),
+        ('[[device]]\nmodel = "P3265-V"\nserial = "x"\n', ErrorCode.SETTING_INVALID),
+        ('[[device]]\nmodel = "P3265-V"\nparameters = {a = 1}\n', ErrorCode.SETTING_INVALID),
+        ('[[device]]\nmodel = "P3265-V"\ngeneration = "4"\n', ErrorCode.SETTING_INVALID),
         ("= nonsense", ErrorCode.SETTING_INVALID),
     ],
 )
@@ -383,8 +387,17 @@ def test_a_wrong_file_is_explained(text: str, code: ErrorCode, tmp_path: Path) -
     assert caught.value.code is code
 
 
-@pytest.mark.parametrize("bind", ["nonsense", "127.0.1.0/30", "300.1.1.1/24"])
-def test_wrong_places_are_explained(bind: str) -> None:
+@pytest.mark.parametrize(
+    ("bind", "port"),
+    [
+        ("nonsense", 0),
+        ("127.0.1.0/30", 0),
+        ("300.1.1.1/24", 0),
+        ("127.0.0.1", 65530),
+        ("127.0.1.0/24", 65400),
+    ],
+)
+def test_wrong_places_are_explained(bind: str, port: int) -> None:
     with pytest.raises(FarsiteError) as caught:
-        Simulator(describe(5), bind=bind)
+        Simulator(describe(5), bind=bind, first_port=port)
     assert caught.value.code is ErrorCode.INVALID_REQUEST

@@ -190,6 +190,16 @@ async def test_a_restart_makes_nonces_stale_and_nobody_notices(session: aiohttp.
         assert device.failed_logins == 0
 
 
+async def test_requests_side_by_side(session: aiohttp.ClientSession) -> None:
+    async with running("P3245-LVE") as device:
+        talk = client(device, session)
+        answers = await asyncio.gather(
+            *(talk.rights() for _ in range(8)), *(talk.parameters("Brand") for _ in range(8))
+        )
+        assert len(answers) == 16
+        assert device.failed_logins == 0
+
+
 async def test_a_booting_device_is_unreachable_for_now(session: aiohttp.ClientSession) -> None:
     async with running("P3265-V") as device:
         device.restart(60)
