@@ -136,7 +136,7 @@ async def test_edge_hosts_that_cannot_be_reached(
 async def test_a_setup_code_with_the_command_to_type(cli: Cli, fake_cloud: FakeCloud) -> None:
     await log_in(cli, fake_cloud)
     ran = await cli("claim", "--code-only", "--name", "Shop")
-    assert f"farsite edge claim {fake_cloud.url} --code ABCD-EFGH" in ran.out
+    assert f"farsite edge claim ABCD-EFGH --cloud {fake_cloud.url}" in ran.out
 
 
 async def test_audit(cli: Cli, fake_cloud: FakeCloud) -> None:

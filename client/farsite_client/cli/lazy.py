@@ -56,7 +56,18 @@ def load_own(name: str) -> Any:
 def command_of(app: typer.Typer, name: str) -> Any:
     command = typer.main.get_command(app)
     command.name = name
+    _make_alike(command)
     return command
+
+
+def _make_alike(command: Any) -> None:
+    """Plain help everywhere, completion offered once: by `farsite` itself."""
+    command.rich_markup_mode = None
+    if command.name != "farsite":
+        own = ("install_completion", "show_completion")
+        command.params = [parameter for parameter in command.params if parameter.name not in own]
+        for child in getattr(command, "commands", {}).values():
+            _make_alike(child)
 
 
 def _stub(name: str, help: str) -> Any:

@@ -113,7 +113,7 @@ async def _code(
 
 
 def _print_code(invocation: Invocation, cloud_url: str | None, code: SetupCode, url: str) -> None:
-    command = f"farsite edge claim {cloud_url or url} --code {code.code}"
+    command = f"farsite edge claim {code.code} --cloud {cloud_url or url}"
     invocation.output.result(
         {**code.model_dump(mode="json"), "cloud_url": cloud_url or url, "command": command},
         f"Setup code for {code.name}: {code.code} (works once, until {code.expires_at:%H:%M} UTC)",
