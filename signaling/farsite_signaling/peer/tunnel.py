@@ -187,8 +187,7 @@ class Tunnel:
         stream = self._core.open(OpenRequest(target=target, priority=priority))
         opening = _Opening(protocol_factory, self._loop.create_future())
         self._opening[stream] = opening
-        if self._link is not None:
-            self._core.bind(stream, self._link.open_channel(STREAM_LABEL))
+        self._bind(stream)
         self._settle()
         transport = await self._answer(stream, opening)
         return transport, transport.get_protocol()  # type: ignore[return-value]
@@ -236,12 +235,29 @@ class Tunnel:
 
     def _use(self, link: Link) -> None:
         self._link = link
-        control = link.open_channel(CONTROL_LABEL) if self.initiator else None
-        for stream in self._core.attach(control, self._loop.time()):
-            self._core.bind(stream, link.open_channel(STREAM_LABEL))
+        try:
+            self._start_core(link)
+        except FarsiteError as error:
+            # It broke before it was used.
+            self._lost(error)
+            return
         link.start(_Receiver(self, link))
         self._settle()
         self._arm()
+
+    def _start_core(self, link: Link) -> None:
+        control = link.open_channel(CONTROL_LABEL) if self.initiator else None
+        for stream in self._core.attach(control, self._loop.time()):
+            self._core.bind(stream, link.open_channel(STREAM_LABEL))
+
+    def _bind(self, stream: Stream) -> None:
+        """Without a link the stream waits for the next one."""
+        if self._link is None:
+            return
+        try:
+            self._core.bind(stream, self._link.open_channel(STREAM_LABEL))
+        except FarsiteError as error:
+            stream.reset(error)
 
     def _detach(self) -> None:
         """Leave the link, if there is one."""
