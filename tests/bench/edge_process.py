@@ -1,0 +1,102 @@
+"""The listening end of a bench: `python -m tests.bench.edge_process FOLDER`.
+
+Streams take one line: `PUT n` (n bytes follow, answered by a line), `GET n` (n bytes come back), `CPU 0`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from farsite_signaling.identity import Identity, OrganizationTrust, load_public_key
+from farsite_signaling.peer.listener import TunnelListener
+from farsite_signaling.peer.router import EnvelopeRouter
+from farsite_signaling.peer.tunnel import Tunnel
+from farsite_signaling.wire.hub import EnvelopeMessage, Undeliverable, dump, parse_hub_message
+from farsite_signaling.wire.stream import OpenRequest
+from tests.bench.harness import loop_factory
+from tests.bench.rig import LINE_LIMIT, OPTIONS, cpu_seconds
+
+BLOCK = bytes(64 * 1024)
+
+
+async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        verb, number = (await reader.readline()).decode().split()
+        if verb == "PUT":
+            await take(reader, int(number))
+            writer.write(b"done\n")
+        elif verb == "GET":
+            await give(writer, int(number))
+        else:
+            writer.write(f"{cpu_seconds()}\n".encode())
+        await writer.drain()
+        writer.write_eof()
+        await reader.read()
+    finally:
+        writer.close()
+
+
+async def take(reader: asyncio.StreamReader, size: int) -> None:
+    while size > 0:
+        data = await reader.read(len(BLOCK))
+        if not data:
+            raise ConnectionError("the stream ended early")
+        size -= len(data)
+
+
+async def give(writer: asyncio.StreamWriter, size: int) -> None:
+    while size > 0:
+        writer.write(BLOCK[:size])
+        size -= min(size, len(BLOCK))
+        await writer.drain()
+
+
+class Acceptor:
+    async def accept(self, tunnel: Tunnel, request: OpenRequest) -> Callable[[], asyncio.BaseProtocol]:
+        return lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader(), serve)
+
+
+async def lines() -> asyncio.StreamReader:
+    reader = asyncio.StreamReader(LINE_LIMIT)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    return reader
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+async def send(message: EnvelopeMessage) -> None:
+    say(dump(message))
+
+
+async def main(folder: Path) -> None:
+    import aiortc  # noqa: F401 - before anybody measures how fast a session opens
+
+    router = EnvelopeRouter(send)
+    listener = TunnelListener(
+        identity=Identity.load(folder),
+        trust=OrganizationTrust((folder / "ca.pem").read_text()),
+        grant_key=load_public_key((folder / "grant.pem").read_text()),
+        acceptor=Acceptor(),
+        admit=lambda grant: None,
+        options=OPTIONS,
+        router=router,
+    )
+    reader = await lines()
+    async with listener:
+        say("ready")
+        while line := await reader.readline():
+            message = parse_hub_message(line)
+            if isinstance(message, EnvelopeMessage | Undeliverable):
+                router.receive(message)
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(main(Path(sys.argv[1])))

@@ -1,0 +1,175 @@
+"""Both ends of a tunnel in two processes: this one dials, a child listens; signaling is the child's pipes."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from farsite_signaling.identity import (
+    CertificateAuthority,
+    Identity,
+    OrganizationTrust,
+    generate_key,
+    make_request,
+    public_pem,
+    sign_grant,
+)
+from farsite_signaling.peer.dialer import open_tunnel
+from farsite_signaling.peer.options import PeerOptions
+from farsite_signaling.peer.router import EnvelopeRouter
+from farsite_signaling.peer.tunnel import Tunnel
+from farsite_signaling.wire.cloud_api import SessionTicket
+from farsite_signaling.wire.grant import Grant
+from farsite_signaling.wire.hub import EnvelopeMessage, Undeliverable, dump, parse_hub_message
+from farsite_signaling.wire.ice import IceServer
+from farsite_signaling.wire.ids import AccountId, ClientId, ClientName, EdgeId, EdgeName, OrgId, PeerName
+from farsite_signaling.wire.rights import Role, rights_of
+from farsite_signaling.wire.stream import ApiTarget
+
+OPTIONS = PeerOptions(addresses=("127.0.0.1",))
+LINE_LIMIT = 256 * 1024
+
+
+def cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+class Child:
+    """`python -m MODULE ARGUMENTS`; lines in, lines out."""
+
+    def __init__(self, module: str, *arguments: str) -> None:
+        self._command = [sys.executable, "-m", module, *arguments]
+
+    async def __aenter__(self) -> Self:
+        pipe = asyncio.subprocess.PIPE
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command, stdin=pipe, stdout=pipe, limit=LINE_LIMIT
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            async with asyncio.timeout(10):
+                await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+
+    async def send(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line.encode() + b"\n")
+        await self._process.stdin.drain()
+
+    async def receive(self) -> str:
+        """Raises `EOFError` when the child has ended."""
+        assert self._process.stdout is not None
+        line = await self._process.stdout.readline()
+        if not line:
+            raise EOFError("the child ended")
+        return line.decode().rstrip("\n")
+
+
+class Rig:
+    """`dial` opens tunnels to the child."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="farsite-bench-")
+        folder = Path(self._folder.name)
+        authority = CertificateAuthority.create("bench")
+        self._grant_key = generate_key()
+        self._trust = OrganizationTrust(authority.pem)
+        self._edge = _issue(authority, EdgeName(OrgId("bench"), EdgeId("edge")))
+        self._client = _issue(authority, ClientName(OrgId("bench"), AccountId("a"), ClientId("c")))
+        self._edge.save(folder)
+        (folder / "ca.pem").write_text(authority.pem)
+        (folder / "grant.pem").write_text(public_pem(self._grant_key.public_key()))
+        self._child = Child("tests.bench.edge_process", str(folder))
+        self._router = EnvelopeRouter(self._send)
+        self._number = 0
+
+    async def __aenter__(self) -> Self:
+        await self._child.__aenter__()
+        assert await self._child.receive() == "ready"
+        self._group = await asyncio.TaskGroup().__aenter__()
+        self._pump = self._group.create_task(self._receive(), name="rig:signaling")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pump.cancel()
+        await self._group.__aexit__(kind, error, trace)
+        await self._child.__aexit__(kind, error, trace)
+        self._folder.cleanup()
+
+    async def _send(self, message: EnvelopeMessage) -> None:
+        await self._child.send(dump(message))
+
+    async def _receive(self) -> None:
+        while True:
+            message = parse_hub_message(await self._child.receive())
+            if isinstance(message, EnvelopeMessage | Undeliverable):
+                self._router.receive(message)
+
+    async def dial(self, servers: list[IceServer] | None = None, *, relay_only: bool = False) -> Tunnel:
+        self._number += 1
+        return await open_tunnel(
+            self._ticket(f"s{self._number}", servers or []),
+            identity=self._client,
+            trust=self._trust,
+            router=self._router,
+            options=replace(OPTIONS, relay_only=relay_only),
+        )
+
+    def _ticket(self, session: str, servers: list[IceServer]) -> SessionTicket:
+        now = int(time.time())
+        grant = Grant(
+            iss="bench",
+            aud=self._edge.urn,
+            sub=self._client.urn,
+            sid=session,
+            org="bench",
+            role=Role.ADMIN,
+            rights=rights_of(Role.ADMIN),
+            iat=now,
+            nbf=now,
+            exp=now + 60,
+            until=now + 3600,
+        )
+        return SessionTicket(
+            session=session,
+            grant=sign_grant(self._grant_key, grant),
+            edge=self._edge.urn,
+            edge_name="bench",
+            hub_url="pipe:",
+            ice_servers=servers,
+            expires_at=datetime.now(UTC) + timedelta(hours=1),
+            server_time=datetime.now(UTC),
+        )
+
+
+def _issue(authority: CertificateAuthority, name: PeerName) -> Identity:
+    key = generate_key()
+    return Identity.from_pem(key, authority.issue(make_request(key, "bench"), name))
+
+
+async def child_cpu(tunnel: Tunnel) -> float:
+    """CPU seconds the child has used so far."""
+    reader, writer = await tunnel.open_stream(ApiTarget())
+    writer.write(b"CPU 0\n")
+    seconds = float(await reader.readline())
+    writer.close()
+    return seconds
