@@ -13,6 +13,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
 from farsite_signaling.identity.certificates import certificate_pem, load_certificate
 from farsite_signaling.identity.keys import (
     PrivateKey,
@@ -24,7 +25,7 @@ from farsite_signaling.identity.keys import (
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 AUTHORITY_LIFETIME = timedelta(days=3650)
-SERVER_LIFETIME = timedelta(days=90)
+SERVER_LIFETIME = timedelta(days=397)
 BACKDATE = timedelta(hours=1)
 
 

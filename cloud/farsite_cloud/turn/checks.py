@@ -9,10 +9,9 @@ import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from farsite_cloud.turn.config import ANY, TurnSettings
 from farsite_signaling.identity.certificates import load_certificate
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-
-from farsite_cloud.turn.config import ANY, TurnSettings
 
 
 def check(settings: TurnSettings) -> None:

@@ -81,7 +81,7 @@ def render_command(
         "host": host,
         "secrets": secret or None,
         "realm": realm,
-        "listening_ips": listening_ip or None,
+        "listening_ips": _split(listening_ip),
         "external_ip": external_ip,
         "port": port,
         "tls_port": tls_port,
@@ -93,7 +93,7 @@ def render_command(
         "user_quota": user_quota,
         "total_quota": total_quota,
         "max_bps": max_bps,
-        "allowed_peers": allowed_peer or None,
+        "allowed_peers": _split(allowed_peer),
         "allow_loopback": allow_loopback,
         "credential_ttl": credential_ttl,
         "data_dir": data_dir,
@@ -110,6 +110,11 @@ def render_command(
             print(error.problem().model_dump_json(exclude_none=True))  # noqa: T201 - the command's output
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         raise typer.Exit(1) from None
+
+
+def _split(values: list[str] | None) -> list[str] | None:
+    """Options repeat; the environment says `a, b`."""
+    return " ".join(values).replace(",", " ").split() if values else None
 
 
 def _run(
@@ -134,9 +139,8 @@ def _run(
 def _version(text: str | None) -> tuple[int, int, int] | None:
     import asyncio
 
-    from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-
     from farsite_cloud.turn.version import installed_version, parse_version
+    from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
     if text is None:
         return asyncio.run(installed_version("turnserver"))

@@ -7,12 +7,12 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from farsite_signaling.wire.ice import IceServer
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from farsite_cloud.turn.credentials import turn_credentials
 from farsite_cloud.turn.ranges import denied, parse_range
 from farsite_cloud.turn.version import MODERN, Version
+from farsite_signaling.wire.ice import IceServer
 
 Port = int
 ANY = "0.0.0.0"  # noqa: S104 - a relay is public
@@ -102,8 +102,8 @@ class TurnSettings(BaseModel):
         return self.tls_port is not None or self.alt_tls_port is not None
 
     @property
-    def database(self) -> Path:
-        return self.data_dir / "db" / "turndb"
+    def pid_file(self) -> Path:
+        return self.data_dir / "turnserver.pid"
 
 
 def render(settings: TurnSettings, version: Version | None = None) -> str:
@@ -177,7 +177,9 @@ def _limits(settings: TurnSettings) -> Iterator[str]:
     yield f"max-allocate-lifetime={max(600, min(settings.credential_ttl, 3600))}"
     if settings.allow_loopback:
         yield "allow-loopback-peers"
-    yield from (f"userdb={settings.database}", f"pidfile={settings.database.parent / 'turnserver.pid'}")
+    # coturn wants a database although nothing is in it. One in a file it cannot open (after giving root up, below a
+    # folder only root may enter) makes it refuse the first good credentials.
+    yield from ("userdb=:memory:", f"pidfile={settings.pid_file}")
     if settings.user:
         yield f"proc-user={settings.user}"
     yield from ("log-file=stdout", "simple-log")
@@ -193,9 +195,15 @@ def _surface(version: Version | None) -> Iterator[str]:
 
 def _allowed(settings: TurnSettings) -> list[str]:
     """Settings' own, and our private address behind 1:1 NAT: relayed peers of two sites meet there."""
-    _, _, private = (settings.external_ip or "").partition("/")
     loopback = ["127.0.0.0-127.255.255.255", "::1"] if settings.allow_loopback else []
-    return [*settings.allowed_peers, *filter(None, [private]), *loopback]
+    return [*settings.allowed_peers, *_behind_nat(settings), *loopback]
+
+
+def _behind_nat(settings: TurnSettings) -> list[str]:
+    public, slash, private = (settings.external_ip or "").partition("/")
+    if slash:
+        return [private]
+    return list(settings.listening_ips) if public else []
 
 
 def _denied() -> str:

@@ -6,11 +6,11 @@ import difflib
 import tomllib
 from pathlib import Path
 
-from farsite_signaling.identity.keys import write_private
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from pydantic import ValidationError
 
 from farsite_cloud.turn.config import TurnSettings
+from farsite_signaling.identity.keys import write_private
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 _PORTS = ("port", "tls_port", "alt_tls_port")
 

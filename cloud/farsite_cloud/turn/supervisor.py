@@ -14,16 +14,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from farsite_signaling.identity.keys import write_private
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-from farsite_signaling.wire.ice import IceServer
-
 from farsite_cloud.turn.certificate import ensure_certificate
 from farsite_cloud.turn.checks import check
 from farsite_cloud.turn.config import TurnSettings, ice_servers, render
 from farsite_cloud.turn.probe import accepts_tcp, answers_udp
 from farsite_cloud.turn.process import leftover, stop, stop_other
 from farsite_cloud.turn.version import advice, installed_version
+from farsite_signaling.identity.keys import write_private
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.ice import IceServer
 
 log = logging.getLogger(__name__)
 
@@ -175,12 +174,7 @@ class TurnServer:
         user = self.settings.user or _service_account()
         directory = self.settings.data_dir.absolute()
         self.settings = self.settings.model_copy(update={"user": user, "data_dir": directory})
-        database = self.settings.database.parent
-        database.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if user and os.geteuid() == 0:
-            # coturn opens its database after it gave up root, and must pass through our folder for it.
-            directory.chmod(0o711)
-            shutil.chown(database, user)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._fill_in_certificate()
 
     def _fill_in_certificate(self) -> None:
@@ -195,7 +189,7 @@ class TurnServer:
 
     async def _stop_leftover(self) -> None:
         """A relay that outlived a killed supervisor of ours would hold the ports."""
-        pid = leftover(self.settings.database.parent / "turnserver.pid", self.config_file)
+        pid = leftover(self.settings.pid_file, self.config_file)
         if pid is not None:
             log.warning("stopping the relay left over from an earlier run (process %d)", pid)
             await stop_other(pid)
@@ -242,14 +236,19 @@ class TurnServer:
             log.debug("turnserver: %s", text)
 
     async def _renew(self, process: asyncio.subprocess.Process) -> None:
-        """Have coturn load a renewed certificate, ours or the administrator's, without ending allocations."""
+        """Have coturn use a renewed certificate, ours or the administrator's."""
         loaded = self._certificate_time()
         while True:
             await asyncio.sleep(RENEWAL_SECONDS)
             await asyncio.to_thread(self._fill_in_certificate)
-            if (current := self._certificate_time()) != loaded:
-                loaded = current
+            if (current := self._certificate_time()) == loaded:
+                continue
+            loaded = current
+            if self.settings.user is None:
                 process.send_signal(signal.SIGUSR2)
+            else:
+                # Having given root up it cannot read the key again; it is started anew.
+                process.terminate()
 
     def _certificate_time(self) -> float:
         if self.settings.certificate is None:

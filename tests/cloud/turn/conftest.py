@@ -13,10 +13,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+
 from farsite_cloud.turn.config import TurnSettings
 from farsite_cloud.turn.credentials import turn_credentials
 from farsite_cloud.turn.supervisor import TurnServer
-
 from tests.cloud.turn.turn_client import TurnClient
 
 SECRET = "first-secret-of-the-tests"
@@ -36,7 +36,7 @@ def coturn() -> str:
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
-    """Not below pytest's folder, which only root may enter: coturn gives root up."""
+    """A folder only its owner may enter, as the cloud's is."""
     with tempfile.TemporaryDirectory(prefix="farsite-turn-") as directory:
         yield Path(directory)
 

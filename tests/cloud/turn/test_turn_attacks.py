@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 
 import pytest
+
 from farsite_cloud.turn.config import render
 from farsite_cloud.turn.credentials import turn_credentials
 from farsite_cloud.turn.probe import answers_udp
 from farsite_cloud.turn.process import stop
 from farsite_cloud.turn.supervisor import TurnServer
 from farsite_cloud.turn.version import installed_version
-
 from tests.cloud.turn.conftest import OLD_SECRET, SECRET, client, local_settings
 from tests.cloud.turn.turn_client import CONNECT, REFRESH, SUCCESS, TCP, TurnClient
 
@@ -238,7 +238,6 @@ async def test_an_ipv4_deny_list_alone_is_open_to_the_attack(coturn: str, data_d
     ]
     naive = data_dir / "naive.conf"
     naive.write_text("\n".join([*kept, "no-tls", *(f"denied-peer-ip={block}" for block in NAIVE_DENIALS)]))
-    settings.database.parent.mkdir()
     codes = await _attack_naive(coturn, naive, settings.port or 0)
     assert codes["127.0.0.1"] == 403
     assert codes["10.1.2.3"] == 403

@@ -8,13 +8,14 @@ import stat
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
+from typer.testing import CliRunner
+
 from farsite_cloud.turn.command import turn_config
 from farsite_cloud.turn.config import TurnSettings, ice_servers, render, urls
 from farsite_cloud.turn.credentials import turn_credentials
 from farsite_cloud.turn.ranges import parse_range
 from farsite_cloud.turn.version import advice, parse_version
-from pydantic import ValidationError
-from typer.testing import CliRunner
 
 SHIPPED = Path(__file__).parents[3] / "turn-config"
 SECRET = "0123456789abcdef"
@@ -81,7 +82,8 @@ def test_443_opens_on_every_listening_address() -> None:
 def test_behind_nat_sites_still_meet_at_the_private_address() -> None:
     found = lines(listening_ips=["10.0.0.5"], external_ip="5.1.1.1/10.0.0.5")
     assert {"external-ip=5.1.1.1/10.0.0.5", "allowed-peer-ip=10.0.0.5"} <= set(found)
-    assert not any(line.startswith("allowed-peer-ip") for line in lines(external_ip="5.1.1.1"))
+    assert "allowed-peer-ip=10.0.0.5" in lines(listening_ips=["10.0.0.5"], external_ip="5.1.1.1")
+    assert not any(line.startswith("allowed-peer-ip") for line in lines(listening_ips=["5.1.1.1"]))
 
 
 def test_exceptions_are_written_as_ranges() -> None:
@@ -164,6 +166,13 @@ def test_command_reads_a_file_and_flags_win(tmp_path: Path) -> None:
     code, output = run("--config", str(file), "--user-quota", "7")
     assert code == 0
     assert "user-quota=7" in output.splitlines()
+
+
+def test_command_takes_lists_from_the_environment() -> None:
+    environment = {"FARSITE_TURN_SECRET": SECRET, "FARSITE_TURN_LISTENING_IP": "5.1.1.1, 5.1.1.2"}
+    result = CliRunner().invoke(turn_config, ["--host", "t.example"], env=environment)
+    assert result.exit_code == 0
+    assert {"listening-ip=5.1.1.1", "listening-ip=5.1.1.2"} <= set(result.output.splitlines())
 
 
 def test_command_names_the_closest_setting(tmp_path: Path) -> None:

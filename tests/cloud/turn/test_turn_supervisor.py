@@ -15,7 +15,6 @@ from farsite_cloud.turn import certificate as certificates
 from farsite_cloud.turn.certificate import ensure_certificate
 from farsite_cloud.turn.supervisor import TurnServer, TurnState
 from farsite_signaling.wire.errors import ErrorCode
-
 from tests.cloud.turn.conftest import SECRET, client, local_settings
 
 
@@ -41,6 +40,14 @@ async def test_gives_root_up(relay: TurnServer) -> None:
     status = Path(f"/proc/{relay.pid}/status").read_text()
     uids = next(line for line in status.splitlines() if line.startswith("Uid:")).split()[1:]
     assert set(uids) == {uids[0]} != {"0"}
+
+
+async def test_first_credentials_are_accepted_below_a_folder_only_root_enters(
+    coturn: str, data_dir: Path
+) -> None:
+    assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
+    async with TurnServer(local_settings(data_dir / "cloud" / "turn")) as server, client(server) as user:
+        assert (await user.allocate()).code == 0
 
 
 async def test_both_tls_ports_show_a_certificate_peers_can_check(relay: TurnServer) -> None:
@@ -116,7 +123,7 @@ async def test_says_when_a_certificate_is_missing_or_expired(coturn: str, data_d
     async with TurnServer(local_settings(data_dir, certificate=missing, key=missing)) as server:
         assert server.problem is not None
         assert server.problem.code is ErrorCode.SETTING_INVALID
-    old = ensure_certificate(data_dir / "old", "127.0.0.1", datetime.now(UTC) - timedelta(days=400))
+    old = ensure_certificate(data_dir / "old", "127.0.0.1", datetime.now(UTC) - timedelta(days=500))
     given = local_settings(data_dir, certificate=old.certificate, key=old.key)
     async with TurnServer(given) as server:
         assert server.problem is not None
