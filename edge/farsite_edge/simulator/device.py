@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import time
 import uuid
@@ -139,7 +140,7 @@ class SimulatedDevice:
         try:
             await site.start()
         except OSError as error:
-            detail = f"Port {port} of {self._bind} cannot be used ({error.strerror}). Choose another with --first-port."
+            detail = f"Port {port} of {self._bind} cannot be used ({_reason(error)}). Choose another with --first-port."
             raise FarsiteError(ErrorCode.PORT_TAKEN, detail) from None
         assert site._server is not None  # started above; aiohttp has no public way to the port chosen
         bound: int = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
@@ -172,6 +173,11 @@ class SimulatedDevice:
     def _number(self, name: str, default: int) -> int:
         text = self.parameters.get(name)
         return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else default
+
+
+def _reason(error: OSError) -> str:
+    # asyncio puts a sentence of its own into strerror
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
 
 
 def url_host(address: str) -> str:
