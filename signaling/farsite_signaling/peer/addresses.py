@@ -8,7 +8,7 @@ import ipaddress
 import random
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from farsite_signaling.peer.options import PeerOptions
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -17,6 +17,8 @@ RECEIVE_BUFFER = 4 * 1024 * 1024
 """Asked for; the system may give less. A burst that does not fit is lost and costs a round trip."""
 MAX_ADDRESSES = 16
 _ATTEMPTS = 64
+# Windows keeps whole ranges for itself and answers with a code of its own.
+_TAKEN = {errno.EADDRINUSE, errno.EACCES, getattr(errno, "WSAEACCES", errno.EACCES)}
 
 ProtocolT = TypeVar("ProtocolT", bound=asyncio.DatagramProtocol)
 Address = tuple[str, int]
@@ -55,18 +57,39 @@ async def open_udp(
 
     Raises `OSError` when the address cannot be used, `FarsiteError` (`port_taken`) when no port is free.
     """
-    loop = asyncio.get_running_loop()
+    # Bound before the loop sees it: uvloop leaks a transport whose port is taken.
+    sock = _bound(address, ports)
+    try:
+        if remote is not None:
+            sock.connect(remote)
+        return await asyncio.get_running_loop().create_datagram_endpoint(factory, sock=sock)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _bound(address: str, ports: tuple[int, int]) -> socket.socket:
+    family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        _bind(sock, address, ports)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _bind(sock: socket.socket, address: str, ports: tuple[int, int]) -> None:
     for port in _candidate_ports(*ports):
         try:
-            transport, protocol = await loop.create_datagram_endpoint(
-                factory, local_addr=(address, port), remote_addr=remote
-            )
+            sock.bind((address, port))
         except OSError as error:
-            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            if error.errno not in _TAKEN:
                 raise
-            continue
-        _enlarge(transport)
-        return transport, protocol
+        else:
+            return
     raise FarsiteError(
         ErrorCode.PORT_TAKEN,
         f"No free UDP port between {ports[0]} and {ports[1]} on {address}; widen the range.",
@@ -77,9 +100,3 @@ def _candidate_ports(first: int, last: int) -> Iterator[int]:
     size = last - first + 1
     start = random.randrange(size)  # noqa: S311 - spreads sessions over the range, keeps no secret
     return (first + (start + step) % size for step in range(min(size, _ATTEMPTS)))
-
-
-def _enlarge(transport: asyncio.BaseTransport) -> None:
-    sock: Any = transport.get_extra_info("socket")
-    if sock is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
