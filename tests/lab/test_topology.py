@@ -131,8 +131,12 @@ async def test_the_machine_itself_keeps_its_links_and_routes() -> None:
 
 async def test_what_runs_inside_ends_with_the_lab() -> None:
     async with Lab() as built:
-        process = await asyncio.create_subprocess_exec(*built.internet.command("sleep", "600"))
-    assert await asyncio.wait_for(process.wait(), 5) == -9
+        command = built.internet.command("sh", "-c", "echo inside; exec sleep 600")
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"inside\n"
+    await asyncio.wait_for(process.communicate(), 5)
+    assert process.returncode == -9
 
 
 async def test_namespaces_of_a_crashed_owner_are_swept() -> None:
