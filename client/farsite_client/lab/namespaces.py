@@ -44,13 +44,14 @@ class Namespace:
 
     def command(self, *arguments: str) -> list[str]:
         """The command line that runs `arguments` inside."""
-        return ["ip", "netns", "exec", self.name, *arguments]
+        return [which("ip") or "ip", "netns", "exec", self.name, *arguments]
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
         """Sockets that this thread makes inside belong to the namespace, and stay there afterwards.
 
-        Threads started inside follow; those that run already, such as an executor's, do not.
+        Threads and processes started inside follow; threads that run already, such as an executor's, do not. Held
+        across an `await`, it holds for every task of the loop.
         """
         with Path("/proc/thread-self/ns/net").open("rb") as before:
             with (_RUN_DIRECTORY / self.name).open("rb") as target:
