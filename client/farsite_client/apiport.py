@@ -24,7 +24,7 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.stream import ApiTarget
 
 COOKIE = "farsite-port"
-START = "/api/docs"
+START = "/api/v1/status"
 MAX_BODY = 64 * 1024 * 1024
 _HOP_BY_HOP = {
     "connection",

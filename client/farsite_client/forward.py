@@ -10,6 +10,7 @@ import struct
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
@@ -37,6 +38,7 @@ class LocalPort:
         self.port = port
         self.connections = 0
         self.last_error: FarsiteError | None = None
+        self.last_error_at: datetime | None = None
         self._open_stream = open_stream
         self._guarded = guarded
         self._group = asyncio.TaskGroup()
@@ -83,7 +85,7 @@ class LocalPort:
         try:
             await self._forward(reader, writer)
         except FarsiteError as error:
-            self.last_error = error
+            self.last_error, self.last_error_at = error, datetime.now(UTC)
             logger.info("local connection: %s", error)
             self._answer(writer, error)
         except (OSError, EOFError) as error:

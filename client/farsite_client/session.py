@@ -11,7 +11,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -20,11 +20,12 @@ import aiohttp
 from farsite_client.cloud import CloudClient, clock_problem, tls_context
 from farsite_client.connector import TunnelConnector
 from farsite_client.edge import EdgeClient
+from farsite_client.exclusive import exclusive
 from farsite_client.profile import Profile, Stored
 from farsite_signaling.peer.tunnel import Tunnel
 from farsite_signaling.wire.cloud_api import EdgeHost, SessionTicket
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError, parse_code
-from farsite_signaling.wire.hub import EnvelopeMessage, SessionEnded, Undeliverable
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.hub import EnvelopeMessage, Undeliverable
 from farsite_signaling.wire.path import TunnelStatus
 from farsite_signaling.wire.stream import ApiTarget, DeviceTarget, Priority
 
@@ -95,17 +96,13 @@ async def find_edge(cloud: CloudClient, organization: str, wanted: str) -> EdgeH
 
 @dataclass
 class _Wiring:
-    """Hands the hub's messages to whom they concern. Neither exists before the other is made."""
+    """Hands envelopes to the router, which needs the signaling client first."""
 
     router: Any = None
-    tunnels: dict[str, Tunnel] = field(default_factory=dict)
 
     async def on_message(self, message: Any) -> None:
-        if isinstance(message, EnvelopeMessage | Undeliverable):
-            if self.router is not None:
-                self.router.receive(message)
-        elif isinstance(message, SessionEnded) and (tunnel := self.tunnels.get(message.session)):
-            await tunnel.close(parse_code(message.code), message.detail)
+        if isinstance(message, EnvelopeMessage | Undeliverable) and self.router is not None:
+            self.router.receive(message)
 
 
 @asynccontextmanager
@@ -128,6 +125,21 @@ async def connect(
 async def _open(
     profile: Profile, stored: Stored, cloud: CloudClient, edge_host: EdgeHost, timeout: float
 ) -> AsyncIterator[RemoteSession]:
+    ticket = await cloud.session(stored.organization_id, edge_host.id, stored.name)
+    _check_clock(ticket)
+    async with _ending(cloud, stored, ticket):
+        async with exclusive(profile.runtime / "signaling.lock"):
+            tunnel = await _dial(profile, stored, ticket, edge_host.name, timeout)
+        async with tunnel, over_tunnel(tunnel, edge_host) as session:
+            yield session
+
+
+async def _dial(profile: Profile, stored: Stored, ticket: SessionTicket, name: str, timeout: float) -> Tunnel:
+    """A tunnel that is not entered yet.
+
+    The hub keeps one connection per name, the newest. Were it kept beyond this, two commands on one machine would
+    push one another out for ever; the edge host is told of a session's end by itself, and closes the tunnel.
+    """
     from farsite_signaling.peer.dialer import open_tunnel
     from farsite_signaling.peer.router import EnvelopeRouter
     from farsite_signaling.peer.signaling import SignalingClient
@@ -143,28 +155,21 @@ async def _open(
         proxy=proxy,
         ssl_context=_hub_tls(stored, profile),
     )
-    async with client:
-        # Signaling connects while the ticket is asked for.
-        ticket = await cloud.session(stored.organization_id, edge_host.id, stored.name)
-        _check_clock(ticket)
-        await client.wait_online(SIGNALING_TIMEOUT)
-        wiring.router = EnvelopeRouter(client.send)
-        try:
-            async with asyncio.timeout(timeout):
-                tunnel = await open_tunnel(
-                    ticket,
-                    identity=identity,
-                    trust=profile.trust(),
-                    router=wiring.router,
-                    options=peer_options(proxy),
-                )
-        except TimeoutError:
-            raise FarsiteError(
-                ErrorCode.PEER_TIMEOUT, f"No way to {edge_host.name} opened within {timeout:.0f} s."
-            ) from None
-        async with tunnel, _ending(cloud, stored, ticket), over_tunnel(tunnel, edge_host) as session:
-            wiring.tunnels[ticket.session] = tunnel
-            yield session
+    wiring.router = EnvelopeRouter(client.send)
+    try:
+        async with client, asyncio.timeout(timeout):
+            await client.wait_online(SIGNALING_TIMEOUT)
+            return await open_tunnel(
+                ticket,
+                identity=identity,
+                trust=profile.trust(),
+                router=wiring.router,
+                options=peer_options(proxy),
+            )
+    except TimeoutError:
+        raise FarsiteError(
+            ErrorCode.PEER_TIMEOUT, f"No way to {name} opened within {timeout:.0f} s."
+        ) from None
 
 
 @asynccontextmanager

@@ -130,6 +130,7 @@ def params(
 
 
 def _split(names: list[str]) -> tuple[dict[str, str], list[str]]:
+    names = [name.removeprefix("root.") for name in names]
     changes = dict(name.split("=", 1) for name in names if "=" in name)
     groups = [name for name in names if "=" not in name]
     if changes and groups:

@@ -81,7 +81,7 @@ class Running:
         keeper, session = self.keeper, self.keeper.session
         if session is not None:
             self._known = (session.edge_host.name, session.edge_host.id)
-        error = keeper.last_error
+        error = self._last_error()
         return SessionState(
             pid=os.getpid(),
             command=self.command,
@@ -94,8 +94,19 @@ class Running:
             tunnel=session and session.status(),
             ports=[self._port_state()] if self._port else [],
             reconnects=keeper.reconnects,
-            last_error=error and ErrorState(code=error.code, detail=error.detail, at=keeper.last_error_at),
+            last_error=error,
         )
+
+    def _last_error(self) -> ErrorState | None:
+        """The session's or, if that came later, a connection's."""
+        port = self._port[0] if self._port else None
+        sources = [self.keeper, port] if isinstance(port, LocalPort) else [self.keeper]
+        errors = [
+            ErrorState(code=source.last_error.code, detail=source.last_error.detail, at=source.last_error_at)
+            for source in sources
+            if source is not None and source.last_error is not None
+        ]
+        return max(errors, key=lambda error: error.at or self.started, default=None)
 
     def _port_state(self) -> LocalPortState:
         assert self._port is not None

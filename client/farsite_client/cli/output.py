@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from pydantic import BaseModel
 
-WIDE = 200
+WIDE = 10_000
 
 
 def clean(value: object) -> str:
