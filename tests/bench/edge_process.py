@@ -24,7 +24,10 @@ BLOCK = bytes(64 * 1024)
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
-        verb, number = (await reader.readline()).decode().split()
+        line = await reader.readline()
+        if not line:
+            return
+        verb, number = line.decode().split()
         if verb == "PUT":
             await take(reader, int(number))
             writer.write(b"done\n")
