@@ -64,7 +64,8 @@ class Cloud:
             database, vault, passwords = await self._open_storage()
             relay = Relay(self.settings, self.urls)
         await self._stack.enter_async_context(relay)
-        self.hub = await self._stack.enter_async_context(Hub(CloudAuthorizer(database, self.clock)))
+        hub = Hub(CloudAuthorizer(database, self.clock), allowed_origins=(self.urls.origin,))
+        self.hub = await self._stack.enter_async_context(hub)
         self.services = Services(
             settings=self.settings,
             database=database,

@@ -22,6 +22,12 @@ class PublicUrls:
         return "ws" + self.api.removeprefix("http") + HUB_PATH
 
     @property
+    def origin(self) -> str:
+        """What browsers send as `Origin` from our own pages (RFC 6454)."""
+        parts = urlsplit(self.api)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
     def host(self) -> str:
         return urlsplit(self.api).hostname or "localhost"
 

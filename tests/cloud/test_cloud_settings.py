@@ -89,6 +89,9 @@ def test_without_tls_the_default_is_this_machine_alone():
 def test_public_addresses():
     given = public_urls("https://cloud.example.com/", bind="127.0.0.1", port=1, tls=False)
     assert (given.api, given.hub) == ("https://cloud.example.com", "wss://cloud.example.com/hub")
+    assert (
+        public_urls("https://a.example:8443/x", bind="", port=1, tls=False).origin == "https://a.example:8443"
+    )
     assert public_urls(None, bind="::1", port=8080, tls=True).api == "https://[::1]:8080"
     anywhere = public_urls(None, bind="0.0.0.0", port=80, tls=False)
     assert "0.0.0.0" not in anywhere.api

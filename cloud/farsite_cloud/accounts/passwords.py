@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,7 +26,7 @@ class Passwords:
         self._threads = ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="passwords")
         self._queued = 0
         # Compared with when there is no such account, so that an unknown address takes as long as a known one.
-        self._nobody = self._hasher.hash(secrets.token_urlsafe(16))
+        self._nobody = _nobodys_hash(self._hasher)
 
     async def hash(self, password: str) -> str:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._hasher.hash, password)
@@ -52,6 +53,16 @@ class Passwords:
 
     def close(self) -> None:
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _nobodys_hash(hasher: PasswordHasher) -> str:
+    """A hash in the usual form (salt and value drawn at random) that no password has."""
+    salt, value = (
+        base64.b64encode(secrets.token_bytes(length)).rstrip(b"=").decode()
+        for length in (hasher.salt_len, hasher.hash_len)
+    )
+    cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2id$v=19${cost}${salt}${value}"
 
 
 def new_password() -> str:
