@@ -216,6 +216,8 @@ class TunnelListener:
     async def _refuse(self, envelope: Envelope, session: str, error: FarsiteError) -> None:
         logger.info("session %s of %s refused: %s", session, envelope.sender, error)
         self._on_refused(error, envelope.sender, session)
+        if error.code is ErrorCode.REPLAYED:
+            return  # the client did not ask twice: an answer would end the attempt it made itself
         body = Refusal(code=error.code, detail=error.detail)
         answer = seal(self._identity, body, session, envelope.sender, None, self._options.clock())
         with suppress(FarsiteError, OSError, RuntimeError):
