@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ssl
+import time
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-import time
-import uuid
 
 import pytest
 from aiohttp import web
@@ -226,5 +226,3 @@ def client_tls(identity: Identity | None, folder: Path) -> Iterator[ssl.SSLConte
         identity.save(folder)
         context.load_cert_chain(folder / "identity.crt", folder / "identity.key")
     yield context
-
-

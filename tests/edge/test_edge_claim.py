@@ -36,7 +36,10 @@ async def test_claim_and_restart(small_cloud, tmp_path: Path) -> None:
         assert (after.state, after.id, after.name) == (EdgeState.CLAIMED, "edge1", "Site one")
         assert after.organization == "Test"
         assert after.fingerprint != before.fingerprint
-        assert await edge.wait_for("claimed") == {"name": "urn:farsite:org1:edge:edge1", "organization": "Test"}
+        assert await edge.wait_for("claimed") == {
+            "name": "urn:farsite:org1:edge:edge1",
+            "organization": "Test",
+        }
         with pytest.raises(FarsiteError) as caught:
             await edge.claim(small_cloud.url, GOOD)
         assert caught.value.code is ErrorCode.ALREADY_CLAIMED
@@ -219,7 +222,8 @@ def test_cloud_addresses(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["http://cloud.example.com", "ftp://x", "https://user@x", "https://", "https://[::1", "https://x?y"]
+    "text",
+    ["http://cloud.example.com", "ftp://x", "https://user@x", "https://", "https://[::1", "https://x?y"],
 )
 def test_cloud_addresses_that_are_refused(text: str) -> None:
     with pytest.raises(FarsiteError) as caught:

@@ -26,7 +26,9 @@ def camera() -> FakeDevice:
 
 @pytest.fixture
 async def edge(camera: FakeDevice, tmp_path: Path) -> AsyncIterator[RunningEdge]:
-    site = FakeSite(camera, FakeDevice("ACCC8E000002", reachable=False), FakeDevice("ACCC8E000003", setup=True))
+    site = FakeSite(
+        camera, FakeDevice("ACCC8E000002", reachable=False), FakeDevice("ACCC8E000003", setup=True)
+    )
     async with run_edge(tmp_path, gateway=site.gateway(), poll_interval=3600, log_in_interval=3600) as edge:
         await edge.host.finder.find(DiscoverRequest(multicast=False))
         yield edge
@@ -128,13 +130,25 @@ async def test_answers_are_merged_by_serial(edge: RunningEdge) -> None:
     assert record.model == "M1"
     await registry.manage("ACCC8E0000AA")
     await registry.found([FoundDevice("ACCC8E0000AA", "192.168.0.66", 81)])
-    assert (registry.get("ACCC8E0000AA").address, registry.get("ACCC8E0000AA").http_port) == ("192.168.0.7", 80)
+    assert (registry.get("ACCC8E0000AA").address, registry.get("ACCC8E0000AA").http_port) == (
+        "192.168.0.7",
+        80,
+    )
     assert await registry.found([FoundDevice("../../etc", "192.168.0.9", 80)]) == []
 
 
 @pytest.mark.parametrize(
     "address",
-    ["127.0.0.1", "::1", "0.0.0.0", "::ffff:127.0.0.1", "169.254.169.254", "239.1.1.1", "255.255.255.255", "x"],
+    [
+        "127.0.0.1",
+        "::1",
+        "0.0.0.0",
+        "::ffff:127.0.0.1",
+        "169.254.169.254",
+        "239.1.1.1",
+        "255.255.255.255",
+        "x",
+    ],
 )
 def test_addresses_no_device_has(address: str) -> None:
     with pytest.raises(FarsiteError) as caught:

@@ -58,7 +58,9 @@ async def test_unclaimed_only_info_and_claim(tmp_path: Path, small_cloud: SmallC
                 status, problem = await get(edge, path, tls)
                 assert (status, problem["code"]) == (409, "not_claimed")
             body = {"cloud_url": small_cloud.url, "code": GOOD}
-            status, problem = await get(edge, "/claim", tls, "POST", data="{}", headers={"Content-Type": "text/plain"})
+            status, problem = await get(
+                edge, "/claim", tls, "POST", data="{}", headers={"Content-Type": "text/plain"}
+            )
             assert problem["code"] == "invalid_request"
             status, info = await get(edge, "/claim", tls, "POST", json=body)
             assert (status, info["state"]) == (200, "claimed")
@@ -173,12 +175,13 @@ async def test_settings_and_their_audit_row(
 
 async def test_transfers(claimed: RunningEdge, small_cloud: SmallCloud, tmp_path: Path) -> None:
 
-
     client = small_cloud.client()
     headers = authorized(small_cloud.token(small_cloud.grant(client)))
     data = bytes(range(256)) * 12_000
     with client_tls(client, tmp_path / "client") as tls:
-        _, answer = await get(claimed, "/diagnostics/upload", tls, "POST", data=io.BytesIO(data), headers=headers)
+        _, answer = await get(
+            claimed, "/diagnostics/upload", tls, "POST", data=io.BytesIO(data), headers=headers
+        )
         assert answer == {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         url = f"{claimed.url}/api/v1/diagnostics/download?bytes={len(data)}&kind=pattern"
         async with aiohttp.ClientSession() as session, session.get(url, ssl=tls, headers=headers) as response:

@@ -42,6 +42,7 @@ async def edge(small_cloud: SmallCloud, tmp_path: Path) -> AsyncIterator[Running
 @asynccontextmanager
 async def device(edge: RunningEdge, serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """The managed device `ONE`, its port served by `serve`."""
+
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await serve(reader, writer)

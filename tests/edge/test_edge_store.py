@@ -86,9 +86,8 @@ async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
 
 async def test_a_folder_serves_one_edge_host(tmp_path: Path) -> None:
     with FolderLock(tmp_path):
-        with pytest.raises(FarsiteError) as caught:
-            with FolderLock(tmp_path):
-                pass
+        with pytest.raises(FarsiteError) as caught, FolderLock(tmp_path):
+            pass
         assert caught.value.code is ErrorCode.CONFLICT
     with FolderLock(tmp_path):
         pass

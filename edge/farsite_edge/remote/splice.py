@@ -21,6 +21,7 @@ class _End(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.other: _End
         self.count = 0
+        self.eof = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -74,8 +75,12 @@ class Splice:
             self.device.transport.resume_reading()
 
     def half_closed(self, end: _End) -> bool:
+        end.eof = True
         other = end.other.transport
         if other is None or other.is_closing():
+            return False
+        if end.other.eof:
+            other.close()  # both halves are done; what is buffered still leaves
             return False
         if other.can_write_eof():
             other.write_eof()
