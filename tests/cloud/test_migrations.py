@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 import pytest
@@ -9,7 +10,7 @@ from sqlalchemy import inspect, select, text
 
 from farsite_cloud.accounts.models import Account
 from farsite_cloud.accounts.service import create_account
-from farsite_cloud.database import Database
+from farsite_cloud.database import Database, connection
 from farsite_cloud.database.connection import sqlite_url
 from farsite_cloud.database.schema import EMPTY, downgrade, revision_of, upgrade
 from farsite_cloud.folders.models import Folder
@@ -96,3 +97,15 @@ async def test_a_naive_time_is_refused(database):
     with pytest.raises(Exception, match="without its zone"):
         async with database.writing() as session:
             create_account(session, "a@example.com", "hash", datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+async def test_too_many_at_once_are_told_to_come_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(connection, "POOL_TIMEOUT", 0.01)
+    database = Database(sqlite_url(tmp_path))
+    with pytest.raises(FarsiteError) as caught:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(database.aclose)
+            for _ in range(50):
+                session = await stack.enter_async_context(database.reading())
+                await session.execute(text("SELECT 1"))
+    assert (caught.value.code, caught.value.retry_after) == ("unavailable", 1)

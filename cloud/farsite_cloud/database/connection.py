@@ -9,12 +9,14 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, event
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from farsite_cloud.database.failures import storage_error
+from farsite_cloud.database.failures import busy, storage_error
 
 FILE = "farsite.db"
 BUSY_TIMEOUT_MS = 10_000
+POOL_TIMEOUT = 10.0
 _WRITING = "farsite_writing"
 
 
@@ -28,7 +30,7 @@ class Database:
     """Call `aclose` when done. `writing` and `reading` are the only ways to a session."""
 
     def __init__(self, url: URL | str) -> None:
-        self.engine = create_async_engine(url)
+        self.engine = create_async_engine(url, pool_timeout=POOL_TIMEOUT)
         if self.engine.dialect.name == "sqlite":
             _prepare_sqlite(self.engine)
         writer = self.engine.execution_options(**{_WRITING: True})
@@ -56,6 +58,8 @@ async def _unit_of_work(sessions: async_sessionmaker[AsyncSession]) -> AsyncIter
             yield session
     except DBAPIError as error:
         raise storage_error(error) from error
+    except PoolTimeout:
+        raise busy() from None
 
 
 def _prepare_sqlite(engine: AsyncEngine) -> None:

@@ -7,14 +7,18 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 
+def busy() -> FarsiteError:
+    detail = "The cloud is busy: nothing was changed. Try again."
+    return FarsiteError(ErrorCode.UNAVAILABLE, detail, retry_after=1)
+
+
 def storage_error(error: DBAPIError) -> FarsiteError:
     text = str(error.orig).lower()
     if "full" in text or "no space" in text:
         detail = "The cloud's disk is full: nothing was changed. Free some space and try again."
         return FarsiteError(ErrorCode.DISK_FULL, detail)
     if "locked" in text or "busy" in text:
-        detail = "The cloud is busy: nothing was changed. Try again."
-        return FarsiteError(ErrorCode.UNAVAILABLE, detail, retry_after=1)
+        return busy()
     if isinstance(error, IntegrityError):
         detail = "Somebody else changed the same thing at the same moment: nothing was changed. Try again."
         return FarsiteError(ErrorCode.CONFLICT, detail)
