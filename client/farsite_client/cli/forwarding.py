@@ -100,11 +100,13 @@ class Running:
     def _last_error(self) -> ErrorState | None:
         """The session's or, if that came later, a connection's."""
         port = self._port[0] if self._port else None
-        sources = [self.keeper, port] if isinstance(port, LocalPort) else [self.keeper]
+        sources: list[SessionKeeper | LocalPort] = [self.keeper]
+        if isinstance(port, LocalPort):
+            sources.append(port)
         errors = [
             ErrorState(code=source.last_error.code, detail=source.last_error.detail, at=source.last_error_at)
             for source in sources
-            if source is not None and source.last_error is not None
+            if source.last_error is not None
         ]
         return max(errors, key=lambda error: error.at or self.started, default=None)
 
