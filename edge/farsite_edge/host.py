@@ -76,7 +76,7 @@ class EdgeHost:
         self._stack = AsyncExitStack()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._seen: dict[str, str] = {}
+        self._seen = {"remote": str(RemoteState.OFF)}
         self._closing = False
 
     async def __aenter__(self) -> EdgeHost:
@@ -275,7 +275,7 @@ class EdgeHost:
 
     def _renewed(self) -> None:
         self._tls.refresh()
-        self.remote.claimed()
+        self.remote.renewed()
 
     # What happens
 

@@ -80,6 +80,7 @@ class RemoteAccess:
         self._state = RemoteState.OFF
         self._stopping = False
         self._announced = False
+        self._stale = False
 
     # What others see
 
@@ -120,8 +121,21 @@ class RemoteAccess:
     # What others ask for
 
     def claimed(self) -> None:
-        """Connect: the edge host was claimed, got a new certificate, or uses another proxy now."""
+        """Connect anew: the edge host was claimed, or uses another proxy now."""
         self._restart.set()
+
+    def renewed(self) -> None:
+        """Use the new certificate as soon as no tunnel stands: the old one is good for weeks."""
+        self._stale = True
+        self._restart_if_idle()
+
+    def _restart_if_idle(self) -> None:
+        if self._stale and not self._tunnels():
+            self._restart.set()
+
+    def _tunnel_closed(self, tunnel: Any, error: FarsiteError | None) -> None:
+        self._events.closed(tunnel, error)
+        self._restart_if_idle()
 
     def preferences_changed(self) -> None:
         self._changed.set()
@@ -151,6 +165,7 @@ class RemoteAccess:
         from farsite_signaling.peer.signaling import SignalingClient
 
         assert self._keeper.claim is not None
+        self._stale = False
         url = _websocket(self._keeper.claim.hub_url)
         proxy = await self._preferences.proxy_address()
         client = SignalingClient(
@@ -172,7 +187,7 @@ class RemoteAccess:
             options=self._options(proxy),
             router=self._router,
             on_opened=self._events.opened,
-            on_closed=self._events.closed,
+            on_closed=self._tunnel_closed,
             on_refused=self._events.refused,
         )
         self._client, self._listener = client, listener
