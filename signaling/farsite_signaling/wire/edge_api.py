@@ -58,7 +58,8 @@ class EdgeStatus(_Schema):
     cloud_detail: str = ""
     remote_access: bool
     remote_access_active: bool = Field(
-        default=False, description="switched on, and the edge host is connected so that sessions can be opened"
+        default=False,
+        description="switched on, and the edge host is connected so that sessions can be opened",
     )
     sessions: int = 0
     devices_managed: int = 0
