@@ -27,6 +27,8 @@ class Place:
 
     def site_cameras(self) -> Part:
         arguments = ["simulator", "--count", str(self.cameras), "--bind", self.camera_address()]
+        # Serial numbers of its own: a second demo on this machine is another site.
+        arguments += ["--site", self.folder.name]
         return self.part("cameras", [*arguments, "--interface", self.camera_address()])
 
     def edge_host(self) -> Part:
