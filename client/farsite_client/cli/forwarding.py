@@ -15,7 +15,7 @@ from farsite_client.cli.invocation import Invocation
 from farsite_client.forward import LocalPort, Streams
 from farsite_client.keeper import SessionKeeper
 from farsite_client.runtime import ErrorState, LocalPortState, SessionState, published
-from farsite_client.session import Service, connect
+from farsite_client.session import Service, connect, way
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.stream import DeviceTarget, Priority
 
@@ -65,7 +65,7 @@ class Running:
         token = {"token": port.token} if isinstance(port, ApiPort) else {}
         self.invocation.output.event(
             "ready",
-            f"{target} is at {url or f'127.0.0.1:{port.port}'} ({status.path}: {status.reason}). Ctrl-C ends.",
+            f"{target} is at {url or f'127.0.0.1:{port.port}'} ({way(status)}). Ctrl+C ends.",
             address="127.0.0.1",
             port=port.port,
             url=url,

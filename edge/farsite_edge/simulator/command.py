@@ -60,7 +60,12 @@ def run(
             )
         )
         made = Simulator(
-            described, bind=bind, first_port=first_port, https=https, multicast=multicast, interfaces=interface
+            described,
+            bind=bind,
+            first_port=first_port,
+            https=https,
+            multicast=multicast,
+            interfaces=interface,
         )
         asyncio.run(_serve(made, as_json))
     except FarsiteError as error:
@@ -110,6 +115,7 @@ def _row(device: Any) -> dict[str, Any]:
         "model": device.model.number,
         "version": device.version,
         "setup_required": device.needs_setup,
+        "video": device.model.video,
     }
 
 
