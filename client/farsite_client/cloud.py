@@ -256,7 +256,11 @@ class CloudClient:
             raise RuntimeError("CloudClient is used inside `async with`")
         proxy = self._proxy
         async with (
-            failures(f"The cloud {self.host}", ErrorCode.CLOUD_UNREACHABLE),
+            failures(
+                f"The cloud {self.host}",
+                ErrorCode.CLOUD_UNREACHABLE,
+                proxy=None if proxy is None else proxy.address,
+            ),
             session.request(
                 method,
                 self.url + PREFIX + path,

@@ -46,8 +46,7 @@ def run(
 
     options = DemoOptions(place.path, cameras=cameras, transfer=mib * MIB, nat=nat)
     code = asyncio.run(show(options, once=once, as_json=as_json))
-    if code != 1:
-        place.tidy()
+    place.tidy(failed=code == 1)
     if not as_json and (left := place.left()):
         typer.echo(left)
     raise typer.Exit(code)

@@ -19,11 +19,14 @@ class DemoFolder:
         self.temporary = wanted is None
         self.path = Path(tempfile.mkdtemp(prefix=PREFIX)) if wanted is None else _prepared(wanted)
 
-    def tidy(self) -> None:
-        """Remove data, keys and passwords from a temporary folder, and the folder if nothing else is in it."""
+    def tidy(self, *, failed: bool) -> None:
+        """Remove data, keys and passwords from a temporary folder unless they may tell what failed.
+
+        The folder goes too if nothing is left in it.
+        """
         if not self.temporary:
             return
-        for name in _DATA:
+        for name in () if failed else _DATA:
             shutil.rmtree(self.path / name, ignore_errors=True)
         if not any(self.path.iterdir()):
             self.path.rmdir()
