@@ -3,8 +3,9 @@
 One after another on the same link, a fresh connection for each transfer, each end a process of its own. `up` runs from
 the side that accepts (the site) to the one that dials. What is too slow to move all bytes is cut after a while.
 
-Environment, for quick looks: `FARSITE_BENCH_LINKS=W1,W2`, `FARSITE_BENCH_MIB=8`, `FARSITE_BENCH_SECONDS=10` (the most that
-one transfer takes), `FARSITE_BENCH_WHO=farsite,ssh`, `FARSITE_BENCH_PARTS=links,outage,fairness`, `FARSITE_BENCH_WAYS=up`.
+Environment, for quick looks: `FARSITE_BENCH_LINKS=W1,W2`, `FARSITE_BENCH_MIB=8`, `FARSITE_BENCH_SECONDS=10` (the most
+that one transfer takes), `FARSITE_BENCH_WHO=farsite,ssh`,
+`FARSITE_BENCH_PARTS=links,outage,fairness`, `FARSITE_BENCH_WAYS=up`.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def _chosen(name: str, default: str) -> list[str]:
 @dataclass
 class Bench:
     links: list[str] = field(default_factory=lambda: _chosen("LINKS", ",".join(LINKS)))
-    who: list[str] = field(default_factory=lambda: _chosen("WHO", "aiortc,ssh,farsite"))
+    who: list[str] = field(default_factory=lambda: _chosen("WHO", "aiortc,mixed,ssh,farsite"))
     parts: list[str] = field(default_factory=lambda: _chosen("PARTS", "links,outage,fairness"))
     seconds: float = field(default_factory=lambda: float(_chosen("SECONDS", str(FARSITE_SECONDS))[0]))
     ways: list[Way] = field(
@@ -110,6 +111,8 @@ async def _row(bench: Bench, name: str, way: Way, link: WanLink, empty: float) -
     row |= {f"{who}_mbit": None for who in ("farsite", "ssh", "aiortc")}
     row |= {"queue_ms_p95": None, "cpu_s_per_gib": None}
     for who in bench.who:
+        if who == "mixed" and name not in FAST_LINKS:
+            continue
         seconds = min(FARSITE_SECONDS if who == "farsite" else OTHERS_SECONDS, bench.seconds)
         async with connected(link, who) as pair, pinging(link.left, link.right_address) as pings:
             transfer = await pair.transfer(way, _size(name), seconds)
@@ -147,6 +150,11 @@ def _figures(name: str, way: Way, row: dict[str, Any]) -> list[Figure]:
     ours = row["farsite_mbit"]
     if ours is not None:
         figures += _held(name, way, row, ours)
+    if row.get("mixed_mbit") is not None:
+        with_stock = Figure(
+            f"{name} {way}, our link with a stock peer", row["mixed_mbit"], "Mbit/s", row["aiortc_mbit"]
+        )
+        figures.append(with_stock)
     for who in ("ssh", "aiortc"):
         theirs = row[f"{who}_mbit"]
         if theirs is not None:

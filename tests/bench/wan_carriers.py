@@ -1,4 +1,4 @@
-"""What can carry a flow between two ends: Farsite's tunnel, stock aiortc, TCP.
+"""What can carry a flow between two ends: Farsite's tunnel, stock aiortc, our link with a stock peer, TCP.
 
 Each has a dialing and an accepting side; both are context managers that hold the connection, and give the flow.
 Signals between them (offers, answers, envelopes) are lines that the bench carries.
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from farsite_signaling.wire.hub import EnvelopeMessage, Undeliverable, dump, parse_hub_message
-from tests.bench.wan_flow import ChannelFlow, Flow, StreamFlow
+from tests.bench.wan_flow import ChannelFlow, Flow, LinkFlow, StreamFlow
 
 Signal = Callable[[str], Awaitable[None]]
 
@@ -108,6 +108,8 @@ class TunnelDial(TunnelAccept):
 
 
 class StockAccept(Carrier):
+    """Unmodified aiortc."""
+
     async def start(self) -> None:
         from aiortc import RTCConfiguration, RTCPeerConnection
 
@@ -138,6 +140,28 @@ class StockDial(StockAccept):
         await self._describe()
 
 
+class LinkAccept(Carrier):
+    """One of our links, called by a stock peer. `address`: the local address to offer."""
+
+    async def start(self) -> None:
+        from farsite_signaling.peer.options import PeerOptions
+        from farsite_signaling.peer.rtc import RtcLink, preload
+
+        preload()
+        self._link = RtcLink([], PeerOptions(addresses=(self._arguments["address"],)))
+        self._stack.push_async_callback(self._link.close)
+
+    async def signalled(self, line: str) -> None:
+        answer, _ = await self._link.answer(json.loads(line)["sdp"])
+        await self._signal(json.dumps({"sdp": answer, "type": "answer"}))
+
+    async def flow(self) -> Flow:
+        if not self._flow.done():
+            await self._link.connected()
+            LinkFlow(self._link, self._opened)
+        return await super().flow()
+
+
 class TcpAccept(Carrier):
     """`address`, `port`: where to listen."""
 
@@ -162,6 +186,8 @@ CARRIERS: dict[tuple[str, str], type[Carrier]] = {
     ("farsite", "dial"): TunnelDial,
     ("aiortc", "accept"): StockAccept,
     ("aiortc", "dial"): StockDial,
+    ("mixed", "accept"): LinkAccept,
+    ("mixed", "dial"): StockDial,
     ("tcp", "accept"): TcpAccept,
     ("tcp", "dial"): TcpDial,
 }

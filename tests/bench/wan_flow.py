@@ -7,6 +7,10 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
+from farsite_signaling.peer.link import HIGH_WATER as LINK_HIGH_WATER
+from farsite_signaling.peer.link import Link
+from farsite_signaling.wire.errors import FarsiteError
+
 BLOCK = bytes(64 * 1024)
 MESSAGE = bytes(16 * 1024)
 SAMPLE_SECONDS = 0.01
@@ -96,4 +100,41 @@ class ChannelFlow:
                 await self._drained.wait()
 
 
-Flow = StreamFlow | ChannelFlow
+class LinkFlow:
+    """Over the channel that the other side opened on one of our links, without a tunnel."""
+
+    def __init__(self, link: Link, opened: Callable[[LinkFlow], None]) -> None:
+        self.arrivals = Arrivals()
+        self._link = link
+        self._opened = opened
+        self._drained = asyncio.Event()
+        link.start(self)
+
+    def channel_opened(self, channel: int, label: str) -> None:
+        self._channel = channel
+        self._opened(self)
+
+    def message_received(self, channel: int, message: bytes) -> None:
+        self.arrivals.add(len(message))
+
+    def channel_closed(self, channel: int) -> None:
+        pass
+
+    def writable(self) -> None:
+        self._drained.set()
+
+    def link_lost(self, error: FarsiteError | None) -> None:
+        pass
+
+    async def send(self, size: int, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while size > 0 and time.monotonic() < until:
+            self._link.send(self._channel, MESSAGE[:size])
+            size -= min(size, len(MESSAGE))
+            await asyncio.sleep(0)
+            if self._link.buffered_amount >= LINK_HIGH_WATER:
+                self._drained.clear()
+                await self._drained.wait()
+
+
+Flow = StreamFlow | ChannelFlow | LinkFlow

@@ -134,7 +134,7 @@ class Pair:
 
 @asynccontextmanager
 async def connected(link: WanLink, who: str) -> AsyncIterator[Pair]:
-    """A fresh connection of `farsite`, `aiortc`, `ssh` or plain `tcp`."""
+    """A fresh connection of `farsite`, `aiortc`, `mixed` (our link on the left, a stock peer), `ssh` or plain `tcp`."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="farsite-bench-")))
         carrier, dialing, accepting = _arguments(link, who, folder)
@@ -160,6 +160,8 @@ def _arguments(link: WanLink, who: str, folder: Path) -> tuple[str, dict[str, An
         return "farsite", dialing, common | {"address": link.left_address}
     if who == "aiortc":
         return "aiortc", {}, {}
+    if who == "mixed":
+        return "mixed", {}, {"address": link.left_address}
     if who == "ssh":
         local = {"address": "127.0.0.1"}
         return "tcp", local | {"port": FORWARD_PORT}, local | {"port": TCP_PORT}
