@@ -5,7 +5,8 @@ the side that accepts (the site) to the one that dials. What is too slow to move
 
 Environment, for quick looks: `FARSITE_BENCH_LINKS=W1,W2`, `FARSITE_BENCH_MIB=8`, `FARSITE_BENCH_SECONDS=10` (the most
 that one transfer takes), `FARSITE_BENCH_WHO=farsite,ssh`,
-`FARSITE_BENCH_PARTS=links,outage,fairness`, `FARSITE_BENCH_WAYS=up`.
+`FARSITE_BENCH_PARTS=links,outage,fairness`, `FARSITE_BENCH_WAYS=up`. `WHO` knows `link`, too: Farsite's link without
+the tunnel on it.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ class StockDial(StockAccept):
 
 
 class LinkAccept(Carrier):
-    """One of our links, called by a stock peer. `address`: the local address to offer."""
+    """One of our links without a tunnel, called by a stock peer or by another. `address`: the local one to offer."""
 
     async def start(self) -> None:
         from farsite_signaling.peer.options import PeerOptions
@@ -158,8 +158,25 @@ class LinkAccept(Carrier):
     async def flow(self) -> Flow:
         if not self._flow.done():
             await self._link.connected()
-            LinkFlow(self._link, self._opened)
+            self._begin()
         return await super().flow()
+
+    def _begin(self) -> None:
+        LinkFlow(self._link, self._opened)
+
+
+class LinkDial(LinkAccept):
+    async def start(self) -> None:
+        await super().start()
+        offer, _ = await self._link.offer()
+        await self._signal(json.dumps({"sdp": offer, "type": "offer"}))
+
+    async def signalled(self, line: str) -> None:
+        await self._link.accept(json.loads(line)["sdp"])
+
+    def _begin(self) -> None:
+        flow = LinkFlow(self._link, self._opened)
+        flow.channel_opened(self._link.open_channel("bench"), "bench")
 
 
 class TcpAccept(Carrier):
@@ -186,6 +203,8 @@ CARRIERS: dict[tuple[str, str], type[Carrier]] = {
     ("farsite", "dial"): TunnelDial,
     ("aiortc", "accept"): StockAccept,
     ("aiortc", "dial"): StockDial,
+    ("link", "accept"): LinkAccept,
+    ("link", "dial"): LinkDial,
     ("mixed", "accept"): LinkAccept,
     ("mixed", "dial"): StockDial,
     ("tcp", "accept"): TcpAccept,

@@ -134,7 +134,10 @@ class Pair:
 
 @asynccontextmanager
 async def connected(link: WanLink, who: str) -> AsyncIterator[Pair]:
-    """A fresh connection of `farsite`, `aiortc`, `mixed` (our link on the left, a stock peer), `ssh` or plain `tcp`."""
+    """A fresh connection of `farsite`, `aiortc`, `ssh` or plain `tcp`.
+
+    Or of `link`, ours without a tunnel; or `mixed`: ours on the left, a stock peer on the right.
+    """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="farsite-bench-")))
         carrier, dialing, accepting = _arguments(link, who, folder)
@@ -162,6 +165,8 @@ def _arguments(link: WanLink, who: str, folder: Path) -> tuple[str, dict[str, An
         return "aiortc", {}, {}
     if who == "mixed":
         return "mixed", {}, {"address": link.left_address}
+    if who == "link":
+        return "link", {"address": link.right_address}, {"address": link.left_address}
     if who == "ssh":
         local = {"address": "127.0.0.1"}
         return "tcp", local | {"port": FORWARD_PORT}, local | {"port": TCP_PORT}

@@ -22,7 +22,7 @@ def reason_not_to_run() -> str | None:
     return None if which("sshd") and which("ssh") else "install openssh-server openssh-client"
 
 
-@pytest.mark.parametrize("who", ["farsite", "aiortc", "mixed", "ssh", "tcp"])
+@pytest.mark.parametrize("who", ["farsite", "link", "aiortc", "mixed", "ssh", "tcp"])
 async def test_every_byte_arrives(who: str) -> None:
     if reason := reason_not_to_run():
         if os.environ.get("CI") == "true" and os.geteuid() == 0:
