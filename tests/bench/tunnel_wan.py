@@ -189,7 +189,7 @@ def _held(name: str, way: Way, row: dict[str, Any], ours: float) -> list[Figure]
 
 
 async def _outage(name: str, way: Way, link: WanLink) -> Figure:
-    """How long after an outage until it runs as before (90 %)."""
+    """How long after an outage until it runs as before (90 %), and at no less than start-up must reach."""
     ended = 0.0
 
     async def interrupt() -> None:
@@ -204,9 +204,9 @@ async def _outage(name: str, way: Way, link: WanLink) -> Figure:
         transfer = await pair.transfer(way, 1 << 40, OUTAGE_RUN)
     line = transfer.timeline
     before = line.mbit(line.begin + OUTAGE_AT / 2, line.begin + OUTAGE_AT)
-    took = line.reaches(0.9 * before, after=ended)
+    took = line.reaches(max(0.9 * before, START_UP * rate(name, way)), after=ended)
     print(f"{name} {way} outage: {before:.1f} Mbit/s before, back after {took} s", flush=True)
-    value = OUTAGE_RUN if took is None or before < 1 else took
+    value = OUTAGE_RUN if took is None else took
     return Figure(
         f"{name} {way}, back at full rate after {OUTAGE:g} s outage", value, "s", RECOVERY_BAR, "lower"
     )

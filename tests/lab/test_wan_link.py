@@ -150,13 +150,14 @@ async def test_orders_that_make_no_sense_are_refused() -> None:
 
 async def test_a_hundred_megabit_each_way_leaves_the_machine_to_its_users() -> None:
     async with WanLink(LINKS["W1"]) as link:
-        before = (await link.stats())["cpu"]
         async with asyncio.TaskGroup() as group:
-            ways = [group.create_task(blast(link, 95, 3, down=down), name="blast") for down in (False, True)]
+            for down in (False, True):
+                group.create_task(blast(link, 95, 3, down=down), name="blast")
         stats = await link.stats()
-    for way in ways:
-        assert way.result()["mbit"] > 60  # as far as the blaster itself gets on a busy machine
-    assert (stats["cpu"] - before) / 3 < 0.4
+    packets = sum(direction["packets"] for direction in stats["directions"])
+    assert packets > 20_000
+    # 100 Mbit/s each way are 20,000 packets a second; about 10 us each where the machine is not too busy.
+    assert stats["cpu"] / packets < 20e-6
     assert all(direction["overruns"] == 0 for direction in stats["directions"])
 
 
