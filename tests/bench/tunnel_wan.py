@@ -71,6 +71,9 @@ async def measure() -> Result:
             await _prepare(link)
             await _on_link(bench, name, link)
             bench.notes.append(_note(name, await link.stats()))
+    bench.notes.append(
+        f"{FARSITE_SECONDS:g} s of start-up, {OUTAGE_RUN:g} s after an outage: never got there."
+    )
     return Result(bench.figures, bench.rows, "\n".join(bench.notes))
 
 
