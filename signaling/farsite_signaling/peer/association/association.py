@@ -46,7 +46,10 @@ class AssociationEvents(Protocol):
         """What is queued has become less."""
 
     def ended(self, reason: str | None) -> None:
-        """Once. `None`: the peer closed in order; else what is wrong, for people."""
+        """Once. `None`: the peer closed in order; else how it broke the protocol, for people."""
+
+    def unanswered(self) -> None:
+        """Instead of `ended`: the peer is silent."""
 
 
 class Association:
@@ -331,7 +334,8 @@ class Association:
             if self._resets is not None:
                 self._resets.expired(now)
         except TimeoutError:
-            self._end("it does not answer any more")
+            self._ended = True
+            self._events.unanswered()
 
     # packets out
 
@@ -367,10 +371,10 @@ class Association:
         return not self.sender.outbox.has(stream)
 
     def _tune(self, now: float) -> None:
-        """The window follows what arrives in a round trip, doubled (RFC 9260 leaves it to us)."""
+        """Four times what arrives in a round trip: what follows a lost packet waits for its repetition, maybe twice."""
         trip = self.sender.loss.smoothed or 0.1
         if now - self._window_at < trip:
             return
-        if 2 * self._window_bytes > self._window:
+        if 4 * self._window_bytes > self._window:
             self._window = min(2 * self._window, self._settings.max_window)
         self._window_bytes, self._window_at = 0, now

@@ -1,6 +1,6 @@
 """Setting up (RFC 9260 section 5): INIT, cookie, and both sides starting at once (RFC 8841 section 9.3).
 
-    new -> cookie_wait -> cookie_echoed -> established
+new -> cookie_wait -> cookie_echoed -> established
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from farsite_signaling.peer.association.channels import DCEP
 from farsite_signaling.peer.association.packets import DATA_HEADER, FIRST, LAST, data_chunk
 
 _QUANTUM = 16 * 1024
@@ -34,7 +35,7 @@ class Outbox:
         self._current: _Stream | None = None
         self._position = 0
         self.queued = 0
-        """Bytes of messages not yet in a packet."""
+        """Bytes of the application's messages not yet in a packet."""
 
     def __bool__(self) -> bool:
         return self._current is not None or bool(self._fresh or self._turns)
@@ -45,7 +46,8 @@ class Outbox:
         if stream is None:
             stream = self._streams[number] = _Stream(number)
         stream.messages.append((protocol, message))
-        self.queued += len(message)
+        if protocol != DCEP:
+            self.queued += len(message)
         if not stream.waiting:
             stream.waiting = True
             stream.deficit = _QUANTUM
@@ -79,7 +81,8 @@ class Outbox:
         else:
             piece = message[start : start + size]
             self._position = start + size
-        self.queued -= len(piece)
+        if protocol != DCEP:
+            self.queued -= len(piece)
         ssn = stream.ssn if not flags & LAST else (stream.ssn - 1) & 0xFFFF
         return data_chunk(flags, tsn, stream.number, ssn, protocol, piece), len(piece)
 

@@ -168,9 +168,7 @@ class Init:
         return init
 
     def body(self) -> bytes:
-        fixed = pack(
-            "!LLHHL", self.tag, self.window, self.outbound, self.inbound, self.tsn & MASK
-        )
+        fixed = pack("!LLHHL", self.tag, self.window, self.outbound, self.inbound, self.tsn & MASK)
         rest = parameter(EXTENSIONS, bytes([RECONFIG])) + parameter(ZERO_CHECKSUM, pack("!L", _DTLS))
         rest += parameter(FARSITE, b"1")
         if self.cookie is not None:

@@ -91,15 +91,16 @@ class End:
     def ended(self, reason: str | None) -> None:
         self.reason.append(reason)
 
+    def unanswered(self) -> None:
+        self.reason.append("unanswered")
+
 
 class Simulator:
     """`a` sends over `there`, `b` over `back`. Timers are as coarse as an event loop's."""
 
     TICK = 0.001
 
-    def __init__(
-        self, there: Path, back: Path, *, seed: int = 1, settings: Settings | None = None
-    ) -> None:
+    def __init__(self, there: Path, back: Path, *, seed: int = 1, settings: Settings | None = None) -> None:
         self.now = 1000.0
         self.chance = random.Random(seed)  # noqa: S311 - must repeat
         self.there, self.back = there, back
@@ -117,7 +118,9 @@ class Simulator:
     def connect(self, limit: float = 30.0) -> None:
         self.start()
         end = self.now + limit
-        self.run(lambda: self.now > end or (self.a.association.established and self.b.association.established))
+        self.run(
+            lambda: self.now > end or (self.a.association.established and self.b.association.established)
+        )
 
     def at(self, when: float, action: Callable[[], None]) -> None:
         self._count += 1
