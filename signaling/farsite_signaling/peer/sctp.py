@@ -34,14 +34,13 @@ class SctpTransport(RTCSctpTransport):
 
     def __init__(self, transport: DtlsTransport) -> None:
         super().__init__(transport)
-        self.core = Association(self, os.urandom, Settings(max_message=MAX_MESSAGE))
+        self.core = Association(self, os.urandom, Settings(max_message=MAX_MESSAGE, high_water=HIGH_WATER))
         self.on_established: Callable[[], None] = lambda: None
         self.on_lost: Callable[[FarsiteError | None], None] = lambda error: None
         self.on_writable: Callable[[], None] = lambda: None
         self._dtls = transport
         self._phase = "new"
         self._early: list[RTCDataChannel] = []
-        self._full = False
         self._flushing = False
         self._soon: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -102,8 +101,6 @@ class SctpTransport(RTCSctpTransport):
         """As `RTCDataChannel.send`, but allowed before the peer's ACK (RFC 8832 section 6)."""
         assert channel.id is not None
         self.core.send(channel.id, message)
-        if self.core.queued >= HIGH_WATER:
-            self._full = True
         self._flush_soon()
 
     def _flush_soon(self) -> None:
@@ -175,9 +172,7 @@ class SctpTransport(RTCSctpTransport):
             known._setReadyState("closed")
 
     def drained(self) -> None:
-        if self._full and self.core.queued < HIGH_WATER:
-            self._full = False
-            self.on_writable()
+        self.on_writable()
 
     def ended(self, reason: str | None) -> None:
         if reason is None:

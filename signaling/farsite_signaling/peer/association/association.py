@@ -43,7 +43,7 @@ class AssociationEvents(Protocol):
         """Both directions are closed and the number is free."""
 
     def drained(self) -> None:
-        """What is queued has become less."""
+        """What is queued fell below `Settings.high_water`."""
 
     def ended(self, reason: str | None) -> None:
         """Once. `None`: the peer closed in order; else how it broke the protocol, for people."""
@@ -70,6 +70,7 @@ class Association:
         self._head = b""
         self._checksum = True
         self.sender = Sender(tsn, self._settings.give_up, seed)
+        self.sender.outbox.mark = self._settings.high_water
         self.reassembly = Reassembly(self._message, self._settings.max_message, self._settings.max_streams)
         self.received: Received | None = None
         self._resets: Resets | None = None
@@ -223,22 +224,27 @@ class Association:
     def _data(self, flags: int, tsn: int, stream: int, ssn: int, protocol: int, data: bytes) -> None:
         received, reassembly = self.received, self.reassembly
         assert received is not None
-        number = received.place(tsn)
+        number = received.next(tsn)
         if number is None:
-            return
-        held = reassembly.held
-        if held:
-            if number != received.cumulative + 1:
-                if held + len(data) > self._window:
-                    return  # past the window: as if it had not come
-            elif held > 2 * self._window:
-                raise MalformedError("data past the receive window")
-        if not received.take(number):
-            return
+            number = self._out_of_order(received, tsn, len(data))
+            if number is None:
+                return
+        elif reassembly.held > 2 * self._window:
+            raise MalformedError("data past the receive window")
         self._window_bytes += len(data)
         reassembly.add(number, flags, stream, ssn, protocol, data)
-        if self._resets is not None:
+        if self._resets is not None and self._resets.deferred is not None:
             self._resets.arrived(received.cumulative)
+
+    def _out_of_order(self, received: Received, tsn: int, size: int) -> int | None:
+        """`None`: seen before, too far ahead, or past the window: as if it had not come."""
+        number = received.place(tsn)
+        if number is None or (number - received.cumulative != 1 and self._full(size)):
+            return None
+        return number if received.take(number) else None
+
+    def _full(self, size: int) -> bool:
+        return self.reassembly.held + size > self._window
 
     # what chunks lead to
 

@@ -22,6 +22,9 @@ _STARTUP_GAIN = 2.77
 _WINDOW_GAIN = 2.0
 _MARGIN = 0.99
 _RATE_ROUNDS = 10
+_RATE_LIFE = 0.5
+"""At least: on a short path a few round trips are less than a busy machine's pauses."""
+_LEAST_PHASE = 0.01
 _ROUND_TRIP_LIFE = 10.0
 _PROBE_TIME = 0.2
 _EXTRA = 0.01
@@ -58,7 +61,7 @@ class Congestion:
         self._random = random.Random(seed)  # noqa: S311 - spreads probes over time, keeps no secret
         self._round_trip_at = 0.0
         self._probed_trip: float | None = None
-        self._rates: deque[tuple[int, float]] = deque()
+        self._rates: deque[tuple[int, float, float]] = deque()
         self._round = 0
         self._round_ends = 0
         self._phase_at = 0.0
@@ -140,8 +143,8 @@ class Congestion:
         rates = self._rates
         while rates and rates[-1][1] <= rate:
             rates.pop()
-        rates.append((self._round, rate))
-        while rates[0][0] < self._round - _RATE_ROUNDS:
+        rates.append((self._round, rate, now))
+        while rates[0][0] < self._round - _RATE_ROUNDS and rates[0][2] < now - _RATE_LIFE:
             rates.popleft()
 
     def _judge_round(self, flight: Flight) -> None:
@@ -182,7 +185,7 @@ class Congestion:
             self._enter(Phase.DRAIN, now)
 
     def _cycle(self, flight: Flight, now: float) -> None:
-        trip = self.round_trip or _FIRST_RTT
+        trip = max(self.round_trip or _FIRST_RTT, _LEAST_PHASE)
         elapsed = now - self._phase_at
         if self.phase is Phase.CRUISE and elapsed > self._cruise * trip:
             self._limit = None

@@ -156,8 +156,9 @@ class Flight:
             raise MalformedError("an acknowledgement of what was never sent")
         acked = Acked()
         acked.highest = cumulative
+        pop = self._sent.pop
         for tsn in range(self.cumulative + 1, cumulative + 1):
-            sent = self._sent.pop(tsn)
+            sent = pop(tsn)
             if sent.state != ACKED:
                 self._deliver(sent, acked)
         moved = cumulative != self.cumulative

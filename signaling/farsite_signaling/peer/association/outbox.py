@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 
 from farsite_signaling.peer.association.channels import DCEP
-from farsite_signaling.peer.association.packets import DATA_HEADER, FIRST, LAST, data_chunk
+from farsite_signaling.peer.association.packets import DATA_HEADER, FIRST, LAST, WHOLE, data_chunk
 
 _QUANTUM = 16 * 1024
 _SLIVER = 200
@@ -33,9 +33,14 @@ class Outbox:
         self._fresh: deque[_Stream] = deque()
         self._turns: deque[_Stream] = deque()
         self._current: _Stream | None = None
+        self._protocol = 0
+        self._message = b""
         self._position = 0
         self.queued = 0
         """Bytes of the application's messages not yet in a packet."""
+        self.mark = 64 * 1024
+        self.full = False
+        """`queued` was above `mark` and nobody was told yet that it fell below."""
 
     def __bool__(self) -> bool:
         return self._current is not None or bool(self._fresh or self._turns)
@@ -48,6 +53,8 @@ class Outbox:
         stream.messages.append((protocol, message))
         if protocol != DCEP:
             self.queued += len(message)
+            if self.queued >= self.mark:
+                self.full = True
         if not stream.waiting:
             stream.waiting = True
             stream.deficit = _QUANTUM
@@ -57,8 +64,8 @@ class Outbox:
         stream = self._streams.get(number)
         return stream is not None and bool(stream.messages)
 
-    def take(self, room: int, tsn: int) -> tuple[bytes, int] | None:
-        """The next chunk of at most `room` bytes and the user data in it; `None` when nothing fits well."""
+    def take(self, room: int, tsn: int) -> bytes | None:
+        """The next chunk, of at most `room` bytes; `None` when nothing fits well."""
         stream = self._current
         if stream is None:
             if room < DATA_HEADER + _SLIVER and not self._fits(room):
@@ -67,24 +74,23 @@ class Outbox:
             if stream is None:
                 return None
             self._current, self._position = stream, 0
-        protocol, message = stream.messages[0]
+            self._protocol, self._message = stream.messages[0]
         start = self._position
-        left = len(message) - start
         size = room - DATA_HEADER
-        flags = 0 if start else FIRST
+        left = len(self._message) - start
         if left <= size:
-            piece = message[start:] if start else message
+            flags = LAST if start else WHOLE
+            piece, ssn = self._message[start:], stream.ssn
             self._finish(stream)
-            flags |= LAST
         elif size < _SLIVER:
             return None
         else:
-            piece = message[start : start + size]
-            self._position = start + size
-        if protocol != DCEP:
+            flags = 0 if start else FIRST
+            self._position = end = start + size
+            piece, ssn = self._message[start:end], stream.ssn
+        if self._protocol != DCEP:
             self.queued -= len(piece)
-        ssn = stream.ssn if not flags & LAST else (stream.ssn - 1) & 0xFFFF
-        return data_chunk(flags, tsn, stream.number, ssn, protocol, piece), len(piece)
+        return data_chunk(flags, tsn, stream.number, ssn, self._protocol, piece)
 
     def _fits(self, room: int) -> bool:
         for line in (self._fresh, self._turns):

@@ -59,18 +59,22 @@ class Reassembly:
         stream = self._streams.get(number)
         if stream is None:
             stream = self._open(number)
-        if flags & WHOLE == WHOLE:
-            self._whole(stream, flags, ssn, protocol, data)
-            return
-        self.held += len(data) + _OVERHEAD
         run = stream.tail
         if run is not None and run.end == tsn and not flags & FIRST:
+            size = len(data)
             run.pieces.append(data)
-            run.size += len(data)
+            run.size += size
             run.end = tsn + 1
+            self.held += size + _OVERHEAD
             if flags & LAST:
                 run.ended = True
+            elif run.size <= self._max_message and not self._starts:
+                return
+        elif flags & WHOLE == WHOLE:
+            self._whole(stream, flags, ssn, protocol, data)
+            return
         else:
+            self.held += len(data) + _OVERHEAD
             run = self._elsewhere(stream, _Run(tsn, flags, ssn, protocol, data))
         if self._starts and run.end in self._starts and not run.ended:
             run = self._join(run, self._unpark(self._starts[run.end]))

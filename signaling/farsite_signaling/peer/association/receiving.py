@@ -26,6 +26,13 @@ class Received:
         self._urgent = False
         self.ack_at: float | None = None
 
+    def next(self, wire: int) -> int | None:
+        """The full number when all before it have come and none after it, which is nearly always; it is taken."""
+        if self._ranges or (wire - self.cumulative) & MASK != 1:
+            return None
+        self.cumulative += 1
+        return self.cumulative
+
     def place(self, wire: int) -> int | None:
         """The full number of a new one; `None` for one seen before or too far ahead."""
         delta = (wire - self.cumulative) & MASK

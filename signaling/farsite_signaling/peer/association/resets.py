@@ -37,7 +37,7 @@ class Resets:
         self._seen = (remote - 1) & MASK
         self._result = NOTHING
         self._request: tuple[int, list[int], bytes] | None = None
-        self._deferred: tuple[int, int, list[int]] | None = None
+        self.deferred: tuple[int, int, list[int]] | None = None
         self._sent_at = 0.0
         self._attempts = 0
 
@@ -98,24 +98,24 @@ class Resets:
             raise MalformedError("a short stream reset")
         number, _, last = unpack_from("!LLL", value)
         if number == self._seen:
-            self._answer(number, IN_PROGRESS if self._deferred is not None else self._result)
+            self._answer(number, IN_PROGRESS if self.deferred is not None else self._result)
             return
         if number != (self._seen + 1) & MASK:
             return
         count = (len(value) - 12) // 2
         streams = list(unpack_from(f"!{count}H", value, 12))
         self._seen = number
-        self._deferred = (number, unwrap(last, cumulative), streams)
+        self.deferred = (number, unwrap(last, cumulative), streams)
         self.arrived(cumulative)
-        if self._deferred is not None:
+        if self.deferred is not None:
             self._answer(number, IN_PROGRESS)
 
     def arrived(self, cumulative: int) -> None:
         """Perform what waited for data sent before the request."""
-        if self._deferred is None or cumulative < self._deferred[1]:
+        if self.deferred is None or cumulative < self.deferred[1]:
             return
-        number, _, streams = self._deferred
-        self._deferred = None
+        number, _, streams = self.deferred
+        self.deferred = None
         self._result = PERFORMED
         self._answer(number, PERFORMED)
         for stream in streams:

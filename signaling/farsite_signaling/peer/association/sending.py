@@ -16,6 +16,7 @@ ROOM = PACKET - HEADER
 MAX_PACKETS = 96
 """In one go: other work gets its turn."""
 _AFTER_TIMEOUT = 2 * SEGMENT
+_LEAST_ROOM = 20
 
 
 class Sender:
@@ -71,9 +72,11 @@ class Sender:
     def _has_work(self) -> bool:
         if self._probe:
             return True
-        if self.flight.next_lost() is not None:
-            return self._window_left() > 0
-        return bool(self.outbox) and self._window_left() > 0 and self._peer_allows()
+        if not self.flight.lost and not self.outbox:
+            return False
+        if self._window_left() <= 0:
+            return False
+        return self.flight.next_lost() is not None or (bool(self.outbox) and self._peer_allows())
 
     def _window_left(self) -> float:
         window = min(self.congestion.window, self.most)
@@ -88,16 +91,18 @@ class Sender:
     # packets
 
     def fill(self, now: float, first: list[bytes], drained: Callable[[], None], out: list[bytes]) -> None:
-        """Append packet bodies to `out`; `first` goes into the first one. `drained` is called between packets."""
+        """Append packet bodies to `out`; `first` goes into the first one.
+
+        `drained` is called once what is queued falls below `Outbox.mark` after it was above.
+        """
         flight, outbox, pacer = self.flight, self.outbox, self._pacer
         pacer.rate = self.congestion.pacing
         allowance = pacer.allowance(now)
+        budget = min(allowance, self._window_left())
         burst: Burst | None = None
-        parts = first
-        room = ROOM - sum(map(len, first))
-        spent = 0
+        parts, room, spent = first, ROOM - sum(map(len, first)), 0
         while len(out) < MAX_PACKETS:
-            if self._probe or (self._has_work() and spent < allowance):
+            if self._probe or (spent < budget and (outbox or flight.lost)):
                 if burst is None:
                     burst = flight.burst(now, limited=flight.delivered < self._limited_until)
                 spent += self._data(parts, room, burst, now)
@@ -105,45 +110,56 @@ class Sender:
                 break
             out.append(parts[0] if len(parts) == 1 else b"".join(parts))
             parts, room = [], ROOM
-            drained()
+            if outbox.full and outbox.queued < outbox.mark:
+                outbox.full = False
+                drained()
         pacer.spend(spent)
-        if spent < allowance and not outbox and self._window_left() > 0 and flight.next_lost() is None:
+        if spent < budget and not outbox and not flight.lost:
             self._limited_until = flight.delivered + flight.bytes
+            if burst is not None:
+                burst.limited = True
 
     def _data(self, parts: list[bytes], room: int, burst: Burst, now: float) -> int:
         """Fill up one packet; returns the bytes added."""
-        flight = self.flight
-        before, had = room, flight.empty
-        again = False
+        flight, before, silent = self.flight, room, self.flight.empty
         if self._probe:
-            self._probe = False
-            if not self.outbox or self._peer_room < SEGMENT:
-                sent = flight.probe(burst)
-                if sent is not None and sent.size <= room:
-                    parts.append(sent.chunk)
-                    self.packets_repeated += 1
-                    again = True
-                    room -= sent.size
-        while room >= 20:
-            lost = flight.next_lost()
-            if lost is not None:
-                if lost.size > room:
-                    break
-                flight.resend(lost, burst)
-                self.packets_repeated += 1
-                again = True
-                chunk = lost.chunk
-            else:
-                if not self._peer_allows():
-                    break
-                taken = self.outbox.take(room, flight.next_tsn)
-                if taken is None:
-                    break
-                chunk = taken[0]
-                flight.send(chunk, burst)
-                self._peer_room -= len(chunk)
+            room -= self._tail_probe(parts, room, burst)
+        if flight.lost:
+            room -= self._repeat(parts, room, burst)
+        again = room != before
+        take, send = self.outbox.take, flight.send
+        while room >= _LEAST_ROOM and self._peer_allows():
+            chunk = take(room, flight.next_tsn)
+            if chunk is None:
+                break
+            send(chunk, burst)
             parts.append(chunk)
-            room -= len(chunk)
-        if before != room:
-            self.loss.sent(now, first=had, again=again)
+            size = len(chunk)
+            self._peer_room -= size
+            room -= size
+        if silent or again:
+            self.loss.sent(now, first=silent, again=again)
+        return before - room
+
+    def _tail_probe(self, parts: list[bytes], room: int, burst: Burst) -> int:
+        """New data is the better probe; without it, what was sent last."""
+        self._probe = False
+        if self.outbox and self._peer_room >= SEGMENT:
+            return 0
+        sent = self.flight.probe(burst)
+        if sent is None:
+            return 0
+        self.packets_repeated += 1
+        if sent.size > room:
+            return 0
+        parts.append(sent.chunk)
+        return sent.size
+
+    def _repeat(self, parts: list[bytes], room: int, burst: Burst) -> int:
+        flight, before = self.flight, room
+        while (lost := flight.next_lost()) is not None and lost.size <= room:
+            flight.resend(lost, burst)
+            self.packets_repeated += 1
+            parts.append(lost.chunk)
+            room -= lost.size
         return before - room

@@ -14,6 +14,8 @@ class Settings:
 
     max_message: int = 16 * 1024
     """A peer that sends a larger message has broken the agreement."""
+    high_water: int = 64 * 1024
+    """Queued messages above this are told when they fall below it again."""
     window: int = 1024 * 1024
     """Received and not yet complete, at first."""
     max_window: int = 4 * 1024 * 1024
