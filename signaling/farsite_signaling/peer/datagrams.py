@@ -18,6 +18,9 @@ from typing import Any
 _UDP_SEGMENT, _UDP_GRO = 103, 104
 _READS = 32
 """Per wake-up, so that other work gets its turn."""
+_MUCH = 64 * 1024
+"""Read in one go, from which on reading is polled each tick."""
+_TICK = 0.001
 _MAX_WAITING = 512
 _NO_OFFLOAD = (errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.EOPNOTSUPP, errno.ENOPROTOOPT)
 _MAX_SEGMENTS = 60
@@ -39,6 +42,8 @@ class UdpTransport(asyncio.DatagramTransport):
         self._protocol = protocol
         self._records: Callable[[memoryview, int], bool] | None = getattr(protocol, "records_received", None)
         self._closing = False
+        self._polling = False
+        self._look: asyncio.TimerHandle | None = None
         self._waiting: deque[tuple[bytes, Any]] = deque()
         self._view = memoryview(bytearray(65_536))
         self._offload = sys.platform == "linux"
@@ -60,17 +65,39 @@ class UdpTransport(asyncio.DatagramTransport):
     # reading
 
     def _readable(self) -> None:
+        """Read all there is. When it was much, the next look is a tick later: fewer and fuller batches."""
+        much = self._drain() >= _MUCH
+        if self._closing or much == self._polling:
+            if much:
+                self._look_later()
+            return
+        self._polling = much
+        if much:
+            self._loop.remove_reader(self._sock.fileno())
+            self._look_later()
+        else:
+            self._loop.add_reader(self._sock.fileno(), self._readable)
+
+    def _look_later(self) -> None:
+        if not self._closing:
+            self._look = self._loop.call_later(_TICK, self._readable)
+
+    def _drain(self) -> int:
+        """Returns the bytes read."""
+        total = 0
         for _ in range(_READS):
             if self._closing:
-                return
+                break
             try:
                 size, segment, address = self._read()
             except (BlockingIOError, InterruptedError):
-                return
+                break
             except OSError as error:
                 self._protocol.error_received(error)
                 continue
+            total += size
             self._received(self._view[:size], segment or size, address)
+        return total
 
     def _read(self) -> tuple[int, int, Any]:
         if not self._receive:
@@ -166,6 +193,8 @@ class UdpTransport(asyncio.DatagramTransport):
         if self._closing:
             return
         self._closing = True
+        if self._look is not None:
+            self._look.cancel()
         self._loop.remove_reader(self._sock.fileno())
         self._loop.remove_writer(self._sock.fileno())
         self._waiting.clear()

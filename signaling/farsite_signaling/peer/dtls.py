@@ -7,6 +7,7 @@ Imports aiortc and pyOpenSSL's binding: import this module inside functions only
 
 from __future__ import annotations
 
+import asyncio
 from struct import unpack_from
 from typing import Any, Protocol, cast
 
@@ -34,6 +35,8 @@ class DtlsTransport(RTCDtlsTransport):
         self._plain_view = memoryview(ffi.buffer(self._plain))
         self._cipher = ffi.new(f"char[{_MAX_BATCH + _MAX_PACKET}]")
         self._cipher_view = memoryview(ffi.buffer(self._cipher))
+        self._packets: list[bytes] = []
+        self._delivery: asyncio.Handle | None = None
         self.on("statechange", self._take_over)
 
     def _take_over(self) -> None:
@@ -86,18 +89,21 @@ class DtlsTransport(RTCDtlsTransport):
     # receiving
 
     def records_received(self, data: bytes | memoryview, segment: int) -> None:
-        """Datagrams of `segment` bytes, the last one maybe shorter, in one piece."""
+        """Datagrams of `segment` bytes, the last one maybe shorter, in one piece.
+
+        Their packets are handed on when everything that has come is read: one acknowledgement for all.
+        """
         ssl = cast(Any, self._ssl)
         step = max(1, _MAX_IN // segment) * segment
-        packets: list[bytes] = []
+        if self._delivery is None:
+            self._delivery = asyncio.get_running_loop().call_soon(self._deliver)
         for start in range(0, len(data), step):
             part = data[start : start + step]
             lib.BIO_write(ssl._into_ssl, ffi.from_buffer(part), len(part))
-            if not self._read(ssl._ssl, packets):
-                self._closed_by_peer(packets)
+            if not self._read(ssl._ssl, self._packets):
+                self._deliver()
+                cast(Any, self.transport)._connection.end_of_data()
                 return
-        self._deliver(packets)
-        self._flush_records()  # alerts, and the handshake's last flight again
 
     def _read(self, ssl: Any, packets: list[bytes]) -> bool:
         """False when the peer has closed."""
@@ -107,10 +113,11 @@ class DtlsTransport(RTCDtlsTransport):
             packets.append(view[:size].tobytes())
         return bool(lib.SSL_get_error(ssl, size) != _ZERO_RETURN)
 
-    def _deliver(self, packets: list[bytes]) -> None:
+    def _deliver(self) -> None:
+        if self._delivery is not None:
+            self._delivery.cancel()
+            self._delivery = None
+        packets, self._packets = self._packets, []
         if packets and self._data_receiver is not None:
             cast(PacketReceiver, self._data_receiver).packets_received(packets)
-
-    def _closed_by_peer(self, packets: list[bytes]) -> None:
-        self._deliver(packets)
-        cast(Any, self.transport)._connection.end_of_data()
+        self._flush_records()  # alerts, and the handshake's last flight again
