@@ -87,9 +87,10 @@ async def test_mutual_tls_and_grant(claimed: RunningEdge, small_cloud: SmallClou
             claimed, "/status", tls, headers=authorized(small_cloud.token(stranger_grant))
         )
         assert (status, problem["code"]) == (403, "grant_invalid")
-    with client_tls(small_cloud.client(small_cloud.other_ca), tmp_path / "other") as tls:
-        with pytest.raises((aiohttp.ClientError, ssl.SSLError, OSError)):
-            await get(claimed, "/status", tls, headers=authorized(token))
+    foreign = small_cloud.client(small_cloud.other_ca)
+    failures = (aiohttp.ClientError, ssl.SSLError, OSError)
+    with client_tls(foreign, tmp_path / "other") as tls, pytest.raises(failures):
+        await get(claimed, "/status", tls, headers=authorized(token))
 
 
 @pytest.mark.parametrize(

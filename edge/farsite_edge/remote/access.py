@@ -80,6 +80,7 @@ class RemoteAccess:
         self._state = RemoteState.OFF
         self._stopping = False
         self._announced = False
+        self._stale = False
 
     # What others see
 
@@ -120,8 +121,21 @@ class RemoteAccess:
     # What others ask for
 
     def claimed(self) -> None:
-        """Connect: the edge host was claimed, got a new certificate, or uses another proxy now."""
+        """Connect anew: the edge host was claimed, or uses another proxy now."""
         self._restart.set()
+
+    def renewed(self) -> None:
+        """Use the new certificate as soon as no tunnel stands: the old one is good for weeks."""
+        self._stale = True
+        self._restart_if_idle()
+
+    def _restart_if_idle(self) -> None:
+        if self._stale and not self._tunnels():
+            self._restart.set()
+
+    def _tunnel_closed(self, tunnel: Any, error: FarsiteError | None) -> None:
+        self._events.closed(tunnel, error)
+        self._restart_if_idle()
 
     def preferences_changed(self) -> None:
         self._changed.set()
@@ -146,11 +160,14 @@ class RemoteAccess:
         await self._close_all(ErrorCode.CLOSED, "The edge host is shutting down.")
 
     async def _connect(self) -> None:
+        # In a thread: importing takes longer than the loop may be kept from its other work.
+        await asyncio.to_thread(_preload)
         from farsite_signaling.peer.listener import TunnelListener
         from farsite_signaling.peer.router import EnvelopeRouter
         from farsite_signaling.peer.signaling import SignalingClient
 
         assert self._keeper.claim is not None
+        self._stale = False
         url = _websocket(self._keeper.claim.hub_url)
         proxy = await self._preferences.proxy_address()
         client = SignalingClient(
@@ -172,7 +189,7 @@ class RemoteAccess:
             options=self._options(proxy),
             router=self._router,
             on_opened=self._events.opened,
-            on_closed=self._events.closed,
+            on_closed=self._tunnel_closed,
             on_refused=self._events.refused,
         )
         self._client, self._listener = client, listener
@@ -284,6 +301,14 @@ class RemoteAccess:
 
     def _tunnels(self) -> list[Any]:
         return list(self._listener.tunnels) if self._listener is not None else []
+
+
+def _preload() -> None:
+    import farsite_signaling.peer.listener
+    import farsite_signaling.peer.signaling  # noqa: F401
+    from farsite_signaling.peer.rtc import preload
+
+    preload()
 
 
 def _websocket(url: str) -> str:
