@@ -11,6 +11,7 @@ import errno
 import socket
 import struct
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,16 @@ _TICK = 0.001
 _MAX_WAITING = 512
 _NO_OFFLOAD = (errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.EOPNOTSUPP, errno.ENOPROTOOPT)
 _MAX_SEGMENTS = 60
+
+
+class _Buffer(threading.local):
+    """Used only within one call: shared by all transports of a thread."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(65_536))
+
+
+_buffer = _Buffer()
 
 
 class UdpTransport(asyncio.DatagramTransport):
@@ -45,7 +56,6 @@ class UdpTransport(asyncio.DatagramTransport):
         self._polling = False
         self._look: asyncio.TimerHandle | None = None
         self._waiting: deque[tuple[bytes, Any]] = deque()
-        self._view = memoryview(bytearray(65_536))
         self._offload = sys.platform == "linux"
         self._receive = self._enable_receive_offload()
 
@@ -96,14 +106,14 @@ class UdpTransport(asyncio.DatagramTransport):
                 self._protocol.error_received(error)
                 continue
             total += size
-            self._received(self._view[:size], segment or size, address)
+            self._received(_buffer.view[:size], segment or size, address)
         return total
 
     def _read(self) -> tuple[int, int, Any]:
         if not self._receive:
-            size, address = self._sock.recvfrom_into(self._view)
+            size, address = self._sock.recvfrom_into(_buffer.view)
             return size, 0, address
-        size, extra, _, address = self._sock.recvmsg_into([self._view], 64)
+        size, extra, _, address = self._sock.recvmsg_into([_buffer.view], 64)
         for level, kind, value in extra:
             if level == socket.SOL_UDP and kind == _UDP_GRO:
                 return size, int.from_bytes(value[:4], sys.byteorder), address

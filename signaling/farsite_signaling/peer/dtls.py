@@ -8,6 +8,7 @@ Imports aiortc and pyOpenSSL's binding: import this module inside functions only
 from __future__ import annotations
 
 import asyncio
+import threading
 from struct import unpack_from
 from typing import Any, Protocol, cast
 
@@ -24,6 +25,19 @@ _MAX_IN = 12_000
 _ZERO_RETURN = 6
 
 
+class _Buffers(threading.local):
+    """Used only within one call: shared by all transports of a thread."""
+
+    def __init__(self) -> None:
+        self.plain = ffi.new(f"char[{_MAX_PACKET}]")
+        self.plain_view = memoryview(ffi.buffer(self.plain))
+        self.cipher = ffi.new(f"char[{_MAX_BATCH + _MAX_PACKET}]")
+        self.cipher_view = memoryview(ffi.buffer(self.cipher))
+
+
+_buffers = _Buffers()
+
+
 class PacketReceiver(Protocol):
     def packets_received(self, packets: list[bytes]) -> None: ...
 
@@ -31,10 +45,6 @@ class PacketReceiver(Protocol):
 class DtlsTransport(RTCDtlsTransport):
     def __init__(self, transport: RTCIceTransport, certificates: list[RTCCertificate]) -> None:
         super().__init__(transport, certificates)
-        self._plain = ffi.new(f"char[{_MAX_PACKET}]")
-        self._plain_view = memoryview(ffi.buffer(self._plain))
-        self._cipher = ffi.new(f"char[{_MAX_BATCH + _MAX_PACKET}]")
-        self._cipher_view = memoryview(ffi.buffer(self._cipher))
         self._packets: list[bytes] = []
         self._delivery: asyncio.Handle | None = None
         self.on("statechange", self._take_over)
@@ -65,10 +75,10 @@ class DtlsTransport(RTCDtlsTransport):
 
     def _flush_records(self) -> None:
         """Send what OpenSSL has made, in runs of one length: the last of a run may be shorter."""
-        total = lib.BIO_read(cast(Any, self._ssl)._from_ssl, self._cipher, _MAX_BATCH)
+        total = lib.BIO_read(cast(Any, self._ssl)._from_ssl, _buffers.cipher, _MAX_BATCH)
         if total <= 0:
             return
-        view = self._cipher_view[:total]
+        view = _buffers.cipher_view[:total]
         send = cast(Any, self.transport)._connection.send_records
         start = position = 0
         segment = 0
@@ -107,7 +117,7 @@ class DtlsTransport(RTCDtlsTransport):
 
     def _read(self, ssl: Any, packets: list[bytes]) -> bool:
         """False when the peer has closed."""
-        read, plain, view = lib.SSL_read, self._plain, self._plain_view
+        read, plain, view = lib.SSL_read, _buffers.plain, _buffers.plain_view
         lib.ERR_clear_error()
         while (size := read(ssl, plain, _MAX_PACKET)) > 0:
             packets.append(view[:size].tobytes())

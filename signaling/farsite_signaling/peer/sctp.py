@@ -100,7 +100,7 @@ class SctpTransport(RTCSctpTransport):
     def queue(self, channel: RTCDataChannel, message: bytes) -> None:
         """As `RTCDataChannel.send`, but allowed before the peer's ACK (RFC 8832 section 6)."""
         assert channel.id is not None
-        self.core.send(channel.id, message)
+        self.core.channels.send(channel.id, message)
         self._flush_soon()
 
     def _flush_soon(self) -> None:
@@ -226,7 +226,7 @@ class SctpTransport(RTCSctpTransport):
                 number += 2
             channel._setId(number)
         self._data_channels[number] = channel
-        self.core.open(number, channel.label)
+        self.core.channels.open(number, channel.label)
         self._flush_soon()
 
     def _data_channel_close(self, channel: RTCDataChannel) -> None:
@@ -238,7 +238,7 @@ class SctpTransport(RTCSctpTransport):
             return
         channel._setReadyState("closing")
         if channel.id is not None:
-            self.core.close(channel.id)
+            self.core.channels.close(channel.id)
             self._flush_soon()
 
     def _data_channel_send(self, channel: RTCDataChannel, data: bytes | str) -> None:

@@ -110,7 +110,7 @@ def test_a_small_message_is_not_kept_waiting_by_an_upload() -> None:
     simulator = Simulator(*both(rate=20 * M, delay=0.02))
     simulator.connect()
     Upload(simulator, simulator.a, 64 * MIB)
-    simulator.a.association.open(2, "interactive")
+    simulator.a.association.channels.open(2, "interactive")
     simulator.run_for(2.0)
     waits: list[float] = []
     for _ in range(50):
@@ -119,7 +119,7 @@ def test_a_small_message_is_not_kept_waiting_by_an_upload() -> None:
             arrived.append(simulator.now) if channel == 2 else None
         )
         begin = simulator.now
-        simulator.a.association.send(2, b"key")
+        simulator.a.association.channels.send(2, b"key")
         simulator.touch(simulator.a)
         simulator.run(lambda arrived=arrived: bool(arrived))  # type: ignore[misc]
         waits.append(arrived[0] - begin)

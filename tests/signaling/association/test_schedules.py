@@ -51,10 +51,10 @@ def speak(end: End, parity: int, messages: list[tuple[int, int]], chance: random
     for stream, size in messages:
         channel = 2 * stream + parity
         if channel not in end.association.channels:
-            end.association.open(channel, f"channel {channel}")
+            end.association.channels.open(channel, f"channel {channel}")
         data = chance.randbytes(size)
         expected[channel].append(digest(data))
-        end.association.send(channel, data)
+        end.association.channels.send(channel, data)
     return expected  # type: ignore[return-value]
 
 
@@ -92,9 +92,9 @@ def test_channels_close_after_their_data_and_are_used_again(
     association = simulator.a.association
     for turn in range(2):
         for channel in range(0, 2 * channels, 2):
-            association.open(channel, "short")
-            association.send(channel, b"%d" % turn * 2000)
-            association.close(channel)
+            association.channels.open(channel, "short")
+            association.channels.send(channel, b"%d" % turn * 2000)
+            association.channels.close(channel)
         simulator.touch(simulator.a)
         closed = (turn + 1) * channels
         simulator.run(
@@ -115,9 +115,9 @@ def broken(simulator: Simulator) -> bool:
 def test_a_silent_peer_is_given_up_after_twenty_seconds() -> None:
     simulator = Simulator(Path(cut=(1001.0, 1e9)), Path(cut=(1001.0, 1e9)))
     simulator.connect()
-    simulator.a.association.open(0, "x")
+    simulator.a.association.channels.open(0, "x")
     simulator.run_for(2.0)
-    simulator.a.association.send(0, b"anybody there?")
+    simulator.a.association.channels.send(0, b"anybody there?")
     simulator.touch(simulator.a)
     begin = simulator.now
     simulator.run(lambda: bool(simulator.a.reason))
@@ -130,11 +130,11 @@ def test_a_process_that_slept_does_not_give_up_on_waking() -> None:
     simulator = Simulator(Path(), Path())
     log = Log(simulator.b)
     simulator.connect()
-    simulator.a.association.open(0, "x")
-    simulator.a.association.send(0, b"before")
+    simulator.a.association.channels.open(0, "x")
+    simulator.a.association.channels.send(0, b"before")
     simulator.touch(simulator.a)
     simulator.now += 600  # nothing ran: everything in flight arrives late
-    simulator.a.association.send(0, b"after")
+    simulator.a.association.channels.send(0, b"after")
     simulator.touch(simulator.a)
     simulator.run(lambda: log.count == 2)
     assert not broken(simulator)

@@ -11,7 +11,8 @@ packets, events and the next deadline out.
 Time is monotonic, in seconds, from whatever origin. Nothing here reads a clock.
 """
 
-from farsite_signaling.peer.association.association import Association, AssociationEvents
+from farsite_signaling.peer.association.association import Association
+from farsite_signaling.peer.association.events import AssociationEvents
 from farsite_signaling.peer.association.settings import Settings
 
 __all__ = ["Association", "AssociationEvents", "Settings"]

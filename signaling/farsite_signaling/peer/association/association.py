@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from struct import Struct, unpack_from
-from typing import Protocol
 
-from farsite_signaling.peer.association import channels as dcep
 from farsite_signaling.peer.association import packets as wire
-from farsite_signaling.peer.association.channels import Channels, open_message
+from farsite_signaling.peer.association.channels import Channels
+from farsite_signaling.peer.association.events import AssociationEvents
 from farsite_signaling.peer.association.handshake import Handshake, State
 from farsite_signaling.peer.association.packets import Init, MalformedError
 from farsite_signaling.peer.association.reassembly import Reassembly
@@ -24,32 +23,6 @@ _STOCK_WINDOW = 1024 * 1024
 _STOCK_EXTENSIONS = b"\xc0\x82"
 
 _first = Struct("!4xL4xBBHLHHL")
-
-
-class AssociationEvents(Protocol):
-    """Called from within `receive`, `flush` and `expired`. They may call the association, but not `flush`."""
-
-    def established(self) -> None: ...
-
-    def opened(self, channel: int, label: str) -> None:
-        """The peer opened a channel."""
-
-    def acknowledged(self, channel: int) -> None:
-        """The peer knows the channel that we opened."""
-
-    def message(self, channel: int, data: bytes) -> None: ...
-
-    def closed(self, channel: int) -> None:
-        """Both directions are closed and the number is free."""
-
-    def drained(self) -> None:
-        """What is queued fell below `Settings.high_water`."""
-
-    def ended(self, reason: str | None) -> None:
-        """Once. `None`: the peer closed in order; else how it broke the protocol, for people."""
-
-    def unanswered(self) -> None:
-        """Instead of `ended`: the peer is silent."""
 
 
 class Association:
@@ -71,7 +44,10 @@ class Association:
         self._checksum = True
         self.sender = Sender(tsn, self._settings.give_up, seed)
         self.sender.outbox.mark = self._settings.high_water
-        self.reassembly = Reassembly(self._message, self._settings.max_message, self._settings.max_streams)
+        self.channels = Channels(events, self.sender.outbox)
+        self.reassembly = Reassembly(
+            self.channels.receive, self._settings.max_message, self._settings.max_streams
+        )
         self.received: Received | None = None
         self._resets: Resets | None = None
         self._ports = (5000, 5000)
@@ -81,7 +57,7 @@ class Association:
     # owner's calls
 
     def start(self, now: float, *, parity: int, local_port: int = 5000, remote_port: int = 5000) -> None:
-        self.channels = Channels(parity)
+        self.channels.parity = parity
         self._ports = (local_port, remote_port)
         self._handshake.start(now)
 
@@ -97,32 +73,9 @@ class Association:
     def queued(self) -> int:
         return self.sender.outbox.queued
 
-    def open(self, channel: int, label: str) -> None:
-        """Usable at once (RFC 8832 section 6). Raises `ValueError` for a number in use."""
-        self.channels.add(channel, label)
-        self.sender.outbox.put(channel, dcep.DCEP, open_message(label))
-
-    def send(self, channel: int, data: bytes) -> None:
-        """Ignored on a channel that is not open."""
-        known = self.channels.get(channel)
-        if known is None or known.closing or self._ended:
-            return
-        if data:
-            self.sender.outbox.put(channel, dcep.BINARY, data)
-        else:
-            self.sender.outbox.put(channel, dcep.BINARY_EMPTY, b"\0")
-
-    def close(self, channel: int) -> None:
-        """After what is queued on it; `closed` follows."""
-        known = self.channels.get(channel)
-        if known is not None and not known.closing:
-            known.closing = True
-            if self._resets is not None:
-                self._resets.close(channel)
-
     def abort(self) -> list[bytes]:
         """End at once; returns the packet that tells the peer."""
-        self._ended = True
+        self._ended = self.channels.ended = True
         if self._handshake.peer is None:
             return []
         return [wire.seal(self._header(self._handshake.peer.tag), wire.chunk(wire.ABORT))]
@@ -254,66 +207,26 @@ class Association:
         self._head = self._header(peer.tag)
         self._checksum = not peer.zero_checksum
         self.received = Received(peer.tsn, settings.ack_delay)
-        self._resets = Resets(self._tsn, peer.tsn, self._reset_in, self._reset_out)
+        self._resets = Resets(self._tsn, peer.tsn, self._reset_in, self.channels.reset_out)
         self.sender.start(peer.window, self._handshake.rtt, now)
         if peer.farsite:
             self.received.ack_every = _OWN_ACK_EVERY
         elif peer.window == _STOCK_WINDOW and peer.extensions == _STOCK_EXTENSIONS:
             self.sender.most = settings.foreign_flight
         self._window_at = now
-        for number in self.channels.closing():
-            self._resets.close(number)
+        self.channels.established(self._resets)
         self._events.established()
 
     def _header(self, tag: int) -> bytes:
         return wire.header(*self._ports, tag)
 
-    def _message(self, stream: int, protocol: int, data: bytes) -> None:
-        if self._ended:
-            return
-        if protocol == dcep.BINARY:
-            if stream in self.channels:
-                self._events.message(stream, data)
-        elif protocol == dcep.DCEP:
-            self._control_message(stream, data)
-        elif protocol == dcep.BINARY_EMPTY:
-            if stream in self.channels:
-                self._events.message(stream, b"")
-        elif protocol in (dcep.STRING, dcep.STRING_EMPTY):
-            raise MalformedError("it sent a text message")
-
-    def _control_message(self, stream: int, data: bytes) -> None:
-        if data[0] == dcep.OPEN:
-            label = self.channels.opened(stream, data)
-            self.sender.outbox.put(stream, dcep.DCEP, bytes([dcep.ACK]))
-            self._events.opened(stream, label)
-        elif data[0] == dcep.ACK:
-            if stream not in self.channels:
-                raise MalformedError("it acknowledged a channel that does not exist")
-            self._events.acknowledged(stream)
-
     def _reset_in(self, stream: int) -> None:
         self.reassembly.reset(stream)
-        channel = self.channels.get(stream)
-        if channel is not None:
-            channel.reset_in = True
-            self.close(stream)
-            self._maybe_closed(stream)
-
-    def _reset_out(self, stream: int) -> None:
-        self.sender.outbox.reset(stream)
-        channel = self.channels.get(stream)
-        if channel is not None:
-            channel.reset_out = True
-            self._maybe_closed(stream)
-
-    def _maybe_closed(self, stream: int) -> None:
-        if self.channels.gone(stream):
-            self._events.closed(stream)
+        self.channels.reset_in(stream)
 
     def _end(self, reason: str | None) -> None:
         if not self._ended:
-            self._ended = True
+            self._ended = self.channels.ended = True
             if reason is not None and self._handshake.peer is not None:
                 self._handshake.outgoing.append((self._handshake.peer.tag, wire.chunk(wire.ABORT)))
             self._events.ended(reason)
@@ -340,7 +253,7 @@ class Association:
             if self._resets is not None:
                 self._resets.expired(now)
         except TimeoutError:
-            self._ended = True
+            self._ended = self.channels.ended = True
             self._events.unanswered()
 
     # packets out

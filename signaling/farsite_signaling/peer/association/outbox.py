@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 
-from farsite_signaling.peer.association.channels import DCEP
 from farsite_signaling.peer.association.packets import DATA_HEADER, FIRST, LAST, WHOLE, data_chunk
 
+DCEP = 50
+"""Payload protocol of the channels' own messages (RFC 8832), which do not count as queued."""
 _QUANTUM = 16 * 1024
 _SLIVER = 200
 """Rather leave this much of a packet empty than begin a message in it."""

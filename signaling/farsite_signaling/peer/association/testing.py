@@ -184,7 +184,7 @@ class Upload:
         self.left = size
         self._message = message
         self._channel = 0 if sender is simulator.a else 1
-        sender.association.open(self._channel, "upload")
+        sender.association.channels.open(self._channel, "upload")
         sender.on_drained = self._fill
         self._fill()
         simulator.touch(sender)
@@ -194,4 +194,4 @@ class Upload:
         while self.left and association.queued < 65_536:
             size = min(self._message, self.left)
             self.left -= size
-            association.send(self._channel, bytes(size))
+            association.channels.send(self._channel, bytes(size))
