@@ -7,14 +7,16 @@ import errno
 import ipaddress
 import random
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from farsite_signaling.peer.datagrams import UdpTransport
 from farsite_signaling.peer.options import PeerOptions
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
-RECEIVE_BUFFER = 4 * 1024 * 1024
-"""Asked for; the system may give less. A burst that does not fit is lost and costs a round trip."""
+BUFFER = 4 * 1024 * 1024
+"""Asked for each way; the system may give less. A burst that does not fit is lost and costs a round trip."""
 MAX_ADDRESSES = 16
 _ATTEMPTS = 64
 # Windows keeps whole ranges for itself and answers with a code of its own.
@@ -62,10 +64,22 @@ async def open_udp(
     try:
         if remote is not None:
             sock.connect(remote)
-        return await asyncio.get_running_loop().create_datagram_endpoint(factory, sock=sock)
+        return await _open(sock, factory)
     except BaseException:
         sock.close()
         raise
+
+
+async def _open(
+    sock: socket.socket, factory: Callable[[], ProtocolT]
+) -> tuple[asyncio.DatagramTransport, ProtocolT]:
+    loop = asyncio.get_running_loop()
+    if sys.platform == "win32":  # its event loop knows completion, not readiness
+        return await loop.create_datagram_endpoint(factory, sock=sock)
+    protocol = factory()
+    transport = UdpTransport(loop, sock, protocol)
+    transport.open()
+    return transport, protocol
 
 
 def _bound(address: str, ports: tuple[int, int]) -> socket.socket:
@@ -73,7 +87,8 @@ def _bound(address: str, ports: tuple[int, int]) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            sock.setsockopt(socket.SOL_SOCKET, option, BUFFER)
         _bind(sock, address, ports)
     except BaseException:
         sock.close()

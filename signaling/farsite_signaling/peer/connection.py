@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any, cast
 
 from aiortc import RTCConfiguration, RTCPeerConnection
-from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcicetransport import RTCIceGatherer, RTCIceTransport
 
+from farsite_signaling.peer.dtls import DtlsTransport
 from farsite_signaling.peer.ice import IceConnection
-from farsite_signaling.peer.sctp import GuardedSctpTransport
+from farsite_signaling.peer.sctp import SctpTransport
 
 
 class Gatherer(RTCIceGatherer):
@@ -41,7 +41,7 @@ class PeerConnection(RTCPeerConnection):
         super().__init__(RTCConfiguration(iceServers=[]))
         self.ice = ice
         self.gatherer = Gatherer(ice)
-        self.association: GuardedSctpTransport
+        self.association: SctpTransport
         self._RTCPeerConnection__createSctpTransport()
 
     @property
@@ -62,14 +62,14 @@ class PeerConnection(RTCPeerConnection):
 
     # The library creates its transports in private methods; ours take their place.
 
-    def _RTCPeerConnection__createDtlsTransport(self) -> RTCDtlsTransport:
+    def _RTCPeerConnection__createDtlsTransport(self) -> DtlsTransport:
         private = cast(Any, self)
         self.gatherer.on("statechange", private._RTCPeerConnection__updateIceGatheringState)
         transport = RTCIceTransport(self.gatherer)
         transport.on("statechange", private._RTCPeerConnection__updateIceConnectionState)
         transport.on("statechange", private._RTCPeerConnection__updateConnectionState)
         private._RTCPeerConnection__iceTransports.add(transport)
-        dtls = RTCDtlsTransport(transport, private._RTCPeerConnection__certificates)
+        dtls = DtlsTransport(transport, private._RTCPeerConnection__certificates)
         dtls.on("statechange", private._RTCPeerConnection__updateConnectionState)
         private._RTCPeerConnection__dtlsTransports.add(dtls)
         private._RTCPeerConnection__updateIceGatheringState()
@@ -78,7 +78,7 @@ class PeerConnection(RTCPeerConnection):
         return dtls
 
     def _RTCPeerConnection__createSctpTransport(self) -> None:
-        self.association = GuardedSctpTransport(self._RTCPeerConnection__createDtlsTransport())
+        self.association = SctpTransport(self._RTCPeerConnection__createDtlsTransport())
         self.association._bundled = False
         self.association.mid = None
         self.association.on("datachannel", lambda channel: self.emit("datachannel", channel))

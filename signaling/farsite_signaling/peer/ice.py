@@ -68,7 +68,27 @@ class IceProtocol(relay.RelayProtocol):
         finally:
             del self.transactions[request.transaction_id]
 
+    def records_received(self, data: memoryview, segment: int) -> bool:
+        """DTLS records in one piece; False while the handshake has them one by one."""
+        sink = self.receiver.sink
+        if sink is None:
+            return False
+        sink(data, segment)
+        return True
+
+    def send_records(self, data: memoryview, segment: int, addr: Address) -> None:
+        send: Callable[[memoryview, int, Address], None] | None
+        send = getattr(self.transport, "send_segments", None)
+        if send is not None:
+            send(data, segment, addr)
+            return
+        for start in range(0, len(data), segment):
+            self.transport.sendto(data[start : start + segment].tobytes(), addr)
+
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
+        if self.receiver.sink is not None and data and 19 < cast(bytes, data)[0] < 64:
+            self.receiver.sink(cast(bytes, data), len(data))  # from a relay
+            return
         try:
             super().datagram_received(data, addr)
         except Exception:
@@ -89,6 +109,8 @@ class IceConnection(Connection):
         self.report = GatheringReport()
         self.on_candidate: Callable[[Candidate], None] = lambda candidate: None
         self.on_gathered: Callable[[], None] = lambda: None
+        self.sink: Callable[[bytes | memoryview, int], None] | None = None
+        """Takes DTLS records, several of one length at a time; set once the handshake is done."""
         self._options = options
         self._stun_servers = stun_servers
         self._turn_servers = turn_servers
@@ -97,6 +119,19 @@ class IceConnection(Connection):
         self._held: list[CandidatePair] = []
         self._hold_until = 0.0
         self._hold_end = 0.0
+
+    # data
+
+    def send_records(self, data: memoryview, segment: int) -> None:
+        """Datagrams of `segment` bytes each, the last one maybe shorter. Raises `ConnectionError`."""
+        pair = self.selected
+        if pair is None:
+            raise ConnectionError("Cannot send data, not connected")
+        cast(IceProtocol, pair.protocol).send_records(data, segment, pair.remote_addr)
+
+    def end_of_data(self) -> None:
+        """The peer has closed DTLS: whoever reads from the queue hears of it."""
+        self._queue.put_nowait(None)
 
     # gathering
 

@@ -1,152 +1,247 @@
-"""aiortc's SCTP association with guards: what a peer may send ends that peer's session at most, and at once.
+"""Our SCTP association behind aiortc's class: its peer connection and data channels do not notice.
 
+Of the channels' surface, text messages, partial reliability and `bufferedAmount` are left out: tunnels use none.
 Imports aiortc: import this module inside functions only.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Callable
 from contextlib import suppress
-from struct import unpack_from
-from typing import Any
+from time import monotonic
+from typing import Any, cast
 
-from aiortc import RTCDataChannel
-from aiortc.rtcdtlstransport import RTCDtlsTransport
-from aiortc.rtcsctptransport import (
-    DATA_CHANNEL_ACK,
-    DATA_CHANNEL_OPEN,
-    WEBRTC_BINARY,
-    WEBRTC_DCEP,
-    WEBRTC_STRING,
-    WEBRTC_STRING_EMPTY,
-    RTCSctpTransport,
-    SackChunk,
-)
-from aiortc.utils import uint32_gt
+from aiortc import RTCDataChannel, RTCDataChannelParameters
+from aiortc.rtcsctptransport import RTCSctpCapabilities, RTCSctpTransport
 
+from farsite_signaling.peer.association import Association, Settings
+from farsite_signaling.peer.dtls import DtlsTransport
 from farsite_signaling.peer.link import HIGH_WATER, MAX_MESSAGE
-from farsite_signaling.peer.tasks import TaskOwner
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
-MAX_CHANNELS = 2048
-MAX_LABEL = 64
-_OPEN_HEADER = 12
+_TICK = 0.001
+"""Event loops' timers are no finer."""
 
 
-class GuardedSctpTransport(RTCSctpTransport):
+class SctpTransport(RTCSctpTransport):
     """Callbacks are set by the owner before the association starts.
 
     `on_established()`, `on_lost(error)`: error `None` when the association was closed in order.
     `on_writable()`: what is queued fell below `HIGH_WATER`.
     """
 
-    def __init__(self, transport: RTCDtlsTransport) -> None:
+    def __init__(self, transport: DtlsTransport) -> None:
         super().__init__(transport)
+        self.core = Association(self, os.urandom, Settings(max_message=MAX_MESSAGE, high_water=HIGH_WATER))
         self.on_established: Callable[[], None] = lambda: None
         self.on_lost: Callable[[FarsiteError | None], None] = lambda error: None
         self.on_writable: Callable[[], None] = lambda: None
-        self.queued = 0
-        self._tasks = TaskOwner("sctp")
+        self._dtls = transport
+        self._phase = "new"
+        self._early: list[RTCDataChannel] = []
         self._flushing = False
+        self._soon: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
 
-    # sending
+    # what the peer connection calls
 
-    def queue(self, channel: RTCDataChannel, message: bytes) -> None:
-        """As `RTCDataChannel.send`, but allowed before the peer's ACK (RFC 8832 section 6), one task per burst."""
-        channel._addBufferedAmount(len(message))
-        self.queued += len(message)
-        self._data_channel_queue.append((channel, WEBRTC_BINARY, message))
-        if not self._flushing:
-            self._flushing = True
-            self._tasks.spawn(self._flush(), "flush")
+    @classmethod
+    def getCapabilities(cls) -> RTCSctpCapabilities:
+        return RTCSctpCapabilities(maxMessageSize=MAX_MESSAGE)
 
-    async def _flush(self) -> None:
-        self._flushing = False
-        with suppress(ConnectionError):  # the transport below reports the loss
-            await self._data_channel_flush()
-
-    async def _send(self, stream_id: int, pp_id: int, user_data: bytes, *args: Any, **kwargs: Any) -> None:
-        before = self.queued
-        if pp_id == WEBRTC_BINARY:
-            self.queued -= len(user_data)
-        await super()._send(stream_id, pp_id, user_data, *args, **kwargs)
-        if before >= HIGH_WATER > self.queued:
-            self.on_writable()
-
-    # receiving
-
-    async def _handle_data(self, data: bytes) -> None:
-        try:
-            await super()._handle_data(data)
-        except ConnectionError:
-            raise
-        except FarsiteError as error:
-            self.on_lost(error)
-        except Exception as error:
-            # The library raises whatever its parser meets: assertions, struct errors, bad UTF-8.
-            self.on_lost(_violation(f"it sent what is not SCTP ({type(error).__name__})"))
-
-    async def _receive_data_chunk(self, chunk: Any) -> None:
-        await super()._receive_data_chunk(chunk)
-        if self._advertised_rwnd < 0:
-            raise _violation("it sends past the receive window")
-
-    async def _receive_sack_chunk(self, chunk: SackChunk) -> None:
-        # Acknowledging what was never sent costs the library a set entry per number: 1 s for one packet.
-        if uint32_gt(self._last_sacked_tsn, chunk.cumulative_tsn):
-            return  # an old one, overtaken on the way
-        end = 0
-        for first, last in chunk.gaps:
-            if not end < first <= last <= len(self._sent_queue):
-                raise _violation("it acknowledges what was never sent")
-            end = last
-        await super()._receive_sack_chunk(chunk)
-
-    async def _data_channel_receive(self, stream_id: int, pp_id: int, data: bytes) -> None:
-        if pp_id == WEBRTC_DCEP:
-            self._check_control(stream_id, data)
-        elif pp_id in (WEBRTC_STRING, WEBRTC_STRING_EMPTY):
-            raise _violation("it sent a text message")
-        elif len(data) > MAX_MESSAGE:
-            raise _violation(f"it sent a message of {len(data)} bytes")
-        await super()._data_channel_receive(stream_id, pp_id, data)
-
-    def _check_control(self, stream_id: int, data: bytes) -> None:
-        kind = data[0] if data else None
-        if kind == DATA_CHANNEL_OPEN and len(data) >= _OPEN_HEADER:
-            self._check_open(stream_id, data)
-        elif kind == DATA_CHANNEL_ACK and stream_id not in self._data_channels:
-            raise _violation("it acknowledged a channel that does not exist")
-
-    def _check_open(self, stream_id: int, data: bytes) -> None:
-        _, channel_type, _, _, label, protocol = unpack_from("!BBHLHH", data)
-        if stream_id in self._data_channels:
-            raise _violation("it opened a channel twice")
-        if stream_id % 2 == self.parity:
-            raise _violation("it opened a channel with a number of ours")
-        if channel_type != 0 or protocol != 0:
-            raise _violation("it opened a channel that is not reliable and ordered")
-        if label > MAX_LABEL or not data[_OPEN_HEADER : _OPEN_HEADER + label].isascii():
-            raise _violation("it opened a channel with an unusable label")
-        if len(self._data_channels) >= MAX_CHANNELS:
-            raise _violation(f"it opened more than {MAX_CHANNELS} channels")
+    @property
+    def state(self) -> str:
+        return self._phase
 
     @property
     def parity(self) -> int:
         """Of the channel numbers this side opens (RFC 8832 section 6: the DTLS server's are odd)."""
         return 1 if self.is_server else 0
 
-    # state
+    @property
+    def queued(self) -> int:
+        """Bytes accepted and not yet sent once."""
+        return self.core.queued
 
-    def _set_state(self, state: RTCSctpTransport.State) -> None:
-        before = self._association_state
-        if state == self.State.CLOSED and before != state:
-            self._tasks.cancel()
-            self.on_lost(None)  # before its channels close one by one
-        super()._set_state(state)
-        if state == self.State.ESTABLISHED and before != state:
-            self.on_established()
+    async def start(self, remoteCaps: RTCSctpCapabilities | None, remotePort: int) -> None:
+        if self._phase != "new":
+            return
+        self._set_phase("connecting")
+        self._dtls._register_data_receiver(cast(Any, self))
+        self.core.start(monotonic(), parity=self.parity, local_port=self.port, remote_port=remotePort)
+        self._flush()
 
+    async def stop(self) -> None:
+        if self._phase in ("connecting", "connected"):
+            self._put_out(self.core.abort())
+        self._dtls._unregister_data_receiver(cast(Any, self))
+        self._close(None)
 
-def _violation(what: str) -> FarsiteError:
-    return FarsiteError(ErrorCode.PROTOCOL_ERROR, f"The other side does not keep to the protocol: {what}.")
+    async def _handle_data(self, data: bytes) -> None:
+        self.packets_received([data])
+
+    def packets_received(self, packets: list[bytes]) -> None:
+        """SCTP packets that came together, decrypted."""
+        now = monotonic()
+        receive = self.core.receive
+        self._flushing = True  # what messages lead to goes out with the acknowledgement
+        try:
+            for packet in packets:
+                receive(packet, now)
+        finally:
+            self._flushing = False
+        self._flush()
+
+    # sending
+
+    def queue(self, channel: RTCDataChannel, message: bytes) -> None:
+        """As `RTCDataChannel.send`, but allowed before the peer's ACK (RFC 8832 section 6)."""
+        assert channel.id is not None
+        self.core.channels.send(channel.id, message)
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if self._soon is None and not self._flushing:
+            self._soon = asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        now = monotonic()
+        self._flushing = True
+        try:
+            while packets := self.core.flush(now):
+                self._put_out(packets)
+        finally:
+            self._flushing = False
+        self._arm(now)
+
+    def _put_out(self, packets: list[bytes]) -> None:
+        with suppress(ConnectionError):  # the transport below reports the loss
+            self._dtls.send_packets(packets)
+
+    # time
+
+    def _arm(self, now: float) -> None:
+        """One timer: moved forward when needed, else left to find that it is early."""
+        at = self.core.deadline(now)
+        if at is None or (self._timer is not None and self._timer_at <= at + _TICK / 2):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = max(at, now + _TICK)
+        self._timer = asyncio.get_running_loop().call_later(self._timer_at - now, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self.core.expired(monotonic())
+        self._flush()
+
+    # what the association says
+
+    def established(self) -> None:
+        self._set_phase("connected")
+        early, self._early = self._early, []
+        for channel in early:
+            self._open(channel)
+        self.on_established()
+
+    def opened(self, channel: int, label: str) -> None:
+        made = RTCDataChannel(self, RTCDataChannelParameters(label=label, id=channel), False)
+        made._setReadyState("open")
+        self._data_channels[channel] = made
+        self.emit("datachannel", made)
+
+    def acknowledged(self, channel: int) -> None:
+        known = self._data_channels.get(channel)
+        if known is not None and known.readyState == "connecting":
+            known._setReadyState("open")
+
+    def message(self, channel: int, data: bytes) -> None:
+        known = self._data_channels.get(channel)
+        if known is not None:
+            known.emit("message", data)
+
+    def closed(self, channel: int) -> None:
+        known = self._data_channels.pop(channel, None)
+        if known is not None:
+            known._setReadyState("closed")
+
+    def drained(self) -> None:
+        self.on_writable()
+
+    def ended(self, reason: str | None) -> None:
+        if reason is None:
+            self._close(None)
+        else:
+            detail = f"The other side does not keep to the protocol: {reason}."
+            self._close(FarsiteError(ErrorCode.PROTOCOL_ERROR, detail))
+
+    def unanswered(self) -> None:
+        self._close(FarsiteError(ErrorCode.PEER_TIMEOUT, "The other side does not answer any more."))
+
+    def _close(self, error: FarsiteError | None) -> None:
+        """Once. The owner hears of it before its channels close one by one."""
+        if self._phase == "closed":
+            return
+        self._set_phase("closed")
+        for handle in (self._timer, self._soon):
+            if handle is not None:
+                handle.cancel()
+        self._timer = self._soon = None
+        self.on_lost(error)
+        for channel in [*self._data_channels.values(), *self._early]:
+            channel._setReadyState("closed")
+        self._data_channels.clear()
+        self._early.clear()
+        self.remove_all_listeners()
+
+    def _set_phase(self, phase: str) -> None:
+        self._phase = phase
+
+    # what data channels call
+
+    def _data_channel_open(self, channel: RTCDataChannel) -> None:
+        if not channel.ordered or channel.maxRetransmits is not None or channel.maxPacketLifeTime is not None:
+            raise ValueError("channels are reliable and ordered")
+        if channel.id is not None and channel.id in self._data_channels:
+            raise ValueError(f"Data channel with ID {channel.id} already registered")
+        if self._phase == "connected":
+            self._open(channel)
+        else:
+            self._early.append(channel)
+
+    def _data_channel_add_negotiated(self, channel: RTCDataChannel) -> None:
+        raise ValueError("channels are opened in band")
+
+    def _open(self, channel: RTCDataChannel) -> None:
+        number = channel.id
+        if number is None:
+            number = self.parity
+            while number in self._data_channels:
+                number += 2
+            channel._setId(number)
+        self._data_channels[number] = channel
+        self.core.channels.open(number, channel.label)
+        self._flush_soon()
+
+    def _data_channel_close(self, channel: RTCDataChannel) -> None:
+        if channel.readyState in ("closing", "closed"):
+            return
+        if channel in self._early:
+            self._early.remove(channel)
+            channel._setReadyState("closed")
+            return
+        channel._setReadyState("closing")
+        if channel.id is not None:
+            self.core.channels.close(channel.id)
+            self._flush_soon()
+
+    def _data_channel_send(self, channel: RTCDataChannel, data: bytes | str) -> None:
+        if isinstance(data, str):
+            raise ValueError("messages are binary")
+        self.queue(channel, data)

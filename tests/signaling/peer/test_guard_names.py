@@ -25,23 +25,26 @@ INSTANCE_NAMES: dict[tuple[str, str], list[str]] = {
     ("aiortc.rtcicetransport", "RTCIceGatherer"): ["_connection", "__setState"],
     ("aiortc.rtcicetransport", "RTCIceTransport"): ["iceGatherer", "_connection", "_role_set"],
     ("aiortc.rtcsctptransport", "RTCSctpTransport"): [
-        "_association_state",
-        "_advertised_rwnd",
         "_bundled",
         "_data_channels",
-        "_data_channel_queue",
-        "_data_channel_flush",
-        "_data_channel_receive",
+        "_data_channel_add_negotiated",
+        "_data_channel_close",
+        "_data_channel_open",
+        "_data_channel_send",
         "_handle_data",
-        "_last_sacked_tsn",
-        "_receive_data_chunk",
-        "_receive_sack_chunk",
-        "_send",
-        "_sent_queue",
-        "_set_state",
+        "getCapabilities",
         "is_server",
     ],
-    ("aiortc.rtcdatachannel", "RTCDataChannel"): ["_addBufferedAmount"],
+    ("aiortc.rtcdatachannel", "RTCDataChannel"): ["_setId", "_setReadyState"],
+    ("aiortc.rtcdtlstransport", "RTCDtlsTransport"): [
+        "_data_receiver",
+        "_register_data_receiver",
+        "_ssl",
+        "_state",
+        "_transport",
+        "_unregister_data_receiver",
+    ],
+    ("OpenSSL.SSL", "Connection"): ["_from_ssl", "_into_ssl", "_ssl"],
     ("aioice.ice", "Connection"): [
         "_check_list",
         "_check_list_done",
@@ -55,6 +58,7 @@ INSTANCE_NAMES: dict[tuple[str, str], list[str]] = {
         "_nominated",
         "_pair_remote_candidate",
         "_protocols",
+        "_queue",
         "_remote_candidates",
         "_remote_candidates_end",
         "_remote_candidates_expected",
@@ -91,12 +95,15 @@ USED_BY_CALLERS: list[tuple[str, str, str]] = [
     ("aioice.ice", "Connection", "self._remote_candidates_expected()"),
     ("aioice.ice", "Connection", "self._pair_remote_candidate(remote_candidate)"),
     ("aioice.stun", "Transaction", "call_later(self.__timeout_delay, self.__retry)"),
-    ("aiortc.rtcsctptransport", "RTCSctpTransport", "await self._send(stream_id, protocol, user_data"),
-    (
-        "aiortc.rtcsctptransport",
-        "RTCSctpTransport",
-        "await self._data_channel_receive(stream_id, pp_id, data)",
-    ),
+    ("aiortc.rtcpeerconnection", "RTCPeerConnection", "await self.__sctp.start("),
+    ("aiortc.rtcpeerconnection", "RTCPeerConnection", "await self.__sctp.stop()"),
+    ("aiortc.rtcpeerconnection", "RTCPeerConnection", "RTCDataChannel(self.__sctp, parameters)"),
+    ("aiortc.rtcdatachannel", "RTCDataChannel", "self.__transport._data_channel_open(self)"),
+    ("aiortc.rtcdatachannel", "RTCDataChannel", "self.transport._data_channel_close(self)"),
+    ("aiortc.rtcdatachannel", "RTCDataChannel", "self.transport._data_channel_send(self, data)"),
+    ("aiortc.rtcdtlstransport", "RTCDtlsTransport", "await self._data_receiver._handle_data(data)"),
+    ("aiortc.rtcdtlstransport", "RTCDtlsTransport", 'self.emit("statechange")'),
+    ("aioice.ice", "Connection", "result = await self._queue.get() if result is None: raise ConnectionError"),
 ]
 
 
@@ -118,6 +125,13 @@ def test_what_we_replace_is_still_called(module: str, name: str, call: str) -> N
     assert call in text, f"{module}.{name} no longer calls {call!r}; our replacement would not run"
 
 
+def test_the_binding_of_openssl_has_what_batches_need() -> None:
+    from OpenSSL._util import lib
+
+    names = ["BIO_read", "BIO_write", "ERR_clear_error", "SSL_get_error", "SSL_read", "SSL_write"]
+    assert [name for name in names if not hasattr(lib, name)] == [], "see farsite_signaling.peer.dtls"
+
+
 async def test_our_attributes_do_not_hide_the_librarys() -> None:
     from aioice import Connection
     from aiortc import RTCConfiguration, RTCPeerConnection
@@ -131,6 +145,7 @@ async def test_our_attributes_do_not_hide_the_librarys() -> None:
     stock.createDataChannel("any")
     assert hidden(ours.ice, Connection(ice_controlling=False)) == set()
     assert hidden(ours.association, stock.sctp) == set()
+    assert hidden(ours.association.transport, stock.sctp.transport) == set()
     assert hidden(ours, stock) == set()
     await ours.close()
     await stock.close()

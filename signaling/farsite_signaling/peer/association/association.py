@@ -1,0 +1,299 @@
+"""One association: takes packets apart, hands their chunks on, and collects what is to be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct, unpack_from
+
+from farsite_signaling.peer.association import packets as wire
+from farsite_signaling.peer.association.channels import Channels
+from farsite_signaling.peer.association.events import AssociationEvents
+from farsite_signaling.peer.association.handshake import Handshake, State
+from farsite_signaling.peer.association.packets import Init, MalformedError
+from farsite_signaling.peer.association.reassembly import Reassembly
+from farsite_signaling.peer.association.receiving import Received
+from farsite_signaling.peer.association.resets import Resets
+from farsite_signaling.peer.association.sending import Sender
+from farsite_signaling.peer.association.settings import Settings
+
+MAX_CONTROL = 16
+MAX_HEARTBEAT = 512
+_OWN_ACK_EVERY = 4
+_STOCK_WINDOW = 1024 * 1024
+_STOCK_EXTENSIONS = b"\xc0\x82"
+
+_first = Struct("!4xL4xBBHLHHL")
+
+
+class Association:
+    """Deadlines: call `expired` at `deadline(now)`, and `flush` after anything was called."""
+
+    def __init__(
+        self, events: AssociationEvents, random: Callable[[int], bytes], settings: Settings | None = None
+    ) -> None:
+        self._events = events
+        self._settings = settings or Settings()
+        tag, tsn, seed = unpack_from("!LLL", random(12))
+        self._tag = tag or 1
+        self._tsn = tsn
+        self._window = self._settings.window
+        self._handshake = Handshake(self._tag, tsn, self._window, random(16))
+        self._ended = False
+        self._control: list[bytes] = []
+        self._head = b""
+        self._checksum = True
+        self.sender = Sender(tsn, self._settings.give_up, seed)
+        self.sender.outbox.mark = self._settings.high_water
+        self.channels = Channels(events, self.sender.outbox)
+        self.reassembly = Reassembly(
+            self.channels.receive, self._settings.max_message, self._settings.max_streams
+        )
+        self.received: Received | None = None
+        self._resets: Resets | None = None
+        self._ports = (5000, 5000)
+        self._window_bytes = 0
+        self._window_at = 0.0
+
+    # owner's calls
+
+    def start(self, now: float, *, parity: int, local_port: int = 5000, remote_port: int = 5000) -> None:
+        self.channels.parity = parity
+        self._ports = (local_port, remote_port)
+        self._handshake.start(now)
+
+    @property
+    def established(self) -> bool:
+        return self._handshake.state is State.ESTABLISHED and not self._ended
+
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
+    @property
+    def queued(self) -> int:
+        return self.sender.outbox.queued
+
+    def abort(self) -> list[bytes]:
+        """End at once; returns the packet that tells the peer."""
+        self._ended = self.channels.ended = True
+        if self._handshake.peer is None:
+            return []
+        return [wire.seal(self._header(self._handshake.peer.tag), wire.chunk(wire.ABORT))]
+
+    # packets in
+
+    def receive(self, packet: bytes, now: float) -> None:
+        """Damaged and foreign packets are passed over; what breaks the protocol ends the association."""
+        if self._ended or len(packet) < 16:
+            return
+        try:
+            self._receive(packet, now)
+        except MalformedError as error:
+            self._end(str(error))
+
+    def _receive(self, packet: bytes, now: float) -> None:
+        if len(packet) >= 28 and self.received is not None:
+            tag, kind, flags, length, tsn, stream, ssn, protocol = _first.unpack_from(packet)
+            if kind == wire.DATA and (length + 15) & ~3 == len(packet) and tag == self._tag and length > 16:
+                if packet[8:12] == b"\0\0\0\0" or wire.intact(packet):
+                    self._data(flags, tsn, stream, ssn, protocol, packet[28 : 12 + length])
+                    self.received.packet(now)
+                return
+        tag = unpack_from("!L", packet, 4)[0]
+        kind, flags = packet[12], packet[13]
+        if not self._expected(tag, kind, flags):
+            return
+        bare = self.established and packet[8:12] == b"\0\0\0\0"
+        if not bare and not wire.intact(packet):
+            return
+        data = False
+        for kind, flags, start, end in wire.chunks(packet):
+            if kind == wire.DATA:
+                data = self._data_chunk(packet, flags, start, end, now) or data
+            elif not self._chunk(packet, kind, flags, start, end, now) or self._ended:
+                break
+        if data and self.received is not None:
+            self.received.packet(now)
+
+    def _expected(self, tag: int, kind: int, flags: int) -> bool:
+        if kind == wire.INIT:
+            return tag == 0
+        peer = self._handshake.peer
+        reflected = kind in (wire.ABORT, wire.SHUTDOWN_COMPLETE) and flags & 1 and peer is not None
+        return tag == (peer.tag if reflected and peer is not None else self._tag)
+
+    def _chunk(self, packet: bytes, kind: int, flags: int, start: int, end: int, now: float) -> bool:
+        """False: leave the rest of the packet (RFC 9260 section 3.2, unknown types)."""
+        handshake = self._handshake
+        if kind == wire.SACK:
+            self._sack(packet, start, end, now)
+        elif kind == wire.INIT:
+            handshake.init(Init.parse(packet, start, end), now)
+            return False
+        elif kind == wire.INIT_ACK:
+            handshake.init_ack(Init.parse(packet, start, end), now)
+        elif kind == wire.COOKIE_ECHO:
+            if handshake.cookie_echo(packet[start:end], now):
+                self._establish(now)
+        elif kind == wire.COOKIE_ACK:
+            if handshake.cookie_ack(now):
+                self._establish(now)
+        elif kind == wire.HEARTBEAT:
+            if end - start <= MAX_HEARTBEAT:
+                self._answer(wire.chunk(wire.HEARTBEAT_ACK, packet[start:end]))
+        elif kind == wire.RECONFIG:
+            if self._resets is not None and self.received is not None:
+                self._resets.receive(packet, start, end, self.received.cumulative, now)
+        elif kind in (wire.ABORT, wire.SHUTDOWN_COMPLETE):
+            self._end(None)
+        elif kind == wire.SHUTDOWN:
+            self._answer(wire.chunk(wire.SHUTDOWN_ACK))
+            self._end(None)
+        elif kind not in (wire.HEARTBEAT_ACK, wire.ERROR, wire.SHUTDOWN_ACK):
+            return bool(kind & 0x80)
+        return True
+
+    def _answer(self, chunk: bytes) -> None:
+        if len(self._control) < MAX_CONTROL:
+            self._control.append(chunk)
+
+    def _sack(self, packet: bytes, start: int, end: int, now: float) -> None:
+        if self._handshake.cookie_ack(now):
+            self._establish(now)
+        if self.established:
+            self.sender.acknowledge(wire.parse_sack(packet, start, end), now)
+
+    def _data_chunk(self, packet: bytes, flags: int, start: int, end: int, now: float) -> bool:
+        if self._handshake.cookie_ack(now):
+            self._establish(now)
+        if end - start <= 12:
+            raise MalformedError("a DATA chunk without data")
+        if not self.established:
+            return False
+        tsn, stream, ssn, protocol = unpack_from("!LHHL", packet, start)
+        self._data(flags, tsn, stream, ssn, protocol, packet[start + 12 : end])
+        return True
+
+    def _data(self, flags: int, tsn: int, stream: int, ssn: int, protocol: int, data: bytes) -> None:
+        received, reassembly = self.received, self.reassembly
+        assert received is not None
+        number = received.next(tsn)
+        if number is None:
+            number = self._out_of_order(received, tsn, len(data))
+            if number is None:
+                return
+        elif reassembly.held > 2 * self._window:
+            raise MalformedError("data past the receive window")
+        self._window_bytes += len(data)
+        reassembly.add(number, flags, stream, ssn, protocol, data)
+        if self._resets is not None and self._resets.deferred is not None:
+            self._resets.arrived(received.cumulative)
+
+    def _out_of_order(self, received: Received, tsn: int, size: int) -> int | None:
+        """`None`: seen before, too far ahead, or past the window: as if it had not come."""
+        number = received.place(tsn)
+        if number is None or (number - received.cumulative != 1 and self._full(size)):
+            return None
+        return number if received.take(number) else None
+
+    def _full(self, size: int) -> bool:
+        return self.reassembly.held + size > self._window
+
+    # what chunks lead to
+
+    def _establish(self, now: float) -> None:
+        peer, settings = self._handshake.peer, self._settings
+        assert peer is not None
+        self._head = self._header(peer.tag)
+        self._checksum = not peer.zero_checksum
+        self.received = Received(peer.tsn, settings.ack_delay)
+        self._resets = Resets(self._tsn, peer.tsn, self._reset_in, self.channels.reset_out)
+        self.sender.start(peer.window, self._handshake.rtt, now)
+        if peer.farsite:
+            self.received.ack_every = _OWN_ACK_EVERY
+        elif peer.window == _STOCK_WINDOW and peer.extensions == _STOCK_EXTENSIONS:
+            self.sender.most = settings.foreign_flight
+        self._window_at = now
+        self.channels.established(self._resets)
+        self._events.established()
+
+    def _header(self, tag: int) -> bytes:
+        return wire.header(*self._ports, tag)
+
+    def _reset_in(self, stream: int) -> None:
+        self.reassembly.reset(stream)
+        self.channels.reset_in(stream)
+
+    def _end(self, reason: str | None) -> None:
+        if not self._ended:
+            self._ended = self.channels.ended = True
+            if reason is not None and self._handshake.peer is not None:
+                self._handshake.outgoing.append((self._handshake.peer.tag, wire.chunk(wire.ABORT)))
+            self._events.ended(reason)
+
+    # time
+
+    def deadline(self, now: float) -> float | None:
+        if self._ended:
+            return None
+        if not self.established:
+            return self._handshake.deadline
+        assert self.received is not None
+        assert self._resets is not None
+        times = (self.sender.deadline(now), self.received.ack_at, self._resets.deadline)
+        return min((time for time in times if time is not None), default=None)
+
+    def expired(self, now: float) -> None:
+        if self._ended:
+            return
+        try:
+            self._handshake.expired(now)
+            if self.established:
+                self.sender.expired(now)
+            if self._resets is not None:
+                self._resets.expired(now)
+        except TimeoutError:
+            self._ended = self.channels.ended = True
+            self._events.unanswered()
+
+    # packets out
+
+    def flush(self, now: float) -> list[bytes]:
+        """What is due now, at most `MAX_PACKETS` and a little; call again while it returns something."""
+        out = [wire.seal(self._header(tag), chunk) for tag, chunk in self._handshake.outgoing]
+        self._handshake.outgoing.clear()
+        if not self.established:
+            return out
+        bodies: list[bytes] = []
+        self.sender.fill(now, self._first(now), self._events.drained, bodies)
+        head, checksum = self._head, self._checksum
+        out.extend([wire.seal(head, body, checksum=checksum) for body in bodies])
+        return out
+
+    def _first(self, now: float) -> list[bytes]:
+        """Control chunks and the acknowledgement that go into the next packet."""
+        received, resets = self.received, self._resets
+        assert received is not None
+        assert resets is not None
+        first: list[bytes] = []
+        if received.due(now, bundled=bool(self.sender.outbox)):
+            self._tune(now)
+            first.append(received.sack(max(0, self._window - self.reassembly.held)))
+        if resets.waiting:
+            resets.request(self.sender.flight.next_tsn - 1, self._silent, now)
+        for queue in (self._control, resets.outgoing):
+            while queue and sum(map(len, first)) + len(queue[0]) <= 1100:
+                first.append(queue.pop(0))
+        return first
+
+    def _silent(self, stream: int) -> bool:
+        return not self.sender.outbox.has(stream)
+
+    def _tune(self, now: float) -> None:
+        """Four times what arrives in a round trip: what follows a lost packet waits for its repetition, maybe twice."""
+        trip = self.sender.loss.smoothed or 0.1
+        if now - self._window_at < trip:
+            return
+        if 4 * self._window_bytes > self._window:
+            self._window = min(2 * self._window, self._settings.max_window)
+        self._window_bytes, self._window_at = 0, now

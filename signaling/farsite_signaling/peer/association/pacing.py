@@ -1,0 +1,32 @@
+"""Spread packets over time: a bucket of bytes that fills at the sending rate."""
+
+from __future__ import annotations
+
+TICK = 0.001
+"""Timers are no finer: what one wake-up may send at least, seconds."""
+_SLACK = 0.005
+_LEAST = 12_000
+
+
+class Pacer:
+    """Rate in bytes per second."""
+
+    def __init__(self) -> None:
+        self.rate = 100_000.0
+        self._bytes = float(_LEAST)
+        self._filled_at = 0.0
+
+    def allowance(self, now: float) -> float:
+        """Bytes that may go now; below zero while the last burst is being paid for."""
+        most = max(_LEAST, self.rate * _SLACK)
+        self._bytes = min(most, self._bytes + self.rate * max(0.0, now - self._filled_at))
+        self._filled_at = now
+        return self._bytes
+
+    def spend(self, size: int) -> None:
+        self._bytes -= size
+
+    def ready_at(self, now: float) -> float:
+        """When it pays to come back: a tick's worth at once, not packet by packet."""
+        missing = min(self.rate * TICK, _LEAST) - self._bytes
+        return now + max(TICK, missing / self.rate)

@@ -1,0 +1,217 @@
+"""A UDP transport that reads and writes many datagrams per system call, where the system has that.
+
+Linux cuts one long buffer into datagrams of one length (UDP_SEGMENT) and hands over several as one (UDP_GRO).
+Elsewhere, or when a network card refuses, it is one call per datagram.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import struct
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+_UDP_SEGMENT, _UDP_GRO = 103, 104
+_READS = 32
+"""Per wake-up, so that other work gets its turn."""
+_MUCH = 64 * 1024
+"""Read in one go, from which on reading is polled each tick."""
+_TICK = 0.001
+_MAX_WAITING = 512
+_NO_OFFLOAD = (errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.EOPNOTSUPP, errno.ENOPROTOOPT)
+_MAX_SEGMENTS = 60
+
+
+class _Buffer(threading.local):
+    """Used only within one call: shared by all transports of a thread."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(65_536))
+
+
+_buffer = _Buffer()
+
+
+class UdpTransport(asyncio.DatagramTransport):
+    """Owns `sock`, which is bound, perhaps connected, and does not block.
+
+    A protocol with `records_received(data: memoryview, segment: int) -> bool` gets DTLS records several at a time;
+    what it does not want then comes as `datagram_received`, one by one.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, protocol: asyncio.DatagramProtocol
+    ) -> None:
+        super().__init__({"socket": sock, "sockname": sock.getsockname()})
+        self._loop = loop
+        self._sock = sock
+        self._protocol = protocol
+        self._records: Callable[[memoryview, int], bool] | None = getattr(protocol, "records_received", None)
+        self._closing = False
+        self._polling = False
+        self._look: asyncio.TimerHandle | None = None
+        self._waiting: deque[tuple[bytes, Any]] = deque()
+        self._offload = sys.platform == "linux"
+        self._receive = self._enable_receive_offload()
+
+    def open(self) -> None:
+        self._protocol.connection_made(self)
+        self._loop.add_reader(self._sock.fileno(), self._readable)
+
+    def _enable_receive_offload(self) -> bool:
+        if self._offload:
+            try:
+                self._sock.setsockopt(socket.SOL_UDP, _UDP_GRO, 1)
+            except OSError:
+                return False
+            return True
+        return False
+
+    # reading
+
+    def _readable(self) -> None:
+        """Read all there is. When it was much, the next look is a tick later: fewer and fuller batches."""
+        much = self._drain() >= _MUCH
+        if self._closing or much == self._polling:
+            if much:
+                self._look_later()
+            return
+        self._polling = much
+        if much:
+            self._loop.remove_reader(self._sock.fileno())
+            self._look_later()
+        else:
+            self._loop.add_reader(self._sock.fileno(), self._readable)
+
+    def _look_later(self) -> None:
+        if not self._closing:
+            self._look = self._loop.call_later(_TICK, self._readable)
+
+    def _drain(self) -> int:
+        """Returns the bytes read."""
+        total = 0
+        for _ in range(_READS):
+            if self._closing:
+                break
+            try:
+                size, segment, address = self._read()
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError as error:
+                self._protocol.error_received(error)
+                continue
+            total += size
+            self._received(_buffer.view[:size], segment or size, address)
+        return total
+
+    def _read(self) -> tuple[int, int, Any]:
+        if not self._receive:
+            size, address = self._sock.recvfrom_into(_buffer.view)
+            return size, 0, address
+        size, extra, _, address = self._sock.recvmsg_into([_buffer.view], 64)
+        for level, kind, value in extra:
+            if level == socket.SOL_UDP and kind == _UDP_GRO:
+                return size, int.from_bytes(value[:4], sys.byteorder), address
+        return size, 0, address
+
+    def _received(self, data: memoryview, segment: int, address: Any) -> None:
+        """First bytes 20 to 63 are DTLS (RFC 7983); anything in one piece comes from one sender."""
+        if not data:
+            return
+        if self._records is not None and 19 < data[0] < 64 and self._records(data, segment):
+            return
+        for start in range(0, len(data), segment):
+            self._protocol.datagram_received(data[start : start + segment].tobytes(), address)
+
+    # writing
+
+    def sendto(self, data: Any, addr: Any = None) -> None:
+        if self._closing or not data:
+            return
+        if self._waiting:
+            self._wait(data, addr)
+            return
+        try:
+            self._send(data, addr)
+        except (BlockingIOError, InterruptedError):
+            self._wait(data, addr)
+        except OSError as error:
+            self._protocol.error_received(error)
+
+    def _send(self, data: Any, addr: Any) -> None:
+        if addr is None:
+            self._sock.send(data)
+        else:
+            self._sock.sendto(data, addr)
+
+    def send_segments(self, data: memoryview, segment: int, addr: Any = None) -> None:
+        """Datagrams of `segment` bytes each, the last one maybe shorter."""
+        step = segment * _MAX_SEGMENTS
+        for start in range(0, len(data), step):
+            self._send_piece(data[start : start + step], segment, addr)
+
+    def _send_piece(self, data: memoryview, segment: int, addr: Any) -> None:
+        if self._offload and len(data) > segment and not self._waiting and not self._closing:
+            control = [(socket.SOL_UDP, _UDP_SEGMENT, struct.pack("=H", segment))]
+            try:
+                self._sock.sendmsg([data], control, 0, *(() if addr is None else (addr,)))
+                return
+            except (BlockingIOError, InterruptedError):
+                pass
+            except OSError as error:
+                if error.errno not in _NO_OFFLOAD:
+                    self._protocol.error_received(error)
+                    return
+                self._offload = False
+        for start in range(0, len(data), segment):
+            self.sendto(data[start : start + segment], addr)
+
+    def _wait(self, data: Any, addr: Any) -> None:
+        """The system's buffer is full: keep a little, drop the rest as any full queue does."""
+        if not self._waiting:
+            self._loop.add_writer(self._sock.fileno(), self._writable)
+        if len(self._waiting) < _MAX_WAITING:
+            self._waiting.append((bytes(data), addr))
+
+    def _writable(self) -> None:
+        while self._waiting:
+            data, addr = self._waiting[0]
+            try:
+                self._send(data, addr)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self._protocol.error_received(error)
+            self._waiting.popleft()
+        self._loop.remove_writer(self._sock.fileno())
+
+    # ending
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def close(self) -> None:
+        self.abort()
+
+    def abort(self) -> None:
+        """Datagrams promise nothing: what waits is dropped."""
+        if self._closing:
+            return
+        self._closing = True
+        if self._look is not None:
+            self._look.cancel()
+        self._loop.remove_reader(self._sock.fileno())
+        self._loop.remove_writer(self._sock.fileno())
+        self._waiting.clear()
+        self._loop.call_soon(self._lost)
+
+    def _lost(self) -> None:
+        try:
+            self._protocol.connection_lost(None)
+        finally:
+            self._sock.close()
