@@ -37,6 +37,8 @@ MAX_PENDING = 128
 STANDBY_TIMEOUT = 30.0
 """How long a link may stand beside the one in use until streams come over it, seconds."""
 
+_NO_WAY = frozenset({ErrorCode.PEER_UNREACHABLE, ErrorCode.PEER_TIMEOUT, ErrorCode.CLOSED})
+
 Admit = Callable[[Grant], None]
 OnOpened = Callable[["Tunnel"], None]
 OnClosed = Callable[["Tunnel", FarsiteError | None], None]
@@ -88,6 +90,7 @@ class TunnelListener:
         self._pending: set[asyncio.Task[None]] = set()
         self._opening: dict[Negotiation, str] = {}
         self._half_open: Counter[str] = Counter()
+        self._joining: Counter[str] = Counter()  # links for tunnels that stand: they take no further place
         self._tunnels: dict[str, Tunnel] = {}
         self._monitor = NetworkMonitor(self._network_changed)
         self._watching: asyncio.Task[None] | None = None
@@ -196,20 +199,20 @@ class TunnelListener:
             replays=self._replays,
             purpose=Purpose(offer.tunnel, offer.resume, offer.direct),
         )
-        self._half_open[sealed.sender] += 1
+        counter = self._joining if offer.resume else self._half_open
+        counter[sealed.sender] += 1
         try:
             async with negotiation:
                 self._opening[negotiation] = grant.sid
                 await negotiation.answer(offer, sealed.fingerprint, version)
                 return _Opened(await negotiation.connected(), grant, offer, joins)
         except FarsiteError as error:
-            if offer.direct and error.code is ErrorCode.PEER_UNREACHABLE:
+            if offer.direct and error.code in _NO_WAY:
                 raise _NoDirectPath(error.code, error.detail) from error
             raise
         finally:
             self._opening.pop(negotiation, None)
-            self._half_open[sealed.sender] -= 1
-            self._half_open += Counter()  # forgets who has none
+            _less(counter, sealed.sender)
 
     def _verify(self, envelope: Envelope) -> tuple[Offer, Sealed, Grant]:
         now = self._options.clock()
@@ -218,7 +221,7 @@ class TunnelListener:
             raise FarsiteError(ErrorCode.PROTOCOL_ERROR, "Not an offer.")
         grant = self._verify_grant(sealed, sealed.body, now)
         self._announcements.check(grant.sid, sealed.sender)
-        self._check_limits(sealed.sender, grant.sid)
+        self._check_limits(sealed.sender, grant.sid, resume=sealed.body.resume)
         self._admit(grant)
         return sealed.body, sealed, grant
 
@@ -246,16 +249,20 @@ class TunnelListener:
             raise FarsiteError(ErrorCode.GRANT_EXPIRED, "The session is over; open a new one.")
         return grant
 
-    def _check_limits(self, sender: str, session: str) -> None:
+    def _check_limits(self, sender: str, session: str, *, resume: bool) -> None:
+        if not resume:
+            self._check_room(session)
+        if (self._joining if resume else self._half_open)[sender] >= self._options.max_half_open:
+            raise FarsiteError(
+                ErrorCode.RATE_LIMITED, "Too many sessions are being opened at once; try again in a moment."
+            )
+
+    def _check_room(self, session: str) -> None:
         standing = len(self._tunnels) - (session in self._tunnels)
         if standing + self._half_open.total() >= self._options.max_sessions and not self._make_room(session):
             raise FarsiteError(
                 ErrorCode.UNAVAILABLE,
                 f"The edge host has {self._options.max_sessions} sessions open, which is its limit. Close one.",
-            )
-        if self._half_open[sender] >= self._options.max_half_open:
-            raise FarsiteError(
-                ErrorCode.RATE_LIMITED, "Too many sessions are being opened at once; try again in a moment."
             )
 
     def _make_room(self, session: str) -> bool:
@@ -285,15 +292,14 @@ class TunnelListener:
         link, grant = opened.link, opened.grant
         standby = Standby(link, lambda channel, label: self._join(opened, tunnel, (channel, label)))
         joined = False
-        self._half_open[grant.sub] += 1
+        self._joining[grant.sub] += 1
         try:
             link.start(standby)
             with suppress(TimeoutError):
                 async with asyncio.timeout(STANDBY_TIMEOUT):
                     joined = await standby.wait()
         finally:
-            self._half_open[grant.sub] -= 1
-            self._half_open += Counter()
+            _less(self._joining, grant.sub)
             if not joined:
                 await link.close()
         if standby.error is not None and not joined:
@@ -360,3 +366,9 @@ class TunnelListener:
             await tunnel.close(over.code, over.detail)
             return over
         return tunnel.error
+
+
+def _less(counter: Counter[str], key: str) -> None:
+    counter[key] -= 1
+    if counter[key] <= 0:
+        del counter[key]
