@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic.functional_validators import BeforeValidator
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
 
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.settings import PartSettings, Port, Texts, load
+from farsite_signaling.wire.ids import Name
 
 PREFIX = "FARSITE_"
 # Variables of the other commands share the beginning.
@@ -29,29 +20,17 @@ _OTHERS = ("EDGE_", "CLIENT_", "SIMULATOR_", "DEMO_", "TEST_")
 _TURN_CONFIG_ONLY = {
     "FARSITE_TURN_REALM",
     "FARSITE_TURN_DATA_DIR",
-    "FARSITE_TURN_USER",
     "FARSITE_TURN_COTURN",
 }
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 (with TLS only)
 
 
-def _split(value: Any) -> Any:
-    """Lists may be written as `a, b`."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
-
-
-Port = Annotated[int, Field(ge=0, le=65535)]
-Texts = Annotated[list[str], NoDecode, BeforeValidator(_split)]
-
-
 def default_data_dir() -> Path:
     return platformdirs.user_data_path("farsite-cloud", appauthor=False)
 
 
-class CloudSettings(BaseSettings):
+class CloudSettings(PartSettings):
     """Without TLS the default is this machine alone on 8080: passwords do not travel in clear by accident."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
@@ -73,7 +52,7 @@ class CloudSettings(BaseSettings):
     owner_password: SecretStr | None = Field(
         default=None, description="first run: the owner's password (else one is made)"
     )
-    organization: str = Field(
+    organization: Name = Field(
         default="My organization", min_length=1, max_length=100, description="first run: its name"
     )
     turn: Literal["auto", "off", "external"] = Field(
@@ -81,6 +60,9 @@ class CloudSettings(BaseSettings):
     )
     turn_host: str | None = Field(default=None, description="name or address of the relay (the public URL's)")
     turn_secret: SecretStr | None = Field(default=None, description="secret shared with an external relay")
+    turn_secret_previous: SecretStr | None = Field(
+        default=None, description="relay: an old secret that is still accepted while it is being replaced"
+    )
     turn_listening_ip: Texts = Field(default_factory=list, description="addresses the relay listens on")
     turn_external_ip: str | None = Field(default=None, description="relay behind 1:1 NAT: its public address")
     turn_port: Port = Field(default=3478, description="relay, UDP and TCP; 0 closes it")
@@ -90,6 +72,17 @@ class CloudSettings(BaseSettings):
     turn_key: Path | None = Field(default=None, description="relay's PEM private key")
     turn_min_port: Port = Field(default=49152, description="first relay port")
     turn_max_port: Port = Field(default=65535, description="last relay port")
+    turn_user_quota: int = Field(
+        default=24, ge=0, description="relay: allocations of one session; 0: no limit"
+    )
+    turn_total_quota: int = Field(default=4000, ge=0, description="relay: allocations at a time; 0: no limit")
+    turn_max_bps: int = Field(
+        default=0, ge=0, description="relay: bytes/s of one allocation each way; 0: no limit"
+    )
+    turn_credential_ttl: int = Field(
+        default=3600, ge=60, le=86400, description="relay: seconds a credential is good for"
+    )
+    turn_user: str | None = Field(default=None, description="relay: account coturn continues as")
     turn_allowed_peer: Texts = Field(
         default_factory=list, description="exceptions to the relay's denied ranges"
     )
@@ -128,17 +121,6 @@ class CloudSettings(BaseSettings):
     def listen_port(self) -> int:
         return self.port if self.port is not None else (443 if self.tls else 8080)
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        *_others: PydanticBaseSettingsSource,
-        **_more: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # `load_settings` reads the other sources itself: the file is named by a flag.
-        return (init_settings,)
-
 
 def load_settings(
     flags: Mapping[str, Any] | None = None,
@@ -147,62 +129,8 @@ def load_settings(
     environ: Mapping[str, str] | None = None,
 ) -> CloudSettings:
     """Raises `FarsiteError`: `setting_unknown` naming the closest known one, `setting_invalid`."""
-    environ = os.environ if environ is None else environ
-    _refuse_unknown_variables(environ)
-    given = {name: value for name, value in (flags or {}).items() if value is not None}
-    values = _from_file(file) | _from_environment(environ) | given
-    for name in given:
-        _refuse_unknown(name, name, set(CloudSettings.model_fields), "")
-    try:
-        return CloudSettings(**values)
-    except ValidationError as error:
-        raise _invalid(error) from None
+    return load(CloudSettings, flags, file=file, environ=environ, foreign=_foreign)
 
 
-def _from_file(file: Path | None) -> dict[str, Any]:
-    if file is None:
-        return {}
-    if not file.is_file():
-        raise FarsiteError(ErrorCode.SETTING_INVALID, f"There is no settings file {file}.")
-    try:
-        values = dict(TomlConfigSettingsSource(CloudSettings, file)())
-    except (ValueError, OSError) as error:
-        detail = f"The settings file {file} cannot be read: {error}"
-        raise FarsiteError(ErrorCode.SETTING_INVALID, detail) from None
-    for name in values:
-        _refuse_unknown(name, name, set(CloudSettings.model_fields), f" in {file}")
-    return values
-
-
-def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    class Source(EnvSettingsSource):
-        def _load_env_vars(self) -> Mapping[str, str | None]:
-            return {name.lower(): value for name, value in environ.items()}
-
-    return dict(Source(CloudSettings)())
-
-
-def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
-    known = {PREFIX + name.upper() for name in CloudSettings.model_fields}
-    theirs = tuple(PREFIX + other for other in _OTHERS)
-    for variable in environ:
-        name = variable.upper()
-        if name.startswith(PREFIX) and not name.startswith(theirs) and name not in _TURN_CONFIG_ONLY:
-            _refuse_unknown(name, variable, known, " in the environment")
-
-
-def _refuse_unknown(name: str, shown: str, known: set[str], where: str) -> None:
-    if name in known:
-        return
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise FarsiteError(ErrorCode.SETTING_UNKNOWN, f"There is no setting {shown!r}{where}.{hint}")
-
-
-def _invalid(error: ValidationError) -> FarsiteError:
-    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    message = first["msg"].removeprefix("Value error, ")
-    if not first["loc"]:
-        return FarsiteError(ErrorCode.SETTING_INVALID, f"Settings: {message}.")
-    name = str(first["loc"][0])
-    return FarsiteError(ErrorCode.SETTING_INVALID, f"Setting {name!r} ({PREFIX}{name.upper()}): {message}.")
+def _foreign(variable: str) -> bool:
+    return variable in _TURN_CONFIG_ONLY or variable.startswith(tuple(PREFIX + other for other in _OTHERS))

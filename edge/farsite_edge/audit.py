@@ -11,6 +11,7 @@ from typing import Any, Literal
 from farsite_edge.store import Database
 from farsite_signaling.wire.errors import FarsiteError
 from farsite_signaling.wire.hub import AuditEntry
+from farsite_signaling.wire.ids import clean
 
 Outcome = Literal["allowed", "refused", "failed"]
 MAX_ROWS = 100_000
@@ -42,9 +43,9 @@ class AuditLog:
         entry = AuditEntry(
             id=uuid.uuid4().hex,
             at=datetime.now(UTC),
-            actor=actor[:400],
+            actor=clean(actor[:400]),
             action=action,
-            target=target[:400],
+            target=clean(target[:400]),
             outcome=outcome,
             session=session,
             details=details or {},

@@ -6,41 +6,20 @@ here of the same name only start it off.
 
 from __future__ import annotations
 
-import difflib
-import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError
-from pydantic.functional_validators import BeforeValidator
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
 
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.settings import PartSettings, Port, Ports, Texts, load
+from farsite_signaling.wire.ids import Name
 from farsite_signaling.wire.lan import LAN_GROUP, LAN_PORT
 
 PREFIX = "FARSITE_EDGE_"
-
-
-def _split(value: Any) -> Any:
-    """Lists may be written as `a, b` in the environment."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
-
-
-Port = Annotated[int, Field(ge=0, le=65535)]
-Texts = Annotated[list[str], NoDecode, BeforeValidator(_split)]
-Ports = Annotated[list[Port], NoDecode, BeforeValidator(_split)]
 
 
 def default_data_dir() -> Path:
@@ -51,13 +30,13 @@ def default_name() -> str:
     return socket.gethostname().split(".")[0] or "edge host"
 
 
-class EdgeSettings(BaseSettings):
+class EdgeSettings(PartSettings):
     """Times are seconds. Port 0 means any free port."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     data_dir: Path = Field(default_factory=default_data_dir, description="where keys and the database live")
-    name: str = Field(default_factory=default_name, min_length=1, max_length=100)
+    name: Name = Field(default_factory=default_name, min_length=1, max_length=100)
     bind: Texts = Field(default_factory=list, description="addresses to listen on; empty: all")
     http_port: Port = Field(default=37080, description="discovery by HTTP")
     https_port: Port = Field(default=37443, description="the API on the LAN")
@@ -96,17 +75,6 @@ class EdgeSettings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        *_others: PydanticBaseSettingsSource,
-        **_more: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # `load_settings` reads the other sources itself: the file is named by a flag.
-        return (init_settings,)
-
 
 def load_settings(
     flags: Mapping[str, Any] | None = None,
@@ -115,62 +83,4 @@ def load_settings(
     environ: Mapping[str, str] | None = None,
 ) -> EdgeSettings:
     """Raises `FarsiteError`: `setting_unknown` naming the closest known one, `setting_invalid`."""
-    environ = os.environ if environ is None else environ
-    _refuse_unknown_variables(environ)
-    given = {name: value for name, value in (flags or {}).items() if value is not None}
-    values = _from_file(file) | _from_environment(environ) | given
-    try:
-        return EdgeSettings(**values)
-    except ValidationError as error:
-        raise _invalid(error) from None
-
-
-def _from_file(file: Path | None) -> dict[str, Any]:
-    if file is None:
-        return {}
-    if not file.is_file():
-        raise FarsiteError(ErrorCode.SETTING_INVALID, f"There is no settings file {file}.")
-    try:
-        values = dict(TomlConfigSettingsSource(EdgeSettings, file)())
-    except (ValueError, OSError) as error:
-        raise FarsiteError(
-            ErrorCode.SETTING_INVALID, f"The settings file {file} cannot be read: {error}"
-        ) from None
-    for name in values:
-        _refuse_unknown(name, name, set(EdgeSettings.model_fields), f" in {file}")
-    return values
-
-
-def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    class Source(EnvSettingsSource):
-        def _load_env_vars(self) -> Mapping[str, str | None]:
-            return {name.lower(): value for name, value in environ.items()}
-
-    return dict(Source(EdgeSettings)())
-
-
-def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
-    known = {PREFIX + name.upper() for name in EdgeSettings.model_fields}
-    for variable in environ:
-        if variable.upper().startswith(PREFIX):
-            _refuse_unknown(variable.upper(), variable, known, " in the environment")
-
-
-def _refuse_unknown(name: str, shown: str, known: set[str], where: str) -> None:
-    if name in known:
-        return
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise FarsiteError(ErrorCode.SETTING_UNKNOWN, f"There is no setting {shown!r}{where}.{hint}")
-
-
-def _invalid(error: ValidationError) -> FarsiteError:
-    first = error.errors(include_input=False, include_url=False)[0]
-    name = str(first["loc"][0]) if first["loc"] else "settings"
-    if first["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(name, EdgeSettings.model_fields, n=1, cutoff=0.5)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        return FarsiteError(ErrorCode.SETTING_UNKNOWN, f"There is no setting {name!r}.{hint}")
-    return FarsiteError(
-        ErrorCode.SETTING_INVALID, f"Setting {name!r} ({PREFIX}{name.upper()}): {first['msg']}."
-    )
+    return load(EdgeSettings, flags, file=file, environ=environ)

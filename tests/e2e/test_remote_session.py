@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import sys
+from typing import Any
 
 import aiohttp
 import pytest
@@ -126,16 +127,18 @@ async def test_status_shows_a_running_session(world: World) -> None:
             ready = json.loads(await forward.stdout.readline())
         assert ready["event"] == "ready"
         (shown,) = await sessions_shown(world)
-        assert shown["path"] in ("lan", "direct")
-        assert shown["reason"]
-        assert {"rtt_ms", "bytes_sent", "bytes_received", "since", "last_error"} <= shown.keys()
+        tunnel = shown["tunnel"]
+        assert tunnel["path"] in ("lan", "direct")
+        assert tunnel["reason"]
+        assert {"rtt_ms", "bytes_sent", "bytes_received", "since", "last_error"} <= tunnel.keys()
+        assert shown["edge"] == EDGE_NAME and shown["ports"][0]["port"] == ready["port"]
     finally:
         forward.terminate()
         await forward.communicate()
     assert await sessions_shown(world) == []
 
 
-async def sessions_shown(world: World) -> list[dict[str, object]]:
+async def sessions_shown(world: World) -> list[dict[str, Any]]:
     status = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -147,5 +150,5 @@ async def sessions_shown(world: World) -> list[dict[str, object]]:
         stdout=asyncio.subprocess.PIPE,
     )
     out, _ = await status.communicate()
-    answer = json.loads(out)
-    return answer["sessions"] if isinstance(answer, dict) else answer
+    shown: list[dict[str, Any]] = json.loads(out)
+    return shown

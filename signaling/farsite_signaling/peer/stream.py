@@ -13,8 +13,9 @@ paused. Reading: a paused protocol leaves bytes in the stream, which then gives 
 from __future__ import annotations
 
 import asyncio
+from asyncio.constants import _SendfileMode
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from farsite_signaling.tunnel import Stream
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -34,8 +35,15 @@ class StreamTransport(asyncio.transports._FlowControlMixin, asyncio.Transport):
     The mix-in gives the write buffer limits; `loop.sendfile`, which aiohttp serves files with, insists on it.
     """
 
+    if TYPE_CHECKING:  # of the mix-in, but not in its type stubs
+        _protocol_paused: bool
+
+        def _maybe_pause_protocol(self) -> None: ...
+
+        def _maybe_resume_protocol(self) -> None: ...
+
     # `loop.sendfile` and `loop.start_tls` of asyncio ask for these before they use a transport.
-    _sendfile_compatible = asyncio.constants._SendfileMode.FALLBACK
+    _sendfile_compatible = _SendfileMode.FALLBACK
     _start_tls_compatible = True
 
     def __init__(

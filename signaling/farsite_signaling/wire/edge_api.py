@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from farsite_signaling.wire.ids import Id
+from farsite_signaling.wire.ids import Id, Name
 
 
 class _Schema(BaseModel):
@@ -41,7 +41,7 @@ class EdgeInfo(_Schema):
 class ClaimRequest(_Request):
     """POST /api/v1/claim, accepted only while unclaimed."""
 
-    cloud_url: str = Field(max_length=2000)
+    cloud_url: Name = Field(max_length=2000)
     code: SecretStr = Field(max_length=64)
     proxy_address: SecretStr | None = Field(default=None, max_length=500)
     remote_access: bool = False
@@ -58,7 +58,8 @@ class EdgeStatus(_Schema):
     cloud_detail: str = ""
     remote_access: bool
     remote_access_active: bool = Field(
-        default=False, description="switched on, and the edge host is connected so that sessions can be opened"
+        default=False,
+        description="switched on, and the edge host is connected so that sessions can be opened",
     )
     sessions: int = 0
     devices_managed: int = 0
@@ -77,7 +78,7 @@ class Settings(_Schema):
 class SettingsChange(_Request):
     """Fields left out stay. An empty proxy_address removes it."""
 
-    name: str | None = Field(default=None, min_length=1, max_length=100)
+    name: Name | None = Field(default=None, min_length=1, max_length=100)
     remote_access: bool | None = None
     proxy_address: SecretStr | None = Field(default=None, max_length=500)
 
@@ -127,7 +128,7 @@ class DeviceIds(_Request):
 
 class LogInRequest(_Request):
     ids: list[Id] = Field(min_length=1, max_length=1000)
-    username: str = Field(min_length=1, max_length=64)
+    username: Name = Field(min_length=1, max_length=64)
     password: SecretStr = Field(max_length=64)
 
 
