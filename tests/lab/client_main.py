@@ -15,7 +15,6 @@ from farsite_client.profile import Profile
 from farsite_client.session import connect
 from farsite_signaling.wire.errors import FarsiteError
 
-
 SETTLE = 12.0
 
 
