@@ -153,6 +153,7 @@ class _Hub:
         self.profile = profile
         self.identity = profile.identity()
         self.proxy = profile.proxy or stored.proxy
+        self.ca_file = profile.ca_file or stored.ca_file
         self._stored = stored
         self._cloud = cloud
         self._session = session
@@ -191,7 +192,7 @@ async def _dial(hub: _Hub, ticket: SessionTicket, name: str, timeout: float) -> 
                 identity=hub.identity,
                 trust=hub.profile.trust(),
                 router=router,
-                options=peer_options(hub.proxy),
+                options=peer_options(hub.proxy, hub.ca_file),
                 redial=hub,
             )
     except TimeoutError:
@@ -223,7 +224,7 @@ def _check_clock(ticket: SessionTicket) -> None:
         raise problem
 
 
-def peer_options(proxy: str | None) -> Any:
+def peer_options(proxy: str | None, ca_file: str | None = None) -> Any:
     from farsite_signaling.peer.options import PeerOptions
 
-    return PeerOptions(proxy=proxy)
+    return PeerOptions(proxy=proxy, turn_ca=ca_file)

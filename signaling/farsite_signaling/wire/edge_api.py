@@ -39,12 +39,13 @@ class EdgeInfo(_Schema):
 
 
 class ClaimRequest(_Request):
-    """POST /api/v1/claim, accepted only while unclaimed."""
+    """POST /api/v1/claim, accepted only while unclaimed; `again` is for the machine's own administrator."""
 
     cloud_url: Name = Field(max_length=2000)
     code: SecretStr = Field(max_length=64)
     proxy_address: SecretStr | None = Field(default=None, max_length=500)
     remote_access: bool = False
+    again: bool = False
 
 
 class EdgeStatus(_Schema):
