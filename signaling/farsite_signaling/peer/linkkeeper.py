@@ -158,6 +158,9 @@ class LinkKeeper:
 
     async def _improve(self, tunnel: Tunnel) -> None:
         self._direct_at = None
+        if _udp_blocked(tunnel):
+            logger.debug("tunnel %s: no direct path is tried, UDP is blocked here", tunnel.session)
+            return
         error = await self._attempt_direct(tunnel)
         if error is None or tunnel.state is not TunnelState.OPEN or not tunnel.path.relayed:
             return
@@ -204,6 +207,12 @@ class LinkKeeper:
             except FarsiteError as error:
                 logger.info("the session's ticket was not renewed: %s", error)
                 self._renew_at = _now() + 1.0 + self._renew_backoff.next()
+
+
+def _udp_blocked(tunnel: Tunnel) -> bool:
+    """Whether the link in use found that no server answers over UDP. Another network means another link."""
+    link = tunnel.link
+    return isinstance(link, RtcLink) and link.report.udp_blocked
 
 
 async def _until_unlinked(tunnel: Tunnel) -> None:

@@ -213,6 +213,11 @@ class Tunnel:
         return self._state in (TunnelState.OPEN, TunnelState.DETACHED)
 
     @property
+    def link(self) -> Link | None:
+        """The one in use; None while there is none."""
+        return self._link
+
+    @property
     def path(self) -> Path:
         return self._link.path if self._link else Path.NONE
 

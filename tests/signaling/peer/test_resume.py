@@ -451,6 +451,21 @@ async def test_no_direct_path_is_no_refusal(relayed_first: Callable[..., Any]) -
         assert (tunnel.path, site.refused) == ("relay-udp", [])
 
 
+async def test_where_udp_is_blocked_no_direct_path_is_tried(
+    relayed_first: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Any] = []
+
+    async def note(self: Dialer, use: Any) -> None:
+        tried.append(use)
+
+    monkeypatch.setattr(Dialer, "direct", note)
+    monkeypatch.setattr("farsite_signaling.peer.gathering.GatheringReport.udp_blocked", True)
+    async with relayed_first(direct_delay=0.0) as (_, tunnel):
+        await until(lambda: tunnel._keeper._direct_at is None)
+        assert tried == []
+
+
 async def test_set_to_relays_only_no_direct_path_is_tried(relayed_first: Callable[..., Any]) -> None:
     async with relayed_first(direct_delay=0.0, relay_only=True) as (_, tunnel):
         assert tunnel._keeper._direct_at is None
