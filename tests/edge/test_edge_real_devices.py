@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from farsite_edge.admin.caller import AdminCaller
 from farsite_edge.devices.credentials import Account
 from farsite_edge.discovery import FoundDevice
 from farsite_edge.simulator import Simulator
@@ -18,7 +20,15 @@ from farsite_edge.simulator.device import SimulatedDevice
 from farsite_edge.simulator.models import describe
 from farsite_edge.testing import RunningEdge, run_edge
 from farsite_edge.vapix.pin import pin_of
-from farsite_signaling.wire.edge_api import DeviceState, DiscoverRequest
+from farsite_signaling.wire.edge_api import (
+    AuditList,
+    ClaimRequest,
+    DeviceList,
+    DeviceResults,
+    DeviceState,
+    DiscoverRequest,
+    Settings,
+)
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.stream import DeviceTarget
 from tests.edge.conftest import GOOD, SmallCloud
@@ -178,3 +188,42 @@ async def test_the_port_that_mdns_tells(tmp_path: Path) -> None:
         [result] = await edge.host.manager.log_in([device.serial], RIGHT)
         assert result.ok
         assert edge.host.registry.get(device.serial).pin == await certificate(device)
+
+
+async def test_no_secret_is_told_or_kept_in_clear(
+    small_cloud: SmallCloud, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Device password, setup code, proxy password, grant: not in logs, files, the audit log or answers."""
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.WARNING, logger="aiosqlite")  # as the edge host's own logging has it
+    described = describe(1, ["P3245-LVE"], password="canary-device")
+    async with (
+        Simulator(described, https=False, multicast=False) as simulator,
+        run_edge(tmp_path / "edge", poll_interval=3600, discovery_interval=3600) as edge,
+    ):
+        device = simulator.devices[0]
+        claim = {"cloud_url": small_cloud.url, "code": "canary-code"}
+        with pytest.raises(FarsiteError):
+            await edge.host.claim(ClaimRequest.model_validate(claim))
+        await edge.claim(small_cloud.url, GOOD)
+        request = DiscoverRequest(multicast=False, targets=["127.0.0.1"], ports=[device.http_port], timeout=5)
+        await edge.host.finder.find(request)
+        folder = edge.host.settings.data_dir
+        caller = AdminCaller(folder)
+        ids = {"ids": [device.serial]}
+        told = [await caller.call("POST", "/devices", DeviceResults, ids)]
+        for password in ("canary-wrong", "canary-device"):
+            body = {**ids, "username": "root", "password": password}
+            told.append(await caller.call("POST", "/devices/log-in", DeviceResults, body))
+        assert told[-1].results[0].ok or told[-1].results[0].code == "rate_limited"
+        change = {"proxy_address": "http://me:canary-proxy@127.0.0.1:9"}
+        told.append(await caller.call("PATCH", "/settings", Settings, change))
+        told.append(await caller.call("GET", "/audit", AuditList))
+        told.append(await caller.call("GET", "/devices", DeviceList))
+        with pytest.raises(FarsiteError) as caught:
+            await caller.call("POST", "/devices/log-in", DeviceResults, {"password": "canary-x", "ids": 1})
+        written = b"".join(file.read_bytes() for file in folder.iterdir() if file.is_file())
+    assert "canary" not in caplog.text
+    assert "canary" not in "".join(answer.model_dump_json() for answer in told)
+    assert "canary" not in caught.value.problem().model_dump_json()
+    assert b"canary" not in written
