@@ -200,6 +200,11 @@ class CloudClient:
         request = SessionRequest(client=client)
         return await self._ask("POST", f"{_edge(organization, edge)}/sessions", SessionTicket, request)
 
+    async def renew_session(self, organization: str, session: str) -> SessionTicket:
+        """A fresh ticket of a session that is live. Raises `session_ended`, `edge_offline`, …"""
+        path = f"{_organization(organization)}/sessions/{quote(session, safe='')}/renewal"
+        return await self._ask("POST", path, SessionTicket)
+
     async def end_session(self, organization: str, session: str) -> None:
         await self._send("DELETE", f"{_organization(organization)}/sessions/{quote(session, safe='')}")
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import aiohttp
 
@@ -28,6 +28,9 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.hub import EnvelopeMessage, Undeliverable
 from farsite_signaling.wire.path import TunnelStatus
 from farsite_signaling.wire.stream import ApiTarget, DeviceTarget, Priority
+
+if TYPE_CHECKING:
+    from farsite_signaling.peer.router import EnvelopeRouter
 
 OPEN_TIMEOUT = 30.0
 SIGNALING_TIMEOUT = 15.0
@@ -132,44 +135,65 @@ async def _open(
 ) -> AsyncIterator[RemoteSession]:
     ticket = await cloud.session(stored.organization_id, edge_host.id, stored.name)
     _check_clock(ticket)
+    hub = _Hub(profile, stored, cloud, ticket.session)
     async with _ending(cloud, stored, ticket):
-        async with exclusive(profile.runtime / "signaling.lock"):
-            tunnel = await _dial(profile, stored, ticket, edge_host.name, timeout)
+        tunnel = await _dial(hub, ticket, edge_host.name, timeout)
         async with tunnel, over_tunnel(tunnel, edge_host) as session:
             yield session
 
 
-async def _dial(profile: Profile, stored: Stored, ticket: SessionTicket, name: str, timeout: float) -> Tunnel:
-    """A tunnel that is not entered yet.
+class _Hub:
+    """The way to the hub, taken whenever the tunnel needs a link. Implements `peer.dialer.Redial`.
 
     The hub keeps one connection per name, the newest. Were it kept beyond this, two commands on one machine would
     push one another out for ever; the edge host is told of a session's end by itself, and closes the tunnel.
     """
-    from farsite_signaling.peer.dialer import open_tunnel
-    from farsite_signaling.peer.router import EnvelopeRouter
-    from farsite_signaling.peer.signaling import SignalingClient
 
-    proxy = profile.proxy or stored.proxy
-    identity = profile.identity()
-    wiring = _Wiring()
-    client = SignalingClient(
-        stored.hub_url,
-        identity,
-        agent=f"farsite-client/{version('farsite')}",
-        on_message=wiring.on_message,
-        proxy=proxy,
-        ssl_context=_hub_tls(stored, profile),
-    )
-    wiring.router = EnvelopeRouter(client.send)
-    try:
-        async with client, asyncio.timeout(timeout):
+    def __init__(self, profile: Profile, stored: Stored, cloud: CloudClient, session: str) -> None:
+        self.profile = profile
+        self.identity = profile.identity()
+        self.proxy = profile.proxy or stored.proxy
+        self.ca_file = profile.ca_file or stored.ca_file
+        self._stored = stored
+        self._cloud = cloud
+        self._session = session
+
+    @asynccontextmanager
+    async def signaling(self) -> AsyncIterator[EnvelopeRouter]:
+        from farsite_signaling.peer.router import EnvelopeRouter
+        from farsite_signaling.peer.signaling import SignalingClient
+
+        wiring = _Wiring()
+        client = SignalingClient(
+            self._stored.hub_url,
+            self.identity,
+            agent=f"farsite-client/{version('farsite')}",
+            on_message=wiring.on_message,
+            proxy=self.proxy,
+            ssl_context=_hub_tls(self._stored, self.profile),
+        )
+        wiring.router = EnvelopeRouter(client.send)
+        async with exclusive(self.profile.runtime / "signaling.lock"), client:
             await client.wait_online(SIGNALING_TIMEOUT)
+            yield wiring.router
+
+    async def renew(self) -> SessionTicket:
+        return await self._cloud.renew_session(self._stored.organization_id, self._session)
+
+
+async def _dial(hub: _Hub, ticket: SessionTicket, name: str, timeout: float) -> Tunnel:
+    """A tunnel that is not entered yet."""
+    from farsite_signaling.peer.dialer import open_tunnel
+
+    try:
+        async with hub.signaling() as router, asyncio.timeout(timeout):
             return await open_tunnel(
                 ticket,
-                identity=identity,
-                trust=profile.trust(),
-                router=wiring.router,
-                options=peer_options(proxy, profile.ca_file or stored.ca_file),
+                identity=hub.identity,
+                trust=hub.profile.trust(),
+                router=router,
+                options=peer_options(hub.proxy, hub.ca_file),
+                redial=hub,
             )
     except TimeoutError:
         raise FarsiteError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,10 @@ class Relay:
         if self._server is not None:
             return self._server.ice_servers(session, now)
         return ice_servers(self._settings, session, now)
+
+    def credentials_until(self, now: datetime) -> datetime | None:
+        """When credentials made now expire."""
+        return None if self._settings is None else now + timedelta(seconds=self._settings.credential_ttl)
 
     def describe(self) -> dict[str, Any]:
         """For the ready event."""

@@ -70,6 +70,9 @@ class EdgeSettings(PartSettings):
     report_interval: float = Field(default=60.0, gt=0)
     transfer_limit: int = Field(default=1024**3, gt=0, description="bytes of one diagnostics transfer")
     shutdown_timeout: float = Field(default=5.0, ge=0, description="how long streams may end by themselves")
+    resume_timeout: float = Field(
+        default=900.0, ge=0, le=900, description="how long streams wait for a client that sleeps or lost its way"
+    )
     allow_loopback_devices: bool = Field(
         default=False, description="accept devices at this machine's own addresses (simulator)"
     )

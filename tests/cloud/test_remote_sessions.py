@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 from farsite_cloud.organizations.service import find_organization
 from farsite_cloud.testing import OWNER_EMAIL
 from farsite_signaling.identity import load_public_key, verify_grant
@@ -165,3 +167,59 @@ async def test_signing_out_ends_the_sessions_of_that_sign_in_only(world):
     assert row["details"]["sessions_ended"] == 1
     assert (await elsewhere("DELETE", f"~/sessions/{other['session']}")).status == 204
     assert (await edge.expect(SessionEnded)).session == other["session"]
+
+
+async def test_a_live_session_gets_a_fresh_ticket_and_the_edge_host_fresh_servers(world):
+    edge_id, edge_identity = await world.edge()
+    edge, client = await world.connect(edge_identity), await world.client()
+    first = (await _open(world, edge_id, client)).body
+    await edge.expect(SessionAnnounced)
+    world.clock.advance(hours=1)
+    reply = await world.owner("POST", f"~/sessions/{first['session']}/renewal")
+    assert reply.status == 201, reply.text
+    assert (reply.body["session"], reply.body["edge"]) == (first["session"], edge_identity.urn)
+    announced = await edge.expect(SessionAnnounced)
+    assert (announced.session, announced.client) == (first["session"], client.urn)
+    now = world.clock().timestamp()
+    grant = verify_grant(
+        reply.body["grant"],
+        load_public_key(await _grant_key(world)),
+        audience=edge_identity.urn,
+        subject=client.urn,
+        now=now,
+    )
+    # It opens links anew, but the session does not get longer.
+    assert (grant.exp - now, grant.until - now, grant.sid) == (300, 11 * 3600, first["session"])
+    [row] = await world.audit("session.renewed")
+    assert (row["session"], row["target"]) == (first["session"], edge_identity.urn)
+
+
+async def test_only_ones_own_live_sessions_are_renewed(world):
+    edge_id, identity = await world.edge()
+    edge = await world.connect(identity)
+    admin = await world.member(Role.ADMIN)
+    client = await world.client()
+    ticket = (await _open(world, edge_id, client)).body
+    path = f"~/sessions/{ticket['session']}/renewal"
+    assert (await admin("POST", path)).status == 404
+    assert (await world.owner("POST", "~/sessions/none/renewal")).status == 404
+    await edge.socket.close()
+    while world.services.peers.online(identity.urn):
+        await asyncio.sleep(0.01)
+    away = await world.owner("POST", path)
+    assert away.code == "edge_offline"
+    back = await world.connect(identity)
+    assert (await world.owner("POST", path)).status == 201
+    await back.expect(SessionAnnounced)
+    await world.owner("DELETE", f"~/sessions/{ticket['session']}")
+    ended = await world.owner("POST", path)
+    assert ended.code == "session_ended"
+
+
+async def test_a_session_that_is_over_is_not_renewed(world):
+    edge_id, identity = await world.edge()
+    await world.connect(identity)
+    ticket = (await _open(world, edge_id, await world.client())).body
+    world.clock.advance(hours=12)
+    again = await world.signed_in(OWNER_EMAIL, world.owner.org)
+    assert (await again("POST", f"~/sessions/{ticket['session']}/renewal")).code == "session_ended"

@@ -46,6 +46,31 @@ async def test_discover_add_log_in_change_and_read_back(world: World) -> None:
         assert picture.startswith(b"\xff\xd8") and picture.endswith(b"\xff\xd9")
 
 
+async def test_a_lost_link_is_replaced_and_requests_go_on(world: World) -> None:
+    async with connect(world.profile, EDGE_NAME) as session:
+        await session.edge.status()
+        link: Any = session.tunnel._link
+        link.fail(FarsiteError(ErrorCode.PEER_UNREACHABLE, "Cut by the test."))
+        assert session.status().path is Path.NONE
+        await session.edge.status()
+        status = session.status()
+        assert (status.moves, status.path) == (1, link.path)
+        assert "Cut by the test" in (status.last_move or "")
+
+
+async def test_a_session_that_the_cloud_ended_meanwhile_gets_no_other_link(world: World) -> None:
+    async with connect(world.profile, EDGE_NAME) as session:
+        await session.edge.status()
+        async with world.profile.cloud() as cloud:
+            organization = world.profile.load().organization_id
+            link: Any = session.tunnel._link
+            link.fail(FarsiteError(ErrorCode.PEER_UNREACHABLE, "Cut by the test."))
+            await cloud.end_session(organization, session.status().session)
+        async with asyncio.timeout(20):
+            error = await session.wait_closed()
+        assert error is not None and error.code is ErrorCode.SESSION_ENDED
+
+
 async def test_the_devices_own_page_through_a_stream(world: World) -> None:
     async with connect(world.profile, EDGE_NAME) as session:
         await manage_all(world, session)

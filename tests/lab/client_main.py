@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from farsite_client.cloud import CloudClient
 from farsite_client.profile import Profile
 from farsite_client.session import connect
 from farsite_signaling.wire.errors import FarsiteError
+
+SETTLE = 12.0
 
 
 async def sign_in(profile: Profile, *, url: str, email: str, password: str) -> dict[str, Any]:
@@ -29,16 +32,26 @@ async def setup_code(profile: Profile, *, name: str) -> dict[str, Any]:
         return {"code": (await cloud.setup_code(stored.organization_id, name)).code}
 
 
-async def open_session(profile: Profile, *, edge: str) -> dict[str, Any]:
-    """Open, and have one request answered through the tunnel; times in milliseconds from the wish to each."""
+async def open_session(profile: Profile, *, edge: str, settle: str = "") -> dict[str, Any]:
+    """Open, and have one request answered through the tunnel; times in milliseconds from the wish to each.
+
+    With `settle` a relay that opened first may still give way to a direct path, for `SETTLE` seconds.
+    """
     started = time.monotonic()
     async with connect(profile, edge) as session:
         opened = time.monotonic() - started
         await session.edge.status()
         answered = time.monotonic() - started
+        first = session.status().path
+        if settle:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SETTLE):
+                    while session.tunnel.path.relayed:
+                        await session.tunnel.changed()
         status = session.status()
     return {
         "path": str(status.path),
+        "first": str(first),
         "reason": status.reason,
         "open_ms": round(opened * 1000),
         "answered_ms": round(answered * 1000),

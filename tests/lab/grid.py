@@ -161,12 +161,14 @@ class Grid:
 
     async def open(self, edge: str, client: str, expected: str) -> dict[str, Any]:
         """One cell, recorded."""
-        answer = await self.clients[client].ask("open", edge=edge)
+        settle = "" if expected.startswith("relay") else "direct"
+        answer = await self.clients[client].ask("open", edge=edge, settle=settle)
         row = {
             "edge": edge,
             "client": client,
             "connected": answer["ok"],
             "path": answer.get("path", "none"),
+            "first": answer.get("first", "none"),
             "expected": expected,
             "open_ms": answer.get("open_ms"),
             "reason": answer.get("reason") or f"{answer.get('detail')} [{answer.get('code')}]",
@@ -219,5 +221,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
 def _cell(row: dict[str, Any]) -> str:
     if not row["connected"]:
         return row["expected"] if row["path"] == row["expected"] else "**no connection**"
-    text = f"{row['path']} {row['open_ms']} ms"
+    first = row.get("first", row["path"])
+    by_way_of = "" if first == row["path"] else f" ({first} first)"
+    text = f"{row['path']} {row['open_ms']} ms{by_way_of}"
     return text if row["path"] == row["expected"] else f"**{text}** (expected {row['expected']})"

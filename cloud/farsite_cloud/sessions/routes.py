@@ -12,8 +12,8 @@ from farsite_cloud.database import Scope
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.edge_hosts.service import EdgeHosts, edge_name
 from farsite_cloud.sessions.models import RemoteSession
-from farsite_cloud.sessions.service import end_session, grant_for, start_session
-from farsite_cloud.signaling.notices import announce, tell_ended
+from farsite_cloud.sessions.service import TO_OPEN, end_session, grant_for, start_session
+from farsite_cloud.signaling.notices import announce, ends_of, tell_ended
 from farsite_signaling.rest import Api
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -62,6 +62,8 @@ def _ticket(
         ice_servers=servers,
         expires_at=session.until,
         server_time=call.now,
+        opens_until=call.now + TO_OPEN,
+        ice_expires_at=call.services.relay.credentials_until(call.now) if servers else None,
     )
 
 
@@ -84,6 +86,43 @@ def _offline(edge: EdgeHost) -> FarsiteError:
     seen = f" It was last seen {edge.last_seen:%Y-%m-%d %H:%M} UTC." if edge.last_seen else ""
     detail = f"The edge host {edge.name!r} is not connected to the cloud.{seen}"
     return FarsiteError(ErrorCode.EDGE_OFFLINE, detail)
+
+
+@api.route(
+    "POST",
+    "/organizations/{org}/sessions/{session}/renewal",
+    need=Right.REMOTE_ACCESS,
+    response=wire.SessionTicket,
+    status=201,
+)
+async def renew_session(request: web.Request) -> wire.SessionTicket:
+    """A fresh grant and relay credentials for one's own live session: its tunnel needs another link."""
+    call = call_of(request)
+    with call.act("session.renewed", request.match_info["session"]) as act:
+        session = await call.scope.get(RemoteSession, request.match_info["session"], "session")
+        if session.account_id != call.caller.account_id:
+            raise FarsiteError(ErrorCode.NOT_FOUND, "There is no such session of yours.")
+        act.session = session.id
+        if session.ended_at is not None or session.until <= call.now:
+            raise FarsiteError(ErrorCode.SESSION_ENDED, "The session is over; open a new one.")
+        edge_urn, client_urn = ends_of(session)
+        edge = await EdgeHosts(call.scope).get(session.edge_host_id)
+        client = await own_client(call.scope, client_urn, call.caller.account_id)
+        act.target = edge_urn
+        act.details |= {"client": client_urn, "role": call.role}
+        grant = grant_for(session, edge, client, call.caller, call.role, call.now)
+        servers = call.services.relay.ice_servers(session.id, call.now.timestamp())
+        ticket = _ticket(call, session, edge, call.keys.sign_grant(grant), servers)
+    call.later(lambda: _announce_again(call, session, edge, servers))
+    return ticket
+
+
+async def _announce_again(
+    call: Call, session: RemoteSession, edge: EdgeHost, servers: list[IceServer]
+) -> None:
+    """The edge host needs fresh credentials too. That it is away for a while does not end the session."""
+    if not await announce(call.services.peers, session, servers):
+        raise _offline(edge)
 
 
 @api.route("DELETE", "/organizations/{org}/sessions/{session}", need=Right.REMOTE_ACCESS)

@@ -216,7 +216,10 @@ class RemoteAccess:
 
         turn_ca = self._settings.turn_ca
         return PeerOptions(
-            proxy=proxy, turn_ca=str(turn_ca) if turn_ca else None, loopback=self._settings.offer_loopback
+            proxy=proxy,
+            turn_ca=str(turn_ca) if turn_ca else None,
+            loopback=self._settings.offer_loopback,
+            resume_timeout=self._settings.resume_timeout,
         )
 
     async def _received(self, message: HubMessage) -> None:

@@ -38,6 +38,11 @@ def host_addresses(options: PeerOptions) -> list[str]:
     return found[:MAX_ADDRESSES]
 
 
+def own_addresses() -> list[str]:
+    """Every address of this machine now."""
+    return list(_adapter_addresses())
+
+
 def _adapter_addresses() -> Iterator[str]:
     import ifaddr
 

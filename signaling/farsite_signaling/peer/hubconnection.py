@@ -46,6 +46,7 @@ Deliver = Callable[[HubMessage], Awaitable[None]]
 # What a hub may ask for, seconds: a wrong answer must neither flood it nor stop us from noticing silence.
 _HEARTBEAT_RANGE = (0.05, 60.0)
 _CLOSE_TIMEOUT = 1.0
+_DOUBT_PATIENCE = 2.0
 
 
 class HubRefusal(FarsiteError):
@@ -94,6 +95,7 @@ class HubConnection:
         self._address = address
         self._handing_over = False
         self._lost: FarsiteError | None = None
+        self._doubted = asyncio.Event()
         self.clock_offset: float | None = None
 
     @classmethod
@@ -189,9 +191,25 @@ class HubConnection:
                 await deliver(message)
                 self._handing_over = False
 
+    def doubt(self, gone: frozenset[str]) -> None:
+        """The network changed or this machine slept: ends now if our address is `gone`, else has to prove itself."""
+        name = self._socket.transport.get_extra_info("sockname")
+        if name and name[0] in gone:
+            self._lost = self._unreachable(f"is cut off: our address {name[0]} is gone")
+            self._socket.transport.abort()
+        else:
+            self._doubted.set()
+
+    async def _wait_beat(self, pulse: Heartbeat) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, pulse.deadline() - _now())):
+                await self._doubted.wait()
+                self._doubted.clear()
+                pulse.hurry(_DOUBT_PATIENCE, _now())
+
     async def _beat(self, pulse: Heartbeat) -> None:
         while True:
-            await asyncio.sleep(max(0.0, pulse.deadline() - _now()))
+            await self._wait_beat(pulse)
             if self._handing_over:
                 pulse.received(_now())  # our own slowness is not the hub's silence
             if pulse.dead(_now()):

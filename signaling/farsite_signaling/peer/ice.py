@@ -278,6 +278,8 @@ class IceConnection(Connection):
     def _acceptable(self, candidate: Candidate) -> bool:
         if len(self._remote_candidates) >= MAX_REMOTE_CANDIDATES or candidate.component != COMPONENT:
             return False
+        if self._options.direct_only and candidate.type == "relay":
+            return False
         if candidate.transport.lower() != "udp" or not 0 < candidate.port < 65536:
             return False
         try:  # names (mDNS above all) would cost a lookup; their owner's checks reveal the address anyway
@@ -382,6 +384,16 @@ class IceConnection(Connection):
     @property
     def selected(self) -> CandidatePair | None:
         return self._nominated.get(COMPONENT)
+
+    @property
+    def local_address(self) -> str | None:
+        """Where packets of the selected pair leave this machine; None when that cannot be told."""
+        pair = self.selected
+        if pair is None:
+            return None
+        transport = cast(Any, pair.protocol).transport
+        name = transport.get_extra_info("base" if pair.local_candidate.type == "relay" else "sockname")
+        return str(name[0]) if name else None
 
     async def _release_idle_relays(self) -> None:
         await asyncio.sleep(IDLE_RELAY)

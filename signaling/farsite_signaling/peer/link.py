@@ -44,11 +44,15 @@ class Link(Protocol):
         """Why this path and no shorter one, for people."""
 
     @property
+    def local_address(self) -> str | None:
+        """Our own address it goes out by; None when that is not known."""
+
+    @property
     def buffered_amount(self) -> int:
         """Bytes accepted by `send` and not yet given to the network."""
 
     def start(self, receiver: LinkReceiver) -> None:
-        """Deliver to `receiver` from now on, what came before first."""
+        """Deliver to `receiver` from now on, what came before first. A later receiver takes over."""
 
     def open_channel(self, label: str) -> int:
         """`label`: ASCII, at most 64 bytes. Usable at once."""

@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -14,8 +15,10 @@ from farsite_signaling.identity import Identity, OrganizationTrust, verify_grant
 from farsite_signaling.identity.keys import PublicKey
 from farsite_signaling.peer.announcements import Announcements
 from farsite_signaling.peer.envelopes import Peek, ReplayCache, seal, unseal
-from farsite_signaling.peer.negotiation import Negotiation
+from farsite_signaling.peer.negotiation import Negotiation, Purpose
+from farsite_signaling.peer.network import NetworkHint, NetworkMonitor
 from farsite_signaling.peer.options import PeerOptions
+from farsite_signaling.peer.proof import Standby
 from farsite_signaling.peer.router import Conversation, EnvelopeRouter
 from farsite_signaling.peer.rtc import RtcLink
 from farsite_signaling.wire.envelope import Envelope, Offer, Refusal, Sealed
@@ -31,11 +34,27 @@ logger = logging.getLogger(__name__)
 
 MAX_PENDING = 128
 """Offers being looked at, from anybody. More are dropped without a word."""
+STANDBY_TIMEOUT = 30.0
+"""How long a link may stand beside the one in use until streams come over it, seconds."""
+
+_NO_WAY = frozenset({ErrorCode.PEER_UNREACHABLE, ErrorCode.PEER_TIMEOUT, ErrorCode.CLOSED})
 
 Admit = Callable[[Grant], None]
 OnOpened = Callable[["Tunnel"], None]
 OnClosed = Callable[["Tunnel", FarsiteError | None], None]
 OnRefused = Callable[[FarsiteError, str, str], None]
+
+
+@dataclass(frozen=True)
+class _Opened:
+    link: RtcLink
+    grant: Grant
+    offer: Offer
+    joins: Tunnel | None
+
+
+class _NoDirectPath(FarsiteError):
+    """A try for a path without relays came to nothing, as it often does: nobody was refused anything."""
 
 
 class TunnelListener:
@@ -71,7 +90,10 @@ class TunnelListener:
         self._pending: set[asyncio.Task[None]] = set()
         self._opening: dict[Negotiation, str] = {}
         self._half_open: Counter[str] = Counter()
+        self._joining: Counter[str] = Counter()  # links for tunnels that stand: they take no further place
         self._tunnels: dict[str, Tunnel] = {}
+        self._monitor = NetworkMonitor(self._network_changed)
+        self._watching: asyncio.Task[None] | None = None
 
     @property
     def tunnels(self) -> list[Tunnel]:
@@ -81,6 +103,7 @@ class TunnelListener:
     async def __aenter__(self) -> Self:
         self._group = await asyncio.TaskGroup().__aenter__()
         self._router.listen(self._offered)
+        self._watching = self._group.create_task(self._monitor.run(), name="listener:network")
         return self
 
     async def __aexit__(
@@ -88,7 +111,7 @@ class TunnelListener:
     ) -> None:
         self._router.listen(None)
         group, self._group = self._group, None
-        for task in self._pending:
+        for task in (*self._pending, *([self._watching] if self._watching else [])):
             task.cancel()
         assert group is not None
         await group.__aexit__(kind, error, trace)
@@ -106,6 +129,10 @@ class TunnelListener:
                 negotiation.link.fail(error)
         if (tunnel := self._tunnels.get(message.session)) is not None:
             await tunnel.close(error.code, error.detail)
+
+    def _network_changed(self, hint: NetworkHint) -> None:
+        for tunnel in self.tunnels:
+            tunnel.doubt(hint.gone)
 
     # one session
 
@@ -129,17 +156,18 @@ class TunnelListener:
         opened = await self._open_or_refuse(envelope, conversation)
         if opened is None:
             return
-        link, grant = opened
         try:
-            await self._serve(link, grant)
+            if opened.joins is None:
+                await self._serve(opened)
+            else:
+                await self._stand_by(opened, opened.joins)
         except Exception:
-            logger.exception("session %s failed", grant.sid)  # one session's failure is nobody else's
+            logger.exception("session %s failed", opened.grant.sid)  # one session's failure is nobody else's
         finally:
-            await link.close()
+            if opened.joins is None:
+                await opened.link.close()
 
-    async def _open_or_refuse(
-        self, envelope: Envelope, conversation: Conversation
-    ) -> tuple[RtcLink, Grant] | None:
+    async def _open_or_refuse(self, envelope: Envelope, conversation: Conversation) -> _Opened | None:
         try:
             async with asyncio.timeout(self._options.open_timeout):
                 return await self._open(envelope, conversation)
@@ -155,9 +183,10 @@ class TunnelListener:
         await self._refuse(envelope, conversation.session, refusal)
         return None
 
-    async def _open(self, envelope: Envelope, conversation: Conversation) -> tuple[RtcLink, Grant]:
+    async def _open(self, envelope: Envelope, conversation: Conversation) -> _Opened:
         """The standing link and its grant. Raises `FarsiteError`."""
         offer, sealed, grant = self._verify(envelope)
+        joins = self._tunnel_to_join(offer, grant) if offer.resume else None
         version = negotiate(offer.versions, here="the edge host", there="the client")
         assert sealed.fingerprint is not None  # checked against the description
         negotiation = Negotiation(
@@ -166,19 +195,24 @@ class TunnelListener:
             trust=self._trust,
             remote=sealed.sender,
             servers=self._announcements.servers(grant.sid),
-            options=self._options,
+            options=replace(self._options, direct_only=True) if offer.direct else self._options,
             replays=self._replays,
+            purpose=Purpose(offer.tunnel, offer.resume, offer.direct),
         )
-        self._half_open[sealed.sender] += 1
+        counter = self._joining if offer.resume else self._half_open
+        counter[sealed.sender] += 1
         try:
             async with negotiation:
                 self._opening[negotiation] = grant.sid
                 await negotiation.answer(offer, sealed.fingerprint, version)
-                return await negotiation.connected(), grant
+                return _Opened(await negotiation.connected(), grant, offer, joins)
+        except FarsiteError as error:
+            if offer.direct and error.code in _NO_WAY:
+                raise _NoDirectPath(error.code, error.detail) from error
+            raise
         finally:
             self._opening.pop(negotiation, None)
-            self._half_open[sealed.sender] -= 1
-            self._half_open += Counter()  # forgets who has none
+            _less(counter, sealed.sender)
 
     def _verify(self, envelope: Envelope) -> tuple[Offer, Sealed, Grant]:
         now = self._options.clock()
@@ -187,9 +221,23 @@ class TunnelListener:
             raise FarsiteError(ErrorCode.PROTOCOL_ERROR, "Not an offer.")
         grant = self._verify_grant(sealed, sealed.body, now)
         self._announcements.check(grant.sid, sealed.sender)
-        self._check_limits(sealed.sender, grant.sid)
+        self._check_limits(sealed.sender, grant.sid, resume=sealed.body.resume)
         self._admit(grant)
         return sealed.body, sealed, grant
+
+    def _tunnel_to_join(self, offer: Offer, grant: Grant) -> Tunnel:
+        """The tunnel a further link is for: of this session, this client, and the one the client means.
+
+        Raises `session_ended`: what streams have sent and received is known nowhere else.
+        """
+        tunnel = self._tunnels.get(grant.sid)
+        if tunnel is None or not tunnel.joinable or tunnel.name is None:
+            raise FarsiteError(
+                ErrorCode.SESSION_ENDED, "The tunnel is not here any more; open a new session."
+            )
+        if tunnel.remote != grant.sub or tunnel.name != offer.tunnel:
+            raise FarsiteError(ErrorCode.SESSION_ENDED, "The session has another tunnel; open a new session.")
+        return tunnel
 
     def _verify_grant(self, sealed: Sealed, offer: Offer, now: float) -> Grant:
         grant = verify_grant(
@@ -201,21 +249,37 @@ class TunnelListener:
             raise FarsiteError(ErrorCode.GRANT_EXPIRED, "The session is over; open a new one.")
         return grant
 
-    def _check_limits(self, sender: str, session: str) -> None:
-        standing = len(self._tunnels) - (session in self._tunnels)
-        if standing + self._half_open.total() >= self._options.max_sessions:
-            raise FarsiteError(
-                ErrorCode.UNAVAILABLE,
-                f"The edge host has {self._options.max_sessions} sessions open, which is its limit. Close one.",
-            )
-        if self._half_open[sender] >= self._options.max_half_open:
+    def _check_limits(self, sender: str, session: str, *, resume: bool) -> None:
+        if not resume:
+            self._check_room(session)
+        if (self._joining if resume else self._half_open)[sender] >= self._options.max_half_open:
             raise FarsiteError(
                 ErrorCode.RATE_LIMITED, "Too many sessions are being opened at once; try again in a moment."
             )
 
+    def _check_room(self, session: str) -> None:
+        standing = len(self._tunnels) - (session in self._tunnels)
+        if standing + self._half_open.total() >= self._options.max_sessions and not self._make_room(session):
+            raise FarsiteError(
+                ErrorCode.UNAVAILABLE,
+                f"The edge host has {self._options.max_sessions} sessions open, which is its limit. Close one.",
+            )
+
+    def _make_room(self, session: str) -> bool:
+        """Give up the tunnel that has waited longest for its client to come back, if one does."""
+        waiting = [
+            (t.detached_at, s) for s, t in self._tunnels.items() if t.detached_at is not None and s != session
+        ]
+        if not waiting:
+            return False
+        tunnel = self._tunnels.pop(min(waiting)[1])
+        tunnel.fail(FarsiteError(ErrorCode.UNAVAILABLE, "Its place was needed while its client was away."))
+        return True
+
     async def _refuse(self, envelope: Envelope, session: str, error: FarsiteError) -> None:
         logger.info("session %s of %s refused: %s", session, envelope.sender, error)
-        self._on_refused(error, envelope.sender, session)
+        if not isinstance(error, _NoDirectPath):
+            self._on_refused(error, envelope.sender, session)
         if error.code is ErrorCode.REPLAYED:
             return  # the client did not ask twice: an answer would end the attempt it made itself
         body = Refusal(code=error.code, detail=error.detail)
@@ -223,19 +287,58 @@ class TunnelListener:
         with suppress(FarsiteError, OSError, RuntimeError):
             await self._router.send(answer)
 
-    async def _serve(self, link: RtcLink, grant: Grant) -> None:
+    async def _stand_by(self, opened: _Opened, tunnel: Tunnel) -> None:
+        """Keep a further link until the client moves the streams to it, or gives it up."""
+        link, grant = opened.link, opened.grant
+        standby = Standby(link, lambda channel, label: self._join(opened, tunnel, (channel, label)))
+        joined = False
+        self._joining[grant.sub] += 1
+        try:
+            link.start(standby)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STANDBY_TIMEOUT):
+                    joined = await standby.wait()
+        finally:
+            _less(self._joining, grant.sub)
+            if not joined:
+                await link.close()
+        if standby.error is not None and not joined:
+            logger.info("session %s: the further link came to nothing: %s", grant.sid, standby.error)
+
+    def _join(self, opened: _Opened, tunnel: Tunnel, channel: tuple[int, str]) -> None:
+        """Move the tunnel to its new link. What was checked with the offer is checked again. Raises `FarsiteError`."""
+        grant = opened.grant
+        if self._tunnels.get(grant.sid) is not tunnel:
+            raise FarsiteError(ErrorCode.SESSION_ENDED, "The tunnel ended meanwhile.")
+        self._announcements.check(grant.sid, grant.sub)
+        if grant.until <= self._options.clock():
+            raise FarsiteError(ErrorCode.GRANT_EXPIRED, "The session is over; open a new one.")
+        self._admit(grant)
+        why = "the client found a direct path" if opened.offer.direct else "the client reconnected"
+        tunnel.attach(opened.link, why=why, opened=channel)
+        tunnel.grant = grant
+
+    async def _serve(self, opened: _Opened) -> None:
         """Run the tunnel until either side ends it or its time is over."""
         from farsite_signaling.peer.tunnel import Tunnel
 
+        grant = opened.grant
         tunnel = Tunnel(
-            link, session=grant.sid, remote=grant.sub, initiator=False, acceptor=self._acceptor, grant=grant
+            opened.link,
+            session=grant.sid,
+            remote=grant.sub,
+            initiator=False,
+            acceptor=self._acceptor,
+            grant=grant,
+            resume_timeout=self._options.resume_timeout if opened.offer.tunnel else 0.0,
+            name=opened.offer.tunnel,
         )
         async with tunnel:
             await self._replace(grant.sid, tunnel)
             self._on_opened(tunnel)
             error: FarsiteError | None = None
             try:
-                error = await self._until_over(tunnel, grant)
+                error = await self._until_over(tunnel)
             finally:
                 if self._tunnels.get(grant.sid) is tunnel:
                     del self._tunnels[grant.sid]
@@ -248,14 +351,24 @@ class TunnelListener:
         if older is not None:
             await older.close(ErrorCode.REPLACED, "The client opened this session anew.")
 
-    async def _until_over(self, tunnel: Tunnel, grant: Grant) -> FarsiteError | None:
+    async def _until_over(self, tunnel: Tunnel) -> FarsiteError | None:
+        assert tunnel.grant is not None
         # Revoked between its offer and now: the message has come when there was no tunnel to close.
-        if (ended := self._announcements.ended(grant.sid)) is not None:
+        if (ended := self._announcements.ended(tunnel.session)) is not None:
             await tunnel.close(ended.code, ended.detail)
         try:
-            async with asyncio.timeout(max(0.0, grant.until - self._options.clock())):
-                return await tunnel.wait_closed()
+            while not tunnel.closed:
+                # A link that joins brings a grant of its own: what it says of the end holds from then on.
+                async with asyncio.timeout(max(0.0, tunnel.grant.until - self._options.clock())):
+                    await tunnel.changed()
         except TimeoutError:
             over = FarsiteError(ErrorCode.SESSION_ENDED, "The session's time is over; open a new one.")
             await tunnel.close(over.code, over.detail)
             return over
+        return tunnel.error
+
+
+def _less(counter: Counter[str], key: str) -> None:
+    counter[key] -= 1
+    if counter[key] <= 0:
+        del counter[key]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -25,6 +26,15 @@ MAX_EARLY = 16
 _BATCH = 64
 
 
+@dataclass(frozen=True)
+class Purpose:
+    """What a link is for: see `wire.envelope.Offer`."""
+
+    tunnel: str | None = None
+    resume: bool = False
+    direct: bool = False
+
+
 class Negotiation:
     """Use inside `async with`: leaving it ends the conversation, and closes a link that does not stand."""
 
@@ -38,11 +48,13 @@ class Negotiation:
         servers: list[IceServer],
         options: PeerOptions,
         replays: ReplayCache,
+        purpose: Purpose | None = None,
     ) -> None:
         self._conversation = conversation
         self._identity = identity
         self._trust = trust
         self._remote = remote
+        self._purpose = purpose or Purpose()
         self._options = options
         self._replays = replays
         self._tasks = TaskOwner(f"negotiation {conversation.session}")
@@ -70,7 +82,16 @@ class Negotiation:
         """Send our offer; what comes back is handled behind."""
         self.link.trickle(lambda lines, last: self._found.put_nowait((lines, last)))
         sdp, complete = await self.link.offer()
-        offer = Offer(sdp=sdp, grant=grant, versions=supported_versions(), complete=complete)
+        purpose = self._purpose
+        offer = Offer(
+            sdp=sdp,
+            grant=grant,
+            versions=supported_versions(),
+            complete=complete,
+            tunnel=purpose.tunnel,
+            resume=purpose.resume,
+            direct=purpose.direct,
+        )
         await self._send(offer)
         self._start()
 
@@ -79,7 +100,7 @@ class Negotiation:
         self._remote_fingerprint = fingerprint
         self.link.trickle(lambda lines, last: self._found.put_nowait((lines, last)))
         sdp, complete = await self.link.answer(offer.sdp)
-        await self._send(Answer(sdp=sdp, version=version, complete=complete))
+        await self._send(Answer(sdp=sdp, version=version, complete=complete, resumed=self._purpose.resume))
         self._start()
 
     async def connected(self) -> RtcLink:
@@ -164,6 +185,9 @@ class Negotiation:
                 f"The edge host chose protocol version {answer.version}, which this client does not speak. "
                 "Update this client.",
             )
+        if answer.resumed != self._purpose.resume:
+            detail = "The edge host does not take the tunnel up again; open a new session."
+            raise FarsiteError(ErrorCode.SESSION_ENDED, detail)
         self.answered = True
         self._remote_fingerprint = fingerprint
         await self.link.accept(answer.sdp)

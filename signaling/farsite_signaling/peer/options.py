@@ -22,7 +22,11 @@ class PeerOptions:
     `loopback`: also offer loopback addresses (a machine with no other address always does).
     `addresses`: offer these local addresses and no others.
     `relay_only`: hide every address but a TURN server's.
+    `direct_only`: use no relay, ours or the other side's.
     `ice_servers`: used besides those that come with a session.
+    `relay_hold`: how long a relay that answers waits for direct paths; `early_relay_hold`: the same where streams
+    can move to a direct path later, which is looked for `direct_delay` after a relay was settled for.
+    `resume_timeout`: how long streams wait for another link when theirs is lost; 0: they end with it.
     """
 
     proxy: str | None = None
@@ -31,10 +35,15 @@ class PeerOptions:
     loopback: bool = False
     addresses: tuple[str, ...] | None = None
     relay_only: bool = False
+    direct_only: bool = False
     ice_servers: tuple[IceServer, ...] = ()
     open_timeout: float = 20.0
     gather_timeout: float = 8.0
     relay_hold: float = 0.4
+    early_relay_hold: float = 0.05
+    direct_delay: float = 1.0
+    direct_timeout: float = 5.0
+    resume_timeout: float = 120.0
     close_timeout: float = 3.0
     max_sessions: int = 64
     max_half_open: int = 8

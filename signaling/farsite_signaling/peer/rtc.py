@@ -57,6 +57,8 @@ class RtcLink:
         from farsite_signaling.peer.ice import IceConnection
 
         stun, turn = parse_servers([*ice_servers, *options.ice_servers])
+        if options.direct_only:
+            turn = []
         self._options = options
         self._ice = IceConnection(stun, turn, options)
         self._pc = PeerConnection(self._ice)
@@ -172,10 +174,17 @@ class RtcLink:
         return self._reason
 
     @property
+    def local_address(self) -> str | None:
+        return self._ice.local_address
+
+    @property
     def buffered_amount(self) -> int:
         return self._pc.association.queued
 
     def start(self, receiver: LinkReceiver) -> None:
+        if self._state is LinkState.CLOSED:  # lost while nobody listened
+            receiver.link_lost(self._error)
+            return
         self._receiver = receiver
         early, self._early = self._early, []
         for event in early:

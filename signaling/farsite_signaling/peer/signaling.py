@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from farsite_signaling.identity.identity import Identity
 from farsite_signaling.peer.backoff import Backoff
 from farsite_signaling.peer.hubconnection import HubAddress, HubConnection, HubRefusal
+from farsite_signaling.peer.network import NetworkHint, NetworkMonitor
 from farsite_signaling.peer.proxy import parse_proxy
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.grant import LEEWAY_SECONDS
@@ -80,6 +81,8 @@ class SignalingClient:
         self._backoff = Backoff(self._timing.first_retry, self._timing.retry_cap)
         self._inbox: asyncio.Queue[HubMessage] = asyncio.Queue(self._timing.inbox)
         self._connection: HubConnection | None = None
+        self._monitor = NetworkMonitor(self._network_changed)
+        self._hurry = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._state = SignalingState.OFFLINE
@@ -127,6 +130,7 @@ class SignalingClient:
         self._tasks = [
             self._group.create_task(self._supervise(), name="signaling"),
             self._group.create_task(self._dispatch(), name="signaling messages"),
+            self._group.create_task(self._monitor.run(), name="signaling network"),
         ]
         return self
 
@@ -176,7 +180,26 @@ class SignalingClient:
                 SignalingState.REFUSED if _is_final(error) else SignalingState.OFFLINE,
                 self._with_clock(error),
             )
-            await asyncio.sleep(self._pause(error))
+            await self._wait(self._pause(error), patient=_is_final(error))
+
+    async def _wait(self, seconds: float, *, patient: bool) -> None:
+        """Cut short when the network changes, unless it was no fault of the network's."""
+        self._hurry.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    await self._hurry.wait()
+                    if not patient:
+                        return
+                    self._hurry.clear()
+        except TimeoutError:
+            pass
+
+    def _network_changed(self, hint: NetworkHint) -> None:
+        self._backoff.reset()
+        self._hurry.set()
+        if self._connection is not None:
+            self._connection.doubt(hint.gone)
 
     async def _attempt(self) -> FarsiteError:
         """One connection from its beginning to its end; why it ended."""

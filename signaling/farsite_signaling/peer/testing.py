@@ -24,6 +24,7 @@ class MemoryLink:
         """Set to a list to record what is sent."""
         self.path = Path.LAN
         self.reason = "in memory"
+        self.local_address: str | None = None
         self.closed = False
         self._steps = max(1, steps)
         self._step_bytes = step_bytes

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -46,6 +47,13 @@ MAX_ACCEPTING = 64
 FLUSH_TIMEOUT = 2.0
 GOODBYE_TIMEOUT = 1.0
 LINK_CLOSE_TIMEOUT = 5.0
+LINK_LINGER = 1.0
+"""How long a link that still works stays after streams have left it: the other side may not have left it yet."""
+PROBE_PATIENCE = 2.0
+"""Seconds the peer may take to answer when there is reason to doubt the link."""
+WAKE_GRACE = 30.0
+"""After a sleep at least this much is left to find another link, seconds."""
+KEEPER_PAUSE = 1.0
 _STREAM_LIMIT = 64 * 1024
 
 _Protocol = TypeVar("_Protocol", bound=asyncio.BaseProtocol)
@@ -55,6 +63,12 @@ ProtocolFactory = Callable[[], asyncio.BaseProtocol]
 class StreamAcceptor(Protocol):
     async def accept(self, tunnel: Tunnel, request: OpenRequest) -> ProtocolFactory:
         """Who serves the stream. Raises `FarsiteError` to refuse it: the opener gets its code and detail."""
+
+
+class Keeper(Protocol):
+    """Finds further links for a tunnel; runs as long as the tunnel stands."""
+
+    async def run(self, tunnel: Tunnel) -> None: ...
 
 
 class TunnelState(StrEnum):
@@ -90,11 +104,25 @@ class Tunnel:
         grant: Grant | None = None,
         limits: Limits | None = None,
         resume_timeout: float = 0.0,
+        keeper: Keeper | None = None,
+        name: str | None = None,
     ) -> None:
         self.session = session
         self.remote = remote
         self.initiator = initiator
         self.grant = grant
+        self.name = name
+        """What its client calls it; a link that joins it must name it."""
+        self.keeper_failures = 0
+        self.detached_at: float | None = None
+        """Since when there is no link, time of the event loop."""
+        self._keeper = keeper
+        self._keeping: asyncio.Task[None] | None = None
+        self._change = asyncio.Event()
+        self._ending = asyncio.Event()
+        self._last_path: tuple[Path, str] | None = None
+        self._moves = 0
+        self._last_move: str | None = None
         self._link: Link | None = link
         self._acceptor = acceptor
         self._limits = limits or Limits()
@@ -125,6 +153,10 @@ class Tunnel:
         self._since = datetime.now(UTC)
         self._enter(TunnelState.OPEN)
         self._use(self._link)
+        if self._keeper is not None:
+            self._keeping = self._group.create_task(
+                self._keep(self._keeper), name=f"tunnel-keep-{self.session}"
+            )
         return self
 
     async def __aexit__(
@@ -156,14 +188,51 @@ class Tunnel:
             session=self.session,
             remote=self.remote,
             path=self._link.path if self._link else Path.NONE,
-            reason=self._link.reason if self._link else "no link",
+            reason=self._link.reason if self._link else self._why_no_link(),
             rtt_ms=None if rtt is None else round(rtt * 1000, 3),
             bytes_sent=self._core.bytes_sent if entered else 0,
             bytes_received=self._core.bytes_received if entered else 0,
             streams=self._core.streams if entered else 0,
             since=self._since,
             last_error=str(self._error) if self._error else None,
+            moves=self._moves,
+            last_move=self._last_move,
         )
+
+    def _why_no_link(self) -> str:
+        waiting = self._state is TunnelState.DETACHED
+        return f"reconnecting: {self._error.detail}" if waiting and self._error else "no link"
+
+    @property
+    def closed(self) -> bool:
+        return self._state is TunnelState.CLOSED
+
+    @property
+    def joinable(self) -> bool:
+        """Whether another link can be attached."""
+        return self._state in (TunnelState.OPEN, TunnelState.DETACHED)
+
+    @property
+    def link(self) -> Link | None:
+        """The one in use; None while there is none."""
+        return self._link
+
+    @property
+    def path(self) -> Path:
+        return self._link.path if self._link else Path.NONE
+
+    @property
+    def rtt(self) -> float | None:
+        """Round trip of the last heartbeat, seconds."""
+        return self._core.rtt if self._state is not TunnelState.NEW else None
+
+    async def changed(self) -> None:
+        """Returns at the next change of state, link or path."""
+        await self._change.wait()
+
+    def _changed(self) -> None:
+        self._change.set()
+        self._change = asyncio.Event()
 
     async def open_stream(
         self, target: Target, *, priority: Priority = Priority.INTERACTIVE
@@ -192,16 +261,41 @@ class Tunnel:
         transport = await self._answer(stream, opening)
         return transport, transport.get_protocol()  # type: ignore[return-value]
 
-    def attach(self, link: Link) -> None:
+    def attach(self, link: Link, *, why: str = "", opened: tuple[int, str] | None = None) -> None:
         """Move to another link; streams go on where they were. Both sides do so.
 
-        The former link is closed. Raises `FarsiteError` when the tunnel is closed.
+        The former link is closed. `why` is for people. `opened`: number and label of a channel that the other side
+        has already opened on it. Raises `FarsiteError` when the tunnel is closed.
         """
         if self._state is not TunnelState.DETACHED:
             self._check_open()
-        self._detach()
-        self._enter(TunnelState.OPEN)
-        self._use(link)
+        self._detach(linger=LINK_LINGER if self._state is TunnelState.OPEN else 0.0)
+        self._moves += 1
+        self._last_move = why or "another link was attached"
+        self._error = self.detached_at = None
+        if self._state is not TunnelState.OPEN:
+            self._enter(TunnelState.OPEN)
+        self._use(link, opened)
+
+    def doubt(self, gone: frozenset[str] = frozenset()) -> None:
+        """The network changed, or this machine slept: a link that is still good has to prove it soon.
+
+        `gone`: addresses that are not ours any more; a link that used one is lost.
+        """
+        if self._state is not TunnelState.OPEN or self._link is None:
+            return
+        if self._link.local_address in gone:
+            detail = f"Our address {self._link.local_address} is gone."
+            self._lost(FarsiteError(ErrorCode.PEER_UNREACHABLE, detail))
+            return
+        self._core.probe(PROBE_PATIENCE, self._loop.time())
+        self._rearm()
+        self._settle()
+
+    def fail(self, error: FarsiteError) -> None:
+        """End it for a reason the other side is not asked about. Returns before it is closed."""
+        if self._state is not TunnelState.NEW:
+            self._begin_close(error, tell=True)
 
     async def close(self, code: ErrorCode = ErrorCode.CLOSED, detail: str = "") -> None:
         """Tell the other side why, end all streams, close the link. Idempotent.
@@ -224,6 +318,9 @@ class Tunnel:
     def _enter(self, state: TunnelState) -> None:
         _log.info("tunnel %s to %s: %s -> %s", self.session, self.remote, self._state, state)
         self._state = state
+        if state in (TunnelState.CLOSING, TunnelState.CLOSED):
+            self._ending.set()
+        self._changed()
 
     def _check_open(self) -> None:
         if self._state is TunnelState.NEW:
@@ -233,17 +330,30 @@ class Tunnel:
 
     # --- the link
 
-    def _use(self, link: Link) -> None:
+    def _use(self, link: Link, opened: tuple[int, str] | None = None) -> None:
         self._link = link
+        self._note_path(link)
         try:
             self._start_core(link)
         except FarsiteError as error:
             # It broke before it was used.
             self._lost(error)
             return
+        if opened is not None:
+            self._core.channel_opened(*opened)
         link.start(_Receiver(self, link))
         self._settle()
-        self._arm()
+        self._rearm()
+
+    def _note_path(self, link: Link) -> None:
+        before, now = self._last_path, (link.path, link.reason)
+        self._last_path = now
+        if before is None:
+            _log.info("tunnel %s to %s: path %s (%s)", self.session, self.remote, *now)
+        else:
+            move = (self.session, self.remote, before[0], now[0], self._last_move, now[1])
+            _log.info("tunnel %s to %s: path %s -> %s: %s (%s)", *move)
+        self._changed()
 
     def _start_core(self, link: Link) -> None:
         control = link.open_channel(CONTROL_LABEL) if self.initiator else None
@@ -259,13 +369,20 @@ class Tunnel:
         except FarsiteError as error:
             stream.reset(error)
 
-    def _detach(self) -> None:
-        """Leave the link, if there is one."""
+    def _detach(self, linger: float = 0.0) -> None:
+        """Leave the link, if there is one, and close it after `linger` seconds."""
         self._cancel_timers()
         link, self._link = self._link, None
         self._core.detach(self._loop.time())
         if link is not None:
-            self._group.create_task(self._close_link(link), name=f"tunnel-link-close-{self.session}")
+            self._group.create_task(self._retire(link, linger), name=f"tunnel-link-close-{self.session}")
+
+    async def _retire(self, link: Link, linger: float) -> None:
+        if linger:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(linger):
+                    await self._ending.wait()
+        await self._close_link(link)
 
     def _lost(self, error: FarsiteError) -> None:
         """The link leads nowhere: wait for another one, or give up."""
@@ -277,10 +394,33 @@ class Tunnel:
         if self._resume_timeout <= 0:
             self._begin_close(error, tell=False)
             return
+        _log.info("tunnel %s to %s: link lost: %s", self.session, self.remote, error)
         self._detach()
+        self._error = error
+        self.detached_at = self._loop.time()
         self._enter(TunnelState.DETACHED)
-        give_up = lambda: self._begin_close(error, tell=False)  # noqa: E731
-        self._resume_timer = self._loop.call_later(self._resume_timeout, give_up)
+        self._wait_for_link(error, self._resume_timeout)
+
+    def _wait_for_link(self, error: FarsiteError, seconds: float) -> None:
+        due = self._loop.time() + seconds
+        self._resume_timer = self._loop.call_at(due, self._give_up_link, error, due)
+
+    def _give_up_link(self, error: FarsiteError, due: float) -> None:
+        if self._loop.time() > due + PROBE_PATIENCE:
+            self._wait_for_link(error, WAKE_GRACE)  # this machine slept: no time to find a link has passed
+        else:
+            self._begin_close(error, tell=False)
+
+    async def _keep(self, keeper: Keeper) -> None:
+        """The keeper's own failures end neither the tunnel nor the keeping."""
+        while not self._ending.is_set():
+            try:
+                await keeper.run(self)
+                return
+            except Exception:
+                self.keeper_failures += 1
+                _log.exception("tunnel %s: keeping its link failed; it goes on", self.session)
+                await asyncio.sleep(KEEPER_PAUSE)
 
     async def _close_link(self, link: Link) -> None:
         try:
@@ -303,6 +443,13 @@ class Tunnel:
         self._core.tick(self._loop.time())
         self._settle()
         if self._timer is None:
+            self._arm()
+
+    def _rearm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._link is not None:
             self._arm()
 
     def _cancel_timers(self) -> None:
@@ -477,6 +624,8 @@ class Tunnel:
         self._cancel_resume()
         self._error = error
         self._enter(TunnelState.CLOSING)
+        if self._keeping is not None:
+            self._keeping.cancel()
         tell = tell and self._link is not None
         self._group.create_task(self._shut_down(error, tell=tell), name=f"tunnel-close-{self.session}")
 

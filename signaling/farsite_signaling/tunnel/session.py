@@ -196,6 +196,13 @@ class Session:
             self._ping = token
         self._expire(now)
 
+    def probe(self, patience: float, now: float) -> None:
+        """Ask for a sign of life at once: without one within `patience` seconds the peer counts as lost."""
+        self._now = now
+        if self._heartbeat is not None and self.error is None:
+            self._heartbeat.probe(patience, now)
+            self.tick(now)
+
     @property
     def rtt(self) -> float | None:
         """Round trip of the last heartbeat, seconds."""

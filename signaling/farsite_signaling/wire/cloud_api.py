@@ -176,6 +176,8 @@ class SessionTicket(_Schema):
     ice_servers: list[IceServer]
     expires_at: datetime
     server_time: datetime
+    opens_until: datetime | None = Field(default=None, description="until when the grant opens links")
+    ice_expires_at: datetime | None = Field(default=None, description="when the servers' credentials expire")
 
 
 class AuditRow(_Schema):

@@ -25,11 +25,19 @@ class _Frozen(BaseModel):
 
 
 class Offer(_Frozen):
+    """`tunnel` names the tunnel this link is for; with `resume` it joins one that stands, without it starts anew.
+
+    `direct`: a try for a path without relays, beside a link that works.
+    """
+
     kind: Literal["offer"] = "offer"
     sdp: Sdp
     grant: str = Field(max_length=8192, repr=False)
     versions: list[int] = Field(max_length=32, description="tunnel protocol versions spoken")
     complete: bool = Field(default=False, description="no further candidates will follow")
+    tunnel: str | None = Field(default=None, min_length=16, max_length=64, description="the client's choice")
+    resume: bool = False
+    direct: bool = False
 
 
 class Answer(_Frozen):
@@ -37,6 +45,7 @@ class Answer(_Frozen):
     sdp: Sdp
     version: int
     complete: bool = False
+    resumed: bool = Field(default=False, description="the link will join the tunnel named in the offer")
 
 
 class Candidates(_Frozen):

@@ -30,6 +30,11 @@ class Heartbeat:
         self._token += 1
         return self._token
 
+    def hurry(self, patience: float, now: float) -> None:
+        """Doubtful: ping now, and take silence of `patience` seconds for the end."""
+        self._next_ping = now
+        self._heard = min(self._heard, now + patience - MISSED * self.interval)
+
     def expires(self) -> float:
         """When silence will have lasted too long."""
         return self._heard + MISSED * self.interval

@@ -18,9 +18,16 @@ class Path(StrEnum):
     RELAY_TLS = "relay-tls"
     NONE = "none"
 
+    @property
+    def relayed(self) -> bool:
+        return self in (Path.RELAY_UDP, Path.RELAY_TCP, Path.RELAY_TLS)
+
 
 class TunnelStatus(BaseModel):
-    """One tunnel as `farsite status` shows it. `rtt_ms` is the last heartbeat's round trip."""
+    """One tunnel as `farsite status` shows it. `rtt_ms` is the last heartbeat's round trip.
+
+    `moves`: how often its streams went over to another link; `last_move`: why they did, last.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -34,3 +41,5 @@ class TunnelStatus(BaseModel):
     streams: int = 0
     since: datetime | None = None
     last_error: str | None = None
+    moves: int = 0
+    last_move: str | None = None

@@ -178,9 +178,25 @@ async def test_direct_wins_though_a_relay_answers_first(
     loop = asyncio.get_running_loop()
     free = loop.time() + 0.15
     hold_back_direct(monkeypatch, lambda: loop.time() > free)
-    site = await start_site()
+    # Streams that cannot move: a relay waits for direct paths.
+    site = await start_site(client=PeerOptions(addresses=("127.0.0.1",), resume_timeout=0))
     async with await site.dial(acme.ticket(servers=[coturn.server("udp")])) as tunnel:
         assert tunnel.status().path is Path.LAN
+
+
+async def test_direct_takes_over_from_a_relay_that_opened_first(
+    start_site: StartSite, acme: Any, coturn: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = asyncio.Event()
+    hold_back_direct(monkeypatch, opened.is_set)
+    site = await start_site()
+    async with await site.dial(acme.ticket(servers=[coturn.server("udp")])) as tunnel:
+        assert tunnel.status().path is Path.RELAY_UDP
+        opened.set()
+        while tunnel.path.relayed:
+            await tunnel.changed()
+        assert tunnel.status().path is Path.LAN
+        assert site.refused == []
 
 
 async def test_a_relay_is_taken_when_direct_stays_silent(

@@ -243,8 +243,9 @@ async def test_moving_while_the_old_link_still_works(acceptor: Acceptor) -> None
         far.attach(new[1])
         near.attach(new[0])
         assert await back == data
-        assert old[0].closed and near.status().last_error is None
+        assert near.status().last_error is None and near.status().moves == 1
         writer.close()
+    assert old[0].closed and old[1].closed
 
 
 async def test_without_another_link_in_time_the_tunnel_ends(acceptor: Acceptor) -> None:

@@ -1,0 +1,326 @@
+"""Transfers that go through faults of the network: every byte once, and no longer stall than promised."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from farsite_client.lab import CLOUD_ADDRESS, TURN_ADDRESS, Lab, Namespace, Nat, Site
+from farsite_client.lab.namespaces import which
+from farsite_cloud.turn.config import TurnSettings, render
+from farsite_signaling.identity import CertificateAuthority, generate_key, make_request, private_pem
+from farsite_signaling.wire.ids import AccountId, ClientId, ClientName, EdgeId, EdgeName, OrgId
+
+pytestmark = [pytest.mark.lab, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
+SECOND_TURN = "5.9.0.21"
+SECRET = "the-secret-of-the-lab"
+SIZE = 16 << 20
+RESULTS = Path(__file__).parents[2] / "build" / "lab" / "resume.jsonl"
+MAIN = Path(__file__).with_name("resume_main.py")
+
+
+class Process:
+    """One part; its JSON lines by the name of their event."""
+
+    def __init__(self, namespace: Namespace, *command: str) -> None:
+        self._command = namespace.command(*command)
+        self._events: dict[str, asyncio.Queue[dict[str, Any]]] = {}
+        self._errors: deque[str] = deque(maxlen=40)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> Process:
+        pipe = asyncio.subprocess.PIPE
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command, stdin=pipe, stdout=pipe, stderr=pipe
+        )
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._read()), loop.create_task(self._read_errors())]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.kill()
+        await asyncio.gather(*self._tasks)
+
+    async def kill(self) -> None:
+        assert self._process is not None
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    async def _read(self) -> None:
+        assert self._process is not None and self._process.stdout is not None
+        async for line in self._process.stdout:
+            with suppress(ValueError):
+                event = json.loads(line)
+                self._queue(event["event"]).put_nowait(event)
+
+    async def _read_errors(self) -> None:
+        assert self._process is not None and self._process.stderr is not None
+        async for line in self._process.stderr:
+            self._errors.append(line.decode(errors="replace"))
+
+    def _queue(self, name: str) -> asyncio.Queue[dict[str, Any]]:
+        return self._events.setdefault(name, asyncio.Queue())
+
+    async def event(self, name: str, seconds: float = 30) -> dict[str, Any]:
+        try:
+            return await asyncio.wait_for(self._queue(name).get(), seconds)
+        except TimeoutError:
+            pytest.fail(f"no {name!r} within {seconds} s:\n{''.join(self._errors)}")
+
+    def order(self, **order: Any) -> None:
+        assert self._process is not None and self._process.stdin is not None
+        self._process.stdin.write(json.dumps(order).encode() + b"\n")
+
+
+class Rig:
+    """Hub, relays, and for each test an edge host and a client."""
+
+    def __init__(self, lab: Lab, stack: AsyncExitStack) -> None:
+        self.lab = lab
+        self.folder = lab.directory / "resume"
+        self._stack = stack
+        self.sites: dict[tuple[str, Nat], Site] = {}
+
+    async def prepare(self) -> None:
+        self._write_keys()
+        self.settings(ttl=3600)
+        await self.lab.internet.run("ip", "addr", "add", f"{SECOND_TURN}/16", "dev", "wan")
+        for nat in (Nat.EASY, Nat.HARD):
+            for end in ("client", "edge"):
+                self.sites[end, nat] = await self.lab.site(nat)
+
+    def _write_keys(self) -> None:
+        self.folder.mkdir()
+        authority = CertificateAuthority.create("acme")
+        (self.folder / "ca.pem").write_text(authority.pem)
+        names = {
+            "edge": EdgeName(OrgId("acme"), EdgeId("edge1")),
+            "client": ClientName(OrgId("acme"), AccountId("ann"), ClientId("laptop")),
+        }
+        for name, urn in names.items():
+            key = generate_key()
+            (self.folder / f"{name}.key").write_bytes(private_pem(key))
+            (self.folder / f"{name}.pem").write_text(authority.issue(make_request(key, "lab"), urn))
+        (self.folder / "grant.key").write_bytes(private_pem(generate_key()))
+
+    def settings(self, *, ttl: float) -> None:
+        values = {
+            "address": [CLOUD_ADDRESS, 8080],
+            "hub": f"ws://{CLOUD_ADDRESS}:8080/hub",
+            "turn": [TURN_ADDRESS, SECOND_TURN],
+            "secret": SECRET,
+            "ttl": ttl,
+        }
+        (self.folder / "settings.json").write_text(json.dumps(values))
+
+    async def hub(self) -> Process:
+        hub = self._part(self.lab.internet, "hub")
+        await self._stack.enter_async_context(hub)
+        await hub.event("ready")
+        return hub
+
+    def _part(self, namespace: Namespace, role: str) -> Process:
+        return Process(namespace, sys.executable, str(MAIN), role, str(self.folder))
+
+    async def turn(self, address: str) -> Process:
+        folder = self.folder / f"turn {time.monotonic_ns()}"
+        folder.mkdir()
+        settings = TurnSettings(
+            host=address,
+            secrets=(SECRET,),
+            listening_ips=(address,),
+            tls_port=None,
+            alt_tls_port=None,
+            data_dir=Path("/run"),
+        )
+        file = folder / "turnserver.conf"
+        file.write_text(render(settings))
+        server = Process(self.lab.internet, which("turnserver") or "turnserver", "-c", str(file))
+        await self._stack.enter_async_context(server)
+        await self._answers(address)
+        return server
+
+    async def _answers(self, address: str) -> None:
+        """A TURN server listens on TCP too, last."""
+        with self.lab.internet.entered():
+            for _ in range(500):
+                with suppress(OSError):
+                    _, writer = await asyncio.open_connection(address, 3478)
+                    writer.close()
+                    return
+                await asyncio.sleep(0.02)
+        pytest.fail(f"no TURN server on {address}")
+
+    async def ends(self, nat: Nat) -> tuple[Process, Process, dict[str, Any]]:
+        """Edge host and client, with a tunnel; and what the client said of it."""
+        edge = self._part(self.sites["edge", nat].host, "edge")
+        await self._stack.enter_async_context(edge)
+        await edge.event("ready")
+        client = self._part(self.sites["client", nat].host, "client")
+        await self._stack.enter_async_context(client)
+        return edge, client, await client.event("ready")
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def shared(lab: Lab) -> Rig:
+    rig = Rig(lab, AsyncExitStack())
+    await rig.prepare()
+    RESULTS.unlink(missing_ok=True)
+    return rig
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def rig(shared: Rig) -> AsyncIterator[Rig]:
+    async with AsyncExitStack() as stack:
+        shared._stack = stack
+        shared.settings(ttl=3600)
+        yield shared
+
+
+def start(client: Process, way: str, pace: float = 4 << 20) -> None:
+    client.order(way=way, size=SIZE, seed=1, pace=pace)
+
+
+async def finished(client: Process, stall: float) -> dict[str, Any]:
+    """What the client says at the end of a transfer that is whole and never stalled for longer."""
+    result = await client.event("done", 60)
+    note({"bound": stall, **result})
+    assert result["whole"], result
+    assert result["stall"] <= stall, result
+    return result
+
+
+def note(row: dict[str, Any]) -> None:
+    """For people: what each fault cost."""
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").split("::")[-1].split(" ")[0]
+    with RESULTS.open("a") as file:
+        file.write(json.dumps({"test": test, **row}) + "\n")
+
+
+async def move(site: Site, last: int) -> None:
+    """The host of the site gets another address."""
+    lan = f"10.{site.number}.0"
+    await site.host.run("ip", "addr", "flush", "dev", "eth0", "scope", "global")
+    await site.host.run("ip", "addr", "add", f"{lan}.{last}/24", "dev", "eth0")
+    await site.host.run("ip", "route", "replace", "default", "via", f"{lan}.1")
+
+
+async def rebind(site: Site) -> None:
+    """The router forgets all its mappings, as when it restarts: masquerading does with its interface."""
+    assert site.router is not None
+    await site.router.run("ip", "link", "set", "wan", "down")
+    await site.router.run("ip", "link", "set", "wan", "up")
+
+
+async def test_client_changes_its_address(rig: Rig) -> None:
+    """N5"""
+    await rig.hub()
+    await rig.turn(TURN_ADDRESS)
+    _, client, _ = await rig.ends(Nat.EASY)
+    start(client, "down")
+    await client.event("quarter")
+    await move(rig.sites["client", Nat.EASY], 77)
+    assert (await finished(client, 8.0))["moves"] >= 1
+
+
+async def test_edge_host_changes_its_address(rig: Rig) -> None:
+    """N5"""
+    await rig.hub()
+    await rig.turn(TURN_ADDRESS)
+    edge, client, _ = await rig.ends(Nat.EASY)
+    start(client, "up")
+    await edge.event("quarter")
+    await move(rig.sites["edge", Nat.EASY], 78)
+    assert (await finished(client, 8.0))["moves"] >= 1
+
+
+async def test_client_sleeps(rig: Rig) -> None:
+    """N6: back within five seconds of waking; the sleep itself is no fault."""
+    await rig.hub()
+    await rig.turn(TURN_ADDRESS)
+    _, client, _ = await rig.ends(Nat.EASY)
+    start(client, "down")
+    await client.event("quarter")
+    client.signal(signal.SIGSTOP)
+    await asyncio.sleep(20)
+    client.signal(signal.SIGCONT)
+    assert (await finished(client, 25.0))["moves"] >= 1
+
+
+async def test_hub_dies_and_comes_back(rig: Rig) -> None:
+    """N8: the tunnel does not notice; one that is lost meanwhile waits for the hub."""
+    hub = await rig.hub()
+    await rig.turn(TURN_ADDRESS)
+    _, client, _ = await rig.ends(Nat.EASY)
+    start(client, "down")
+    await client.event("quarter")
+    await hub.kill()
+    assert (await finished(client, 1.0))["stall"] <= 1.0
+    start(client, "down")
+    await client.event("quarter")
+    await move(rig.sites["client", Nat.EASY], 79)
+    await asyncio.sleep(2)
+    await rig.hub()
+    assert (await finished(client, 15.0))["moves"] >= 1
+
+
+async def test_turn_server_dies(rig: Rig) -> None:
+    """N9: over to the other one within ten seconds."""
+    await rig.hub()
+    first = await rig.turn(TURN_ADDRESS)
+    _, client, opened = await rig.ends(Nat.HARD)
+    assert opened["path"] == "relay-udp"
+    await rig.turn(SECOND_TURN)
+    start(client, "down")
+    await client.event("quarter")
+    await first.kill()
+    result = await finished(client, 10.0)
+    assert (result["path"], result["moves"]) == ("relay-udp", 1), result
+
+
+async def test_relay_credentials_expire(rig: Rig) -> None:
+    """N10: renewed while they are good, so that a new allocation succeeds after they are not."""
+    rig.settings(ttl=30)
+    await rig.hub()
+    await rig.turn(TURN_ADDRESS)
+    _, client, opened = await rig.ends(Nat.HARD)
+    expired = time.monotonic() + 31
+    assert opened["path"] == "relay-udp"
+    start(client, "down", pace=SIZE / 31)
+    await client.event("quarter")
+    await asyncio.sleep(expired - time.monotonic())
+    await rebind(rig.sites["client", Nat.HARD])
+    result = await finished(client, 10.0)
+    assert result["renewals"] >= 1
+    assert (result["path"], result["moves"]) == ("relay-udp", 1), result
+
+
+async def test_nat_forgets_its_mappings(rig: Rig) -> None:
+    await rig.hub()
+    await rig.turn(TURN_ADDRESS)
+    edge, client, opened = await rig.ends(Nat.HARD)
+    assert opened["path"] == "relay-udp"
+    start(client, "up")
+    await edge.event("quarter")
+    await rebind(rig.sites["client", Nat.HARD])
+    await rebind(rig.sites["edge", Nat.HARD])
+    assert (await finished(client, 10.0))["moves"] >= 1
