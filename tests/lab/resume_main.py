@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import random
 import sys
 import time
@@ -298,6 +299,9 @@ async def transfer(tunnel: Tunnel, order: dict[str, Any]) -> dict[str, Any]:
     return {**result, "whole": result["sha256"] == expected and result["bytes"] == order["size"]}
 
 
+logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+for noisy in ("aioice", "aiortc"):
+    logging.getLogger(noisy).setLevel(logging.WARNING)
 ROLES = {"hub": run_hub, "edge": run_edge, "client": run_client}
 
 asyncio.run(ROLES[sys.argv[1]](Folder(sys.argv[2])))

@@ -24,8 +24,9 @@ logger = logging.getLogger(__name__)
 DIRECT_PAUSES = (15.0, 60.0)
 """After a direct path was not found; then it is looked for when addresses change, and not more often than this:"""
 DIRECT_REST = 5.0
-SLACK = 0.005
-"""A direct path may be this much slower than the relay, seconds: it costs nobody else's bandwidth."""
+SLACK = 0.025
+"""A direct path may be this much slower than the relay, seconds: it costs nobody else's bandwidth, and two
+measurements of busy machines differ."""
 RENEW_PAUSE = 5.0
 MAX_RETRY_AFTER = 60.0
 

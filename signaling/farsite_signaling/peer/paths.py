@@ -9,6 +9,8 @@ from farsite_signaling.peer.servers import RelayTransport
 from farsite_signaling.wire.path import Path
 
 if TYPE_CHECKING:
+    from aioice import Candidate
+
     from farsite_signaling.peer.ice import IceConnection
 
 _RELAYS = {
@@ -27,13 +29,19 @@ def classify(ice: IceConnection) -> tuple[Path, str]:
     if local.type == "relay":
         server = getattr(pair.protocol, "relay_server", None)
         return _our_relay(ice, server.transport if server is not None else RelayTransport.UDP)
-    if remote.type == "relay":
+    if remote.type == "relay" or _is_their_relay(ice, remote):
         return Path.RELAY_UDP, "relay over UDP: the other side is relayed"
     if _same_network(local.host, remote.host, remote_type=remote.type):
         return Path.LAN, "lan: both sides are in one network"
     if remote.type == "host":
         return Path.DIRECT, "direct: both sides can be reached without a NAT"
     return Path.DIRECT, "direct: both NATs let UDP through"
+
+
+def _is_their_relay(ice: IceConnection, remote: Candidate) -> bool:
+    """A check from their relay may arrive before they tell us of it: it is a peer-reflexive candidate then."""
+    known = [] if remote.type != "prflx" else ice.remote_candidates
+    return any((c.type, c.host, c.port) == ("relay", remote.host, remote.port) for c in known)
 
 
 def _our_relay(ice: IceConnection, transport: RelayTransport) -> tuple[Path, str]:

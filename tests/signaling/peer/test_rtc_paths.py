@@ -19,11 +19,17 @@ def ice(
     server = TurnServer("turn", 443, transport, "u", "c") if transport is not None else None
     pair = SimpleNamespace(
         local_candidate=SimpleNamespace(type=local[0], host=local[1]),
-        remote_candidate=SimpleNamespace(type=remote[0], host=remote[1]),
+        remote_candidate=SimpleNamespace(type=remote[0], host=remote[1], port=1000),
         protocol=SimpleNamespace(relay_server=server),
     )
     known = {"selected": pair, "report": GatheringReport(), "proxied": False, "relay_only": False}
-    return SimpleNamespace(**(known | changes))
+    return SimpleNamespace(remote_candidates=[], **(known | changes))
+
+
+def test_a_check_from_their_relay_that_came_before_its_candidate_is_no_direct_path() -> None:
+    link = ice(("host", "10.0.0.1"), ("prflx", "8.8.8.8"))
+    link.remote_candidates.append(SimpleNamespace(type="relay", host="8.8.8.8", port=1000))
+    assert classify(link)[0] is Path.RELAY_UDP
 
 
 @pytest.mark.parametrize(
