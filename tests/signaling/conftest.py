@@ -25,6 +25,7 @@ class Relay:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self.port = 0
         self.accepted = 0
 
@@ -44,16 +45,35 @@ class Relay:
         self._server.close()
         self._flowing.set()
         self.cut()
+        if self._serving:
+            # Also those that were just accepted: their connections would outlive the loop.
+            for task in self._serving:
+                task.cancel()
+            await asyncio.wait(self._serving)
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
         self.accepted += 1
+        self._writers.add(writer)
+        try:
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                await self._forward(reader, writer)
+        finally:
+            writer.transport.abort()
+            self._serving.discard(task)
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream, downstream = await asyncio.open_connection("127.0.0.1", self._target)
-        self._writers |= {writer, downstream}
-        with contextlib.suppress(ConnectionError):
+        self._writers.add(downstream)
+        try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._pump(reader, downstream))
                 group.create_task(self._pump(upstream, writer))
+        finally:
+            downstream.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
