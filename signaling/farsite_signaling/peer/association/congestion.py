@@ -19,7 +19,8 @@ SEGMENT = 1176
 INITIAL_WINDOW = 32 * SEGMENT
 LEAST_WINDOW = 4 * SEGMENT
 _STARTUP_GAIN = 2.77
-_WINDOW_GAIN = 2.0
+_WINDOW_GAIN = 1.75
+"""Twice the product would leave a loss-based flow behind the same queue too little."""
 _MARGIN = 0.99
 _RATE_ROUNDS = 10
 _RATE_LIFE = 0.5
