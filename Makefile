@@ -40,9 +40,14 @@ lint: $(STAMP) ## Formatting, lint, types, import contracts, lock file
 	$(BIN)/lint-imports --no-logo
 	$(UV) lock --check --quiet
 
+# libdatachannel, one of the peers our association is tested with, comes as a module for Node.
+export NODE_PATH := $(CURDIR)/build/node/node_modules
+
 .PHONY: packages
 packages:
 	@tools/install-packages
+	@if command -v npm >/dev/null && [ ! -d "$(NODE_PATH)/node-datachannel" ]; then \
+	    npm install --silent --no-audit --no-fund --no-save --prefix build/node node-datachannel@0.33.4; fi
 
 .PHONY: test
 test: lint packages ## Everything CI runs: lint and all tests, against real servers
