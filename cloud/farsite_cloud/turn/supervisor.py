@@ -77,9 +77,9 @@ class TurnServer:
     def config_file(self) -> Path:
         return self.settings.data_dir / "turnserver.conf"
 
-    def ice_servers(self, session: str, now: float) -> list[IceServer]:
+    def ice_servers(self, session: str, now: float, ttl: int | None = None) -> list[IceServer]:
         """Nothing while the relay does not run: peers would only wait for it."""
-        return ice_servers(self.settings, session, now) if self.running else []
+        return ice_servers(self.settings, session, now, ttl) if self.running else []
 
     async def __aenter__(self) -> Self:
         group = await self._stack.enter_async_context(asyncio.TaskGroup())
@@ -171,7 +171,7 @@ class TurnServer:
         check(self.settings)
 
     def _fill_in(self) -> None:
-        user = self.settings.user or _service_account()
+        user = self.settings.user or service_account()
         directory = self.settings.data_dir.absolute()
         self.settings = self.settings.model_copy(update={"user": user, "data_dir": directory})
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -266,7 +266,7 @@ class TurnServer:
         return f"turnserver {how}; it is started again. {last}".strip()
 
 
-def _service_account() -> str | None:
+def service_account() -> str | None:
     """The account to give root up for, where we have it to give."""
     if os.name != "posix" or os.geteuid() != 0:
         return None
