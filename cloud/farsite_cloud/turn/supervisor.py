@@ -30,6 +30,9 @@ START_SECONDS = 15.0
 FIRST_BACKOFF, LAST_BACKOFF = 0.5, 30.0
 STEADY_SECONDS = 60.0
 RENEWAL_SECONDS = 12 * 3600.0
+CONFIG_FILE = "turnserver.conf"
+TLS_FOLDER = "tls"
+"""Where a certificate of our own is kept, when none is given."""
 SYSTEM_ACCOUNT = "turnserver"
 """The account Debian's package makes."""
 
@@ -75,7 +78,7 @@ class TurnServer:
 
     @property
     def config_file(self) -> Path:
-        return self.settings.data_dir / "turnserver.conf"
+        return self.settings.data_dir / CONFIG_FILE
 
     def ice_servers(self, session: str, now: float, ttl: int | None = None) -> list[IceServer]:
         """Nothing while the relay does not run: peers would only wait for it."""
@@ -179,7 +182,7 @@ class TurnServer:
 
     def _fill_in_certificate(self) -> None:
         """True to its name only where none was given; called again, it renews what is getting old."""
-        ours = self.settings.data_dir / "tls"
+        ours = self.settings.data_dir / TLS_FOLDER
         given = self.settings.certificate
         if not self.settings.tls or (given is not None and given.parent != ours):
             return
