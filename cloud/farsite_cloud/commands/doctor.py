@@ -125,7 +125,7 @@ async def relay_rows(settings: CloudSettings, urls: PublicUrls) -> list[CheckRow
     turn = completed(turn_settings(settings, urls))
     version = await installed_version(turn.executable)
     rows = [version_row(version), config_row(turn, version), await _port_row(turn)]
-    if turn.tls and turn.certificate is not None:
+    if turn.tls and turn.certificate is not None and not _to_be_made(turn):
         rows.append(certificate_row("turns: certificate", turn.certificate, turn.host))
     return rows
 
@@ -196,6 +196,8 @@ async def _answers(turn: TurnSettings, host: str) -> None:
 
 
 def _not_served(turn: TurnSettings) -> CheckRow:
+    if _to_be_made(turn):
+        turn = turn.model_copy(update={"certificate": None, "key": None})
     try:
         check(turn)
     except FarsiteError as error:
@@ -205,11 +207,15 @@ def _not_served(turn: TurnSettings) -> CheckRow:
     return warned("relay ports", "nothing answers; the ports are free", "Start the cloud: farsite up")
 
 
+def _to_be_made(turn: TurnSettings) -> bool:
+    """No certificate was given, and the relay that makes one has not started yet."""
+    path = turn.certificate
+    return path is not None and path.parent == turn.data_dir / TLS_FOLDER and not path.exists()
+
+
 def certificate_row(name: str, path: Path, host: str) -> CheckRow:
     try:
         certificate = load_certificate(path.read_text())
-    except FileNotFoundError:
-        return warned(name, f"{path} is not there yet", "It is made when the cloud starts: farsite up")
     except (OSError, UnicodeDecodeError, FarsiteError) as error:
         return failed(name, f"{path} cannot be read: {error}", "Give a PEM certificate this user may read.")
     ends = f"{certificate.not_valid_after_utc:%Y-%m-%d}"

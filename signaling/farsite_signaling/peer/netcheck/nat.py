@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from farsite_signaling.wire.errors import FarsiteError
 from farsite_signaling.wire.netcheck import CheckRow, passed, warned
 
 MAX_SERVERS = 8
+GUESS_SECONDS = 1.0
 # Anywhere in the internet (RFC 5737, RFC 3849).
 _FAR = {4: "192.0.2.1", 6: "2001:db8::1"}
 ANY = {4: "0.0.0.0", 6: "::"}  # noqa: S104 - an outgoing socket
@@ -44,7 +46,9 @@ async def udp_rows(
     server, so that silence means nothing.
     """
     asked = await _addresses(servers, names)
-    found = {version: await _ask(target, asked[version], version) for version in (4, 6)}
+    seconds = GUESS_SECONDS if guessed else PROBE_SECONDS - 0.5
+    answers = await asyncio.gather(*(_ask(target, asked[version], version, seconds) for version in (4, 6)))
+    found = dict(zip((4, 6), answers, strict=True))
     return [
         _udp_row(target, asked, [*found[4], *found[6]], guessed=guessed),
         nat_row(found[4], _source(4, found[4])),
@@ -64,11 +68,11 @@ async def _addresses(servers: Iterable[StunServer | TurnServer], names: Names) -
     return asked
 
 
-async def _ask(target: Target, servers: list[Address], version: int) -> list[Mapping]:
+async def _ask(target: Target, servers: list[Address], version: int, seconds: float) -> list[Mapping]:
     if not servers:
         return []
     try:
-        return await mappings(servers, ANY[version], target.ports, PROBE_SECONDS - 0.5)
+        return await mappings(servers, ANY[version], target.ports, seconds)
     except (OSError, FarsiteError):
         return []
 

@@ -77,7 +77,7 @@ def _ask(binding: _Binding, server: Address) -> _Asked:
 
 async def _repeat(transport: asyncio.DatagramTransport, binding: _Binding, timeout: float) -> None:
     end, wait = time.monotonic() + timeout, _FIRST_RETRY
-    while (left := end - time.monotonic()) > 0:
+    while (left := min(end, _patience(binding)) - time.monotonic()) > 0:
         open_ = {key: one for key, one in binding.asked.items() if not one.answer.done()}
         if not open_:
             return
@@ -86,6 +86,12 @@ async def _repeat(transport: asyncio.DatagramTransport, binding: _Binding, timeo
             transport.sendto(struct.pack("!HHI", _REQUEST, 0, _COOKIE) + key, one.server)
         await asyncio.wait([one.answer for one in open_.values()], timeout=min(wait, left))
         wait = min(2 * wait, 1.0)
+
+
+def _patience(binding: _Binding) -> float:
+    """Until when to wait for more: not long beyond the first answer, others are as near or behind a closed port."""
+    answers = [(one.at, one.answer.result().took) for one in binding.asked.values() if one.answer.done()]
+    return min((at + max(0.8, took * 0.005) for at, took in answers), default=float("inf"))
 
 
 def parse_success(data: bytes) -> Address | None:
