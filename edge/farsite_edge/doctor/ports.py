@@ -48,7 +48,7 @@ async def _tcp_row(
     try:
         async with asyncio.timeout(SECONDS):
             head = await _get_info(local, port, tls=tls)
-    except (OSError, asyncio.IncompleteReadError) as error:
+    except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
         text = f"the edge host runs, but TCP {port} does not answer ({error.__class__.__name__})"
         return failed(
             name, text, f"Restart the edge host; check FARSITE_EDGE_{setting.upper()} and FARSITE_EDGE_BIND."
@@ -67,9 +67,10 @@ async def _get_info(address: str, port: int, *, tls: bool) -> str:
         context.verify_mode = ssl.CERT_NONE
     reader, writer = await asyncio.open_connection(address, port, ssl=context)
     try:
-        path = "/api/v1/info"
+        path = "/api/v1/info" if tls else "/info"
         writer.write(f"GET {path} HTTP/1.1\r\nHost: {address}:{port}\r\nConnection: close\r\n\r\n".encode())
-        return (await reader.read(16 * 1024)).decode("utf-8", "replace")
+        head = await reader.readuntil(b"\r\n\r\n")
+        return (head + await reader.read(16 * 1024)).decode("utf-8", "replace")
     finally:
         writer.transport.abort()
 
