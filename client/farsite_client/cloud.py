@@ -48,6 +48,7 @@ from farsite_signaling.wire.cloud_api import (
 )
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.grant import LEEWAY_SECONDS
+from farsite_signaling.wire.netcheck import RelayCheck
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 PREFIX = "/api/v1"
@@ -207,6 +208,10 @@ class CloudClient:
 
     async def end_session(self, organization: str, session: str) -> None:
         await self._send("DELETE", f"{_organization(organization)}/sessions/{quote(session, safe='')}")
+
+    async def relay_check(self, organization: str) -> RelayCheck:
+        """Relays, and credentials good for minutes to try them with."""
+        return await self._ask("POST", f"{_organization(organization)}/relay-check", RelayCheck)
 
     async def audit(self, organization: str, *, page_size: int = 100) -> AsyncIterator[AuditRow]:
         """Newest first."""

@@ -20,6 +20,7 @@ from farsite_signaling.rest import problem_middleware
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.ids import AccountId, ClientId, ClientName, OrgId
+from farsite_signaling.wire.netcheck import RelayCheck
 from farsite_signaling.wire.rights import Role
 from farsite_signaling.wire.stream import OpenRequest
 
@@ -75,6 +76,7 @@ class FakeCloud:
                 web.post(f"{organization}/client-certificates", self._enrol),
                 web.post(f"{organization}/setup-codes", self._setup_code),
                 web.post(f"{organization}/edge-hosts/{{edge}}/sessions", self._session),
+                web.post(f"{organization}/relay-check", self._relay_check),
             ]
         )
         return app
@@ -155,6 +157,9 @@ class FakeCloud:
         return answer(
             wire.SetupCode(code="ABCD-EFGH", expires_at=expires, name=body.name, folder_id="f1"), 201
         )
+
+    async def _relay_check(self, request: web.Request) -> web.Response:
+        return answer(RelayCheck(expires_at=self.now(), server_time=self.now()), 201)
 
     async def _session(self, request: web.Request) -> web.Response:
         edge = next(edge for edge in self.edge_hosts if edge.id == request.match_info["edge"])

@@ -127,6 +127,21 @@ def migrate(config: Config = None, data_dir: DataDir = None, json: Json = False)
 
 
 @cloud.command()
+def doctor(config: Config = None, data_dir: DataDir = None, json: Json = False) -> None:
+    """Check database, disk, public URL, certificates and relay of this machine; exit code 1 when something fails."""
+    import asyncio
+
+    from farsite_cloud.commands.doctor import examine
+    from farsite_cloud.commands.failure import told
+    from farsite_cloud.settings import load_settings
+    from farsite_signaling.checks import show
+
+    with told(json):
+        report = asyncio.run(examine(load_settings({"data_dir": data_dir}, file=config)))
+    raise typer.Exit(show(report, as_json=json))
+
+
+@cloud.command()
 def reset_password(email: str, config: Config = None, data_dir: DataDir = None, json: Json = False) -> None:
     """Give an account a new password, and sign it out everywhere."""
     from farsite_cloud.commands.failure import told

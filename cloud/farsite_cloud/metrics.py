@@ -21,6 +21,12 @@ class Metrics:
         self.acts = Counter(
             "farsite_acts", "Audited acts by outcome.", ["action", "outcome"], registry=self._registry
         )
+        self.relay_checks = Counter(
+            "farsite_relay_checks",
+            "Credentials given out to check relays with.",
+            ["kind"],
+            registry=self._registry,
+        )
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         self._requests.labels(method, route, str(status)).observe(seconds)

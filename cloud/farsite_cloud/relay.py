@@ -57,12 +57,13 @@ class Relay:
         why = f" ({problem.detail})" if problem is not None else ""
         return f"relay is off: {LOST}{why}"
 
-    def ice_servers(self, session: str, now: float) -> list[IceServer]:
+    def ice_servers(self, session: str, now: float, ttl: int | None = None) -> list[IceServer]:
+        """`ttl`: seconds the credentials are good for, the settings' without."""
         if self._settings is None:
             return []
         if self._server is not None:
-            return self._server.ice_servers(session, now)
-        return ice_servers(self._settings, session, now)
+            return self._server.ice_servers(session, now, ttl)
+        return ice_servers(self._settings, session, now, ttl)
 
     def credentials_until(self, now: datetime) -> datetime | None:
         """When credentials made now expire."""

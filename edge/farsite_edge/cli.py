@@ -15,7 +15,7 @@ from farsite_edge.simulator.command import simulator
 if TYPE_CHECKING:
     from farsite_edge.settings import EdgeSettings
 
-__all__ = ["edge", "simulator"]
+__all__ = ["doctor", "edge", "simulator"]
 
 edge = typer.Typer(help="Run and set up an edge host on this machine.", no_args_is_help=True)
 T = TypeVar("T")
@@ -151,6 +151,26 @@ def settings(
         _wait(ask(_settings(config, {"data_dir": data_dir}), body), as_json)
 
     _guarded(act, as_json)
+
+
+def _doctor(config: ConfigOption = None, data_dir: DataOption = None, as_json: JsonOption = False) -> None:
+    """Check network, ports, certificates, storage and devices of this edge host; exit code 1 when something fails."""
+
+    def act() -> int:
+        import asyncio
+
+        from farsite_edge.doctor import examine
+        from farsite_signaling.checks import show
+
+        return show(asyncio.run(examine(_settings(config, {"data_dir": data_dir}))), as_json=as_json)
+
+    raise typer.Exit(_guarded(act, as_json))
+
+
+# `farsite edge doctor`, and `farsite doctor` for short.
+doctor = typer.Typer(add_completion=False, rich_markup_mode=None)
+for _app in (edge, doctor):
+    _app.command("doctor")(_doctor)
 
 
 def _settings(config: Path | None, flags: dict[str, Any]) -> EdgeSettings:

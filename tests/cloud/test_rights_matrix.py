@@ -13,7 +13,12 @@ from farsite_signaling.wire.rights import Right, Role, rights_of
 
 ROUTES = route_table().routes
 GUARDED = [route for route in ROUTES if isinstance(route.need, Right)]
-PUBLIC_ROUTES = {("POST", "/auth/sign-in"), ("POST", "/claims"), ("POST", "/edge/renewals")}
+PUBLIC_ROUTES = {
+    ("POST", "/auth/sign-in"),
+    ("POST", "/claims"),
+    ("POST", "/edge/renewals"),
+    ("POST", "/edge/relay-check"),
+}
 
 
 def _path(route, org: str) -> str:

@@ -51,11 +51,13 @@ class SmallCloud:
         self.claims = 0
         self.url = ""
         self.lifetime = timedelta(days=90)
+        self.relay_checks: list[dict[str, str]] = []
 
     def app(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/api/v1/claims", self.claim)
         app.router.add_post("/api/v1/edge/renewals", self.renew)
+        app.router.add_post("/api/v1/edge/relay-check", self.relay_check)
         return app
 
     async def claim(self, request: web.Request) -> web.Response:
@@ -79,6 +81,11 @@ class SmallCloud:
         name = str(certificate_name(certificate))
         verify_renewal(body["proof"], public_key_of(certificate), name=name, csr=body["csr"], now=time.time())
         return web.json_response(self.enrolment(body["csr"]) | self.spoil)
+
+    async def relay_check(self, request: web.Request) -> web.Response:
+        self.relay_checks.append(await request.json())
+        now = datetime.now(UTC).isoformat()
+        return web.json_response({"ice_servers": [], "expires_at": now, "server_time": now})
 
     def enrolment(self, csr: str) -> dict[str, Any]:
         name = EdgeName(OrgId("org1"), EdgeId("edge1"))

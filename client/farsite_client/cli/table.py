@@ -26,6 +26,7 @@ OWN: dict[str, tuple[str, str]] = {
     "open": (f"{_CLI}.forwarding:open_", "Open a device's page in the browser, or an edge host's API."),
     "forward": (f"{_CLI}.forwarding:forward", "Forward a local TCP port to a device."),
     "status": (f"{_CLI}.status:status", "Live sessions of this machine: path, round trip, bytes."),
+    "netcheck": (f"{_CLI}.netcheck:netcheck", "What the network here lets through, and what to do about it."),
     "audit": (f"{_CLI}.edges:audit", "Who did what in the organization."),
 }
 
@@ -34,6 +35,7 @@ KNOWN_HELP = {
     "up": "Start a cloud: API, hub and TURN server in one process.",
     "cloud": "Look after a cloud.",
     "turn-config": "Print the configuration for a TURN server (coturn).",
+    "doctor": "Check everything an edge host on this machine needs.",
     "edge": "Run and set up an edge host.",
     "simulator": "Simulated network cameras for trials and tests.",
 }

@@ -11,6 +11,7 @@ from farsite_cloud.edge_hosts.renewal import api as renewals
 from farsite_cloud.edge_hosts.routes import api as edge_hosts
 from farsite_cloud.folders.routes import api as folders
 from farsite_cloud.organizations.routes import api as organizations
+from farsite_cloud.relay_checks import api as relay_checks
 from farsite_cloud.sessions.routes import api as sessions
 from farsite_cloud.setup_codes.routes import api as setup_codes
 from farsite_signaling.rest import Api
@@ -25,6 +26,7 @@ FEATURES = (
     edge_hosts,
     renewals,
     sessions,
+    relay_checks,
     audit,
 )
 

@@ -45,6 +45,33 @@ async def revision_of(database: Database) -> str | None:
         return await connection.run_sync(_current)
 
 
+async def check_schema(database: Database) -> str | None:
+    """What is to be said about a database that is sound. Raises `storage_failed` for one that is damaged or newer."""
+
+    def run(connection: Connection) -> str | None:
+        found = _quick_check(connection)
+        if found:
+            detail = f"The database is damaged ({'; '.join(found)[:200]})."
+            raise FarsiteError(ErrorCode.STORAGE_FAILED, detail)
+        _check_known(connection)
+        current, head = _current(connection), ScriptDirectory.from_config(_config()).get_current_head()
+        return None if current == head else f"it has schema {current}, this release's is {head}"
+
+    try:
+        async with database.engine.connect() as connection:
+            return await connection.run_sync(run)
+    except DBAPIError as error:
+        raise storage_error(error) from error
+
+
+def _quick_check(connection: Connection) -> list[str]:
+    """SQLite's own word on its file; servers look after theirs."""
+    if connection.dialect.name != "sqlite":
+        return []
+    found = connection.exec_driver_sql("PRAGMA quick_check(5)").scalars().all()
+    return [str(one) for one in found if one != "ok"]
+
+
 async def _in_transaction(database: Database, run: object) -> None:
     try:
         async with database.engine.execution_options(farsite_writing=True).begin() as connection:

@@ -228,9 +228,9 @@ def urls(settings: TurnSettings) -> list[str]:
     return found + [f"turns:{host}:{port}?transport=tcp" for port in tls]
 
 
-def ice_servers(settings: TurnSettings, session: str, now: float) -> list[IceServer]:
-    """What a peer of `session` may use from `now` (Unix seconds) until the credentials expire."""
-    username, credential = turn_credentials(settings.secrets[0], session, settings.credential_ttl, now)
+def ice_servers(settings: TurnSettings, session: str, now: float, ttl: int | None = None) -> list[IceServer]:
+    """What a peer of `session` may use from `now` (Unix seconds) until the credentials expire (`ttl` seconds)."""
+    username, credential = turn_credentials(settings.secrets[0], session, ttl or settings.credential_ttl, now)
     every = urls(settings)
     stun = [url for url in every if url.startswith("stun:")]
     turn = [url for url in every if not url.startswith("stun:")]

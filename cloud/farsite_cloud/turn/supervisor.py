@@ -30,6 +30,9 @@ START_SECONDS = 15.0
 FIRST_BACKOFF, LAST_BACKOFF = 0.5, 30.0
 STEADY_SECONDS = 60.0
 RENEWAL_SECONDS = 12 * 3600.0
+CONFIG_FILE = "turnserver.conf"
+TLS_FOLDER = "tls"
+"""Where a certificate of our own is kept, when none is given."""
 SYSTEM_ACCOUNT = "turnserver"
 """The account Debian's package makes."""
 
@@ -75,11 +78,11 @@ class TurnServer:
 
     @property
     def config_file(self) -> Path:
-        return self.settings.data_dir / "turnserver.conf"
+        return self.settings.data_dir / CONFIG_FILE
 
-    def ice_servers(self, session: str, now: float) -> list[IceServer]:
+    def ice_servers(self, session: str, now: float, ttl: int | None = None) -> list[IceServer]:
         """Nothing while the relay does not run: peers would only wait for it."""
-        return ice_servers(self.settings, session, now) if self.running else []
+        return ice_servers(self.settings, session, now, ttl) if self.running else []
 
     async def __aenter__(self) -> Self:
         group = await self._stack.enter_async_context(asyncio.TaskGroup())
@@ -171,7 +174,7 @@ class TurnServer:
         check(self.settings)
 
     def _fill_in(self) -> None:
-        user = self.settings.user or _service_account()
+        user = self.settings.user or service_account()
         directory = self.settings.data_dir.absolute()
         self.settings = self.settings.model_copy(update={"user": user, "data_dir": directory})
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -179,7 +182,7 @@ class TurnServer:
 
     def _fill_in_certificate(self) -> None:
         """True to its name only where none was given; called again, it renews what is getting old."""
-        ours = self.settings.data_dir / "tls"
+        ours = self.settings.data_dir / TLS_FOLDER
         given = self.settings.certificate
         if not self.settings.tls or (given is not None and given.parent != ours):
             return
@@ -266,7 +269,7 @@ class TurnServer:
         return f"turnserver {how}; it is started again. {last}".strip()
 
 
-def _service_account() -> str | None:
+def service_account() -> str | None:
     """The account to give root up for, where we have it to give."""
     if os.name != "posix" or os.geteuid() != 0:
         return None

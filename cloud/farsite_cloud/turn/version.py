@@ -42,11 +42,11 @@ def advice(version: Version | None) -> str | None:
     if version is None or version >= SAFE:
         return None
     return (
-        f"coturn {_dotted(version)} checks IPv4-mapped IPv6 peers against IPv6 rules only (CVE-2026-27624, "
+        f"coturn {dotted(version)} checks IPv4-mapped IPv6 peers against IPv6 rules only (CVE-2026-27624, "
         f"fixed in 4.9.0). The generated configuration denies them; with any other configuration it is open. "
-        f"Update to {_dotted(SAFE)} or newer."
+        f"Update to {dotted(SAFE)} or newer."
     )
 
 
-def _dotted(version: Version) -> str:
+def dotted(version: Version) -> str:
     return ".".join(str(part) for part in version)

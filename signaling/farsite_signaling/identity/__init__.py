@@ -18,7 +18,12 @@ from farsite_signaling.identity.keys import (
     sign,
     verify,
 )
-from farsite_signaling.identity.renewals import sign_renewal, verify_renewal
+from farsite_signaling.identity.renewals import (
+    sign_relay_check,
+    sign_renewal,
+    verify_relay_check,
+    verify_renewal,
+)
 
 __all__ = [
     "CertificateAuthority",
@@ -34,8 +39,10 @@ __all__ = [
     "public_pem",
     "sign",
     "sign_grant",
+    "sign_relay_check",
     "sign_renewal",
     "verify",
     "verify_grant",
+    "verify_relay_check",
     "verify_renewal",
 ]

@@ -1,4 +1,7 @@
-"""Proof for the renewal of a certificate: a JWS (ES256) by the current key over the new request."""
+"""Proofs of an edge host towards its cloud: a JWS (ES256) by the key of its current certificate.
+
+For a renewal the proof is over the new request, for credentials to check relays with it says no more than who and when.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,38 @@ from farsite_signaling.wire.grant import LEEWAY_SECONDS
 
 RENEWAL_TYPE = "farsite-renewal+jwt"
 RENEWAL_AUDIENCE = "farsite-renewal"
+RELAY_CHECK_TYPE = "farsite-relay-check+jwt"
+RELAY_CHECK_AUDIENCE = "farsite-relay-check"
 
 
 def sign_renewal(identity: Identity, csr: str, now: float) -> str:
-    claims = {"iss": identity.urn, "aud": RENEWAL_AUDIENCE, "iat": int(now), "csr": _digest(csr)}
-    return jwt.encode(claims, identity.key, algorithm="ES256", headers={"typ": RENEWAL_TYPE})
+    return _sign(identity, RENEWAL_TYPE, RENEWAL_AUDIENCE, now, {"csr": _digest(csr)})
 
 
 def verify_renewal(token: str, key: PublicKey, *, name: str, csr: str, now: float) -> None:
     """Raises `FarsiteError`: `signature_invalid`, or `clock_skew` with the seconds between the clocks."""
-    claims = _decode(token, key)
-    if claims.get("iss") != name or claims.get("csr") != _digest(csr):
+    claims = _decode(token, key, RENEWAL_TYPE, RENEWAL_AUDIENCE)
+    if claims.get("csr") != _digest(csr):
+        raise FarsiteError(ErrorCode.SIGNATURE_INVALID, "The proof is for another name or request.")
+    _check(claims, name, now)
+
+
+def sign_relay_check(identity: Identity, now: float) -> str:
+    return _sign(identity, RELAY_CHECK_TYPE, RELAY_CHECK_AUDIENCE, now, {})
+
+
+def verify_relay_check(token: str, key: PublicKey, *, name: str, now: float) -> None:
+    """Raises as `verify_renewal`."""
+    _check(_decode(token, key, RELAY_CHECK_TYPE, RELAY_CHECK_AUDIENCE), name, now)
+
+
+def _sign(identity: Identity, kind: str, audience: str, now: float, more: dict[str, str]) -> str:
+    claims = {"iss": identity.urn, "aud": audience, "iat": int(now), **more}
+    return jwt.encode(claims, identity.key, algorithm="ES256", headers={"typ": kind})
+
+
+def _check(claims: dict[str, object], name: str, now: float) -> None:
+    if claims.get("iss") != name:
         raise FarsiteError(ErrorCode.SIGNATURE_INVALID, "The proof is for another name or request.")
     issued = claims.get("iat")
     if not isinstance(issued, int):
@@ -35,13 +59,13 @@ def verify_renewal(token: str, key: PublicKey, *, name: str, csr: str, now: floa
         )
 
 
-def _decode(token: str, key: PublicKey) -> dict[str, object]:
+def _decode(token: str, key: PublicKey, kind: str, audience: str) -> dict[str, object]:
     options = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
     try:
-        if jwt.get_unverified_header(token).get("typ") != RENEWAL_TYPE:
-            raise FarsiteError(ErrorCode.SIGNATURE_INVALID, "Not a proof for a renewal.")
+        if jwt.get_unverified_header(token).get("typ") != kind:
+            raise FarsiteError(ErrorCode.SIGNATURE_INVALID, "The proof is for something else.")
         return dict(
-            jwt.decode(token, key, algorithms=["ES256"], audience=RENEWAL_AUDIENCE, options=options)  # type: ignore[arg-type]
+            jwt.decode(token, key, algorithms=["ES256"], audience=audience, options=options)  # type: ignore[arg-type]
         )
     except jwt.PyJWTError:
         raise FarsiteError(

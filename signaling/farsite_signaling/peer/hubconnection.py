@@ -47,6 +47,8 @@ Deliver = Callable[[HubMessage], Awaitable[None]]
 _HEARTBEAT_RANGE = (0.05, 60.0)
 _CLOSE_TIMEOUT = 1.0
 _DOUBT_PATIENCE = 2.0
+NOBODY = "urn:farsite:nobody:edge:nobody"
+"""A well-formed name that no authority certifies."""
 
 
 class HubRefusal(FarsiteError):
@@ -126,23 +128,39 @@ class HubConnection:
             raise self._closed(closed) from None
 
     async def _shake_hands(self, identity: Identity, agent: str) -> Welcome:
-        versions = supported_versions()
-        hello = Hello(
-            versions=versions, name=identity.urn, certificate=identity.certificate_pem, agent=agent[:100]
-        )
-        asked = time.time()
-        await self._socket.send(dump(hello))
-        challenge = await self._expect(Challenge)
-        self.clock_offset = _offset(challenge, asked, time.time())
+        challenge = await self._greet(identity.urn, identity.certificate_pem, agent)
         signature = identity.sign(proof_bytes(challenge.nonce, identity.urn))
         await self._socket.send(dump(Proof(signature=signature)))
         welcome = await self._expect(Welcome)
-        if welcome.version not in versions:
+        if welcome.version not in supported_versions():
             raise FarsiteError(
                 ErrorCode.VERSION_UNSUPPORTED,
                 f"The cloud chose protocol version {welcome.version}, which was not offered. Update the cloud.",
             )
         return welcome
+
+    async def _greet(self, name: str, certificate: str, agent: str) -> Challenge:
+        hello = Hello(versions=supported_versions(), name=name, certificate=certificate, agent=agent[:100])
+        asked = time.time()
+        await self._socket.send(dump(hello))
+        challenge = await self._expect(Challenge)
+        self.clock_offset = _offset(challenge, asked, time.time())
+        return challenge
+
+    async def ask_time(self, agent: str, timeout: float) -> float | None:
+        """The hub's clock minus ours, seconds, by its challenge: the hub gives it before it asks who we are."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._greet(NOBODY, "", agent)
+        except TimeoutError:
+            raise self._unreachable("did not answer the hello in time") from None
+        except ConnectionClosed as closed:
+            raise self._closed(closed) from None
+        return self.clock_offset
+
+    def abort(self) -> None:
+        """Without a word, at once."""
+        self._socket.transport.abort()
 
     async def _expect(self, kind: type[T]) -> T:
         while True:
