@@ -115,8 +115,10 @@ class Transaction:
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
 
-    async def execute(self, sql: str, values: Values = ()) -> None:
-        await self._connection.execute(sql, values)
+    async def execute(self, sql: str, values: Values = ()) -> int:
+        """How many rows it changed."""
+        async with self._connection.execute(sql, values) as cursor:
+            return cursor.rowcount
 
     async def execute_many(self, sql: str, rows: Iterable[Values]) -> None:
         await self._connection.executemany(sql, rows)
