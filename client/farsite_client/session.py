@@ -94,6 +94,11 @@ async def find_edge(cloud: CloudClient, organization: str, wanted: str) -> EdgeH
     return named[0]
 
 
+def way(status: TunnelStatus) -> str:
+    """The path and why it was taken, for people."""
+    return f"{status.path} – {status.reason.removeprefix(f'{status.path}: ')}"
+
+
 @dataclass
 class _Wiring:
     """Hands envelopes to the router, which needs the signaling client first."""

@@ -35,7 +35,7 @@ from farsite_edge.identity.renewal import Renewal
 from farsite_edge.identity.tls import ServerTls
 from farsite_edge.lan.discovery import discovery_app
 from farsite_edge.lan.hosts import HostRule
-from farsite_edge.lan.listening import listen
+from farsite_edge.lan.listening import LIMITS, listen
 from farsite_edge.lan.multicast import MulticastResponder
 from farsite_edge.remote.acceptor import EdgeAcceptor
 from farsite_edge.remote.access import RemoteAccess, RemoteState
@@ -45,6 +45,7 @@ from farsite_edge.supervise import supervised
 from farsite_edge.tasks import TaskRecord, TaskRunner, TaskStore, WorkRow
 from farsite_edge.tasks.zone import site_zone
 from farsite_edge.version import __version__
+from farsite_signaling.rest import Front
 from farsite_signaling.wire.edge_api import ClaimRequest, EdgeInfo, EdgeState, EdgeStatus
 from farsite_signaling.wire.version import supported_versions
 
@@ -203,8 +204,10 @@ class EdgeHost:
         self._tls.refresh()
         await self._runner.setup()
         stack.push_async_callback(self._runner.cleanup)
+        front = Front(self._runner, LIMITS)
+        stack.callback(front.close)
         self.https_port = await listen(
-            self._runner, settings.bind, settings.https_port, "https_port", self._tls.context
+            front, settings.bind, settings.https_port, "https_port", self._tls.context
         )
         await self._open_discovery(stack)
         self._rule.own_ports |= {self.https_port, self.http_port}
@@ -217,7 +220,9 @@ class EdgeHost:
         discovery = web.AppRunner(discovery_app(self.info, self._hosts), access_log=None)
         await discovery.setup()
         stack.push_async_callback(discovery.cleanup)
-        self.http_port = await listen(discovery, settings.bind, settings.http_port, "http_port")
+        front = Front(discovery, LIMITS)
+        stack.callback(front.close)
+        self.http_port = await listen(front, settings.bind, settings.http_port, "http_port")
         if settings.multicast:
             responder = MulticastResponder(
                 self.info,

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from farsite_edge.api.guard import Guard
 from farsite_edge.version import __version__
-from farsite_signaling.rest import Api, openapi, problem_middleware
+from farsite_signaling.rest import Api, add_headers, openapi, problem_middleware
 
 MAX_BODY = 1024 * 1024
 
@@ -17,6 +17,7 @@ def build_app(guard: Guard, tables: list[Api]) -> web.Application:
     for table in tables:
         api.include(table)
     app = web.Application(middlewares=[problem_middleware, guard.middleware], client_max_size=MAX_BODY)
+    app.on_response_prepare.append(add_headers)
     api.mount(app, guard.authorize)
     document = openapi(api, title="Farsite edge host", version=__version__)
 

@@ -160,8 +160,7 @@ class DeviceRoutes:
         device = self._visible(request, Right.DEVICE_VIEW)
         query = read_query(request, SnapshotQuery)
         data = await self._manager.snapshot(device, query.resolution)
-        headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-        return web.Response(body=data, content_type="image/jpeg", headers=headers)
+        return web.Response(body=data, content_type="image/jpeg")
 
     def _visible(self, request: web.Request, right: Right) -> str:
         device = request.match_info["id"]

@@ -53,7 +53,7 @@ class DiagnosticsRoutes:
         """Send so many bytes."""
         query = read_query(request, DownloadQuery)
         self._check(query.bytes)
-        response = web.StreamResponse(headers={"Cache-Control": "no-store"})
+        response = web.StreamResponse()
         response.content_type = "application/octet-stream"
         response.content_length = query.bytes
         await response.prepare(request)

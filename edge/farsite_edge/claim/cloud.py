@@ -13,7 +13,7 @@ import aiohttp
 from pydantic import BaseModel, ValidationError
 from yarl import URL
 
-from farsite_edge.claim.socks import SocksConnector
+from farsite_signaling.peer.http_proxy import connector
 from farsite_signaling.peer.proxy import Proxy, parse_proxy
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError, Problem
 
@@ -65,15 +65,10 @@ class CloudHttp:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> CloudHttp:
-        context = cloud_tls(self._ca)
-        socks = self._proxy is not None and self._proxy.is_socks
-        connector = (
-            SocksConnector(self._proxy.url, ssl=context)
-            if socks and self._proxy is not None
-            else aiohttp.TCPConnector(ssl=context)
-        )
         self._session = aiohttp.ClientSession(
-            connector=connector, timeout=aiohttp.ClientTimeout(total=TIMEOUT), trust_env=False
+            connector=connector(self._proxy, cloud_tls(self._ca)),
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT),
+            trust_env=False,
         )
         return self
 
