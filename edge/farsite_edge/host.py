@@ -59,8 +59,8 @@ logger = logging.getLogger(__name__)
 class EdgeHost:
     """`async with EdgeHost(settings) as host`: ports are open and everything runs when it is entered.
 
-    `notify(event, values)` is told `claimed`, `cloud_online`, `cloud_offline`, `remote_access` and `task_finished`. Raises
-    `FarsiteError` for what the administrator can change: `port_taken`, `storage_failed`, `disk_full`, `conflict`.
+    `notify(event, values)` is told `claimed`, `cloud_online`, `cloud_offline`, `remote_access` and `task_finished`.
+    Raises `FarsiteError` for what the administrator can change: `port_taken`, `storage_failed`, `disk_full`, `conflict`.
     """
 
     def __init__(

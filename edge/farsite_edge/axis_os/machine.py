@@ -24,7 +24,6 @@ from farsite_edge.tasks.record import MAX_DETAIL, Outcome
 from farsite_signaling.wire.edge_tasks import WorkState
 from farsite_signaling.wire.errors import ErrorCode
 
-
 MAX_ROLLBACKS = 2
 
 
