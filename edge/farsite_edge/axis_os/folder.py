@@ -62,7 +62,8 @@ class ImageFolder:
             if file.image.id == image:
                 return file
         raise FarsiteError(
-            ErrorCode.NOT_FOUND, f"The image {image[:12]}… is not in the folder {self.folder} any more."
+            ErrorCode.NOT_FOUND,
+            f"The image {image[:12]}… is not in the folder {self.folder} any more, or the file was changed.",
         )
 
     def _files(self) -> list[tuple[str, int, int]]:

@@ -6,13 +6,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 from farsite_edge.axis_os import machine as m
-from farsite_edge.axis_os.folder import ImageFolder
+from farsite_edge.axis_os.folder import ImageFile, ImageFolder
 from farsite_edge.axis_os.plan import Plan
 from farsite_edge.axis_os.upload import blocks
 from farsite_edge.devices import DeviceManager
+from farsite_edge.store.failures import storage_errors
 from farsite_edge.tasks.record import Outcome
 from farsite_edge.tasks.work import Work
 from farsite_edge.vapix import ApiError, UpgradeFirmware
@@ -235,9 +236,16 @@ class Run:
 
     async def _send(self, action: m.Upload) -> m.Event | None:
         file = await self._folder.by_id(action.hop.image)
+        with storage_errors(file.path):
+            opened = file.path.open("rb")
+        # Closed here: who gives up an upload does not end what reads the file.
+        with opened:
+            return await self._send_file(action, file, opened)
+
+    async def _send_file(self, action: m.Upload, file: ImageFile, opened: BinaryIO) -> m.Event | None:
         async with self._client() as client, asyncio.timeout(self._idle) as deadline:
             request = UpgradeFirmware(
-                lambda: blocks(file.path, file.image.bytes, file.image.id),
+                lambda: blocks(opened, file.path, file.image.bytes, file.image.id),
                 file.image.bytes,
                 auto_commit=action.auto_commit,
                 auto_rollback=action.auto_rollback,

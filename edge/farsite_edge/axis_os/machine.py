@@ -293,8 +293,7 @@ class UpgradeMachine:
                     "The device is factory-new: set its first account.", ErrorCode.DEVICE_SETUP_REQUIRED
                 )
             case Ready(ready=True):
-                if not self.memory.touched:
-                    self.memory.boot_id = event.boot_id
+                self.memory.boot_id = event.boot_id
                 self._turn(Stage.INFO, self.memory.since)
             case Ready():
                 self._again(now, limit, "The device does not get ready.", ErrorCode.DEVICE_UNREACHABLE)
@@ -441,8 +440,8 @@ class UpgradeMachine:
 
     def _still_before(self, info: Info, now: float) -> None:
         memory = self.memory
-        # Without a boot id a moment out of reach looks like a restart: the image may still be being installed.
-        settled = memory.boot_id is not None or now - memory.since >= self.limits.settle
+        # What looked like the restart may have been another one, just before: the image is still being installed.
+        settled = now - memory.since >= self.limits.settle
         if memory.restarted and settled and memory.answer_lost:
             # Its power failed, or ours did: whether it had the whole image is not known.
             self._turn(Stage.READY, now)

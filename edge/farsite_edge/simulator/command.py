@@ -67,7 +67,7 @@ def run(
             )
         )
         if boot_seconds is not None:
-            site = [replace(one, boot_seconds=boot_seconds) for one in site]
+            described = [replace(one, boot_seconds=boot_seconds) for one in described]
         made = Simulator(
             described,
             bind=bind,

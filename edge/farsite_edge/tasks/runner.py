@@ -240,6 +240,8 @@ class TaskRunner:
         except LeaseLost:
             logger.error("task %s: the row of %s is not ours any more", active.record.id, row.device)
         else:
+            if job is not None:
+                await job.release(row.device)
             row.state, row.detail, row.code = outcome.state, outcome.detail, outcome.code
             await self._work_done(active.record, row)
         finally:
@@ -247,8 +249,6 @@ class TaskRunner:
             self._busy.pop(row.device, None)
             self._wake.set()
             self._tell()
-        if job is not None:
-            await job.release(row.device)
 
     async def _persist(self, active: Active, row: WorkRow, work: Work, job: Job | None) -> Outcome:
         """Until its end is written down: storage that fails is waited for, not taken for the device's failure."""
