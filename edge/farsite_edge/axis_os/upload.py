@@ -15,8 +15,8 @@ BLOCK = 256 * 1024
 
 
 async def blocks(file: BinaryIO, path: Path, size: int, digest: str) -> AsyncIterator[bytes]:
-    """The open file from its beginning. Its last block leaves only when the whole is what the index says: a file changed meanwhile never
-    reaches a device complete. Raises `conflict`, `storage_failed`."""
+    """The open file from its beginning. Its last block leaves only when the whole is what the index says: a file
+    changed meanwhile never reaches a device complete. Raises `conflict`, `storage_failed`."""
     with storage_errors(path):
         file.seek(0)
         seen, last = hashlib.sha256(), b""

@@ -20,6 +20,7 @@ STATES = ("ready", "info", "status", "upload", "restart", "look", "commit")
 MOMENTS = ("before", "after")  # it is written down
 # The power fails after the installation and before the commit: the device goes back by itself.
 REVERTED = {
+    ("restart", "before"),
     ("restart", "after"),
     ("look", "before"),
     ("look", "after"),
