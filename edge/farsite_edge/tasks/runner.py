@@ -280,7 +280,8 @@ class TaskRunner:
             return Outcome(WorkState.FAILED, detail, ErrorCode.INTERNAL)
 
     async def _end(self, active: Active) -> None:
-        record = active.record
+        # Nobody sees it finished before it is written down.
+        record = active.record.model_copy()
         record.finished_at = self._now()
         record.turn(end_state(record, active.rows))
         await self.store.save(record)
