@@ -172,10 +172,15 @@ def _untrusted(asked: str, error: Exception) -> FarsiteError:
     reason = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else str(error)
     return FarsiteError(
         ErrorCode.CERTIFICATE_INVALID,
-        f"The TLS certificate of {asked} is not trusted: {reason.rstrip('.')}. If its authority is your own, "
+        f"The TLS certificate of {_inside(asked)} is not trusted: {reason.rstrip('.')}. If its authority is your own, "
         "name it with --ca-file FILE (or FARSITE_CLIENT_CA_FILE); if it has expired or is not valid yet, check "
         "this machine's clock.",
     )
+
+
+def _inside(asked: str) -> str:
+    """`asked` within a sentence."""
+    return f"the {asked[4:]}" if asked.startswith("The ") else asked
 
 
 def _reason(error: BaseException) -> str:

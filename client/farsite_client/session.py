@@ -169,7 +169,7 @@ async def _dial(profile: Profile, stored: Stored, ticket: SessionTicket, name: s
                 identity=identity,
                 trust=profile.trust(),
                 router=wiring.router,
-                options=peer_options(proxy),
+                options=peer_options(proxy, profile.ca_file or stored.ca_file),
             )
     except TimeoutError:
         raise FarsiteError(
@@ -200,7 +200,7 @@ def _check_clock(ticket: SessionTicket) -> None:
         raise problem
 
 
-def peer_options(proxy: str | None) -> Any:
+def peer_options(proxy: str | None, ca_file: str | None = None) -> Any:
     from farsite_signaling.peer.options import PeerOptions
 
-    return PeerOptions(proxy=proxy)
+    return PeerOptions(proxy=proxy, turn_ca=ca_file)

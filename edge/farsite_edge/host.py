@@ -13,13 +13,13 @@ import aiohttp
 from aiohttp import web
 
 from farsite_edge.admin.site import AdminSite
-from farsite_edge.api.app import build_app
+from farsite_edge.api.app import build_app, join
 from farsite_edge.api.device_routes import DeviceRoutes
 from farsite_edge.api.diagnostics_routes import DiagnosticsRoutes
 from farsite_edge.api.guard import Guard
 from farsite_edge.api.host_routes import HostRoutes
 from farsite_edge.api.os_routes import OsRoutes
-from farsite_edge.api.principal import Authenticator
+from farsite_edge.api.principal import LOCAL_ACTOR, Authenticator
 from farsite_edge.api.task_routes import TaskRoutes
 from farsite_edge.audit import AuditLog
 from farsite_edge.axis_os.folder import ImageFolder
@@ -45,8 +45,9 @@ from farsite_edge.supervise import supervised
 from farsite_edge.tasks import TaskRecord, TaskRunner, TaskStore, WorkRow
 from farsite_edge.tasks.zone import site_zone
 from farsite_edge.version import __version__
-from farsite_signaling.rest import Front
+from farsite_signaling.rest import Front, Route
 from farsite_signaling.wire.edge_api import ClaimRequest, EdgeInfo, EdgeState, EdgeStatus
+from farsite_signaling.wire.errors import FarsiteError
 from farsite_signaling.wire.version import supported_versions
 
 PRODUCT = "farsite-edge"
@@ -184,16 +185,23 @@ class EdgeHost:
     def _build_api(self) -> None:
         self._authenticator = Authenticator(self.keeper, ended=self.remote.has_ended)
         guard = Guard(self._authenticator, self.keeper, self._hosts, self.audit)
-        tables = [
-            HostRoutes(self, self.preferences, self.audit).api(),
-            DeviceRoutes(self.registry, self.manager, self.finder, self.monitor, self.audit).api(),
-            DiagnosticsRoutes(self.settings.transfer_limit).api(),
-            TaskRoutes(self.tasks, self.audit).api(),
-            OsRoutes(self.os, self.tasks, self.audit).api(),
-        ]
-        self._runner = web.AppRunner(
-            build_app(guard, tables), access_log=None, shutdown_timeout=self.settings.shutdown_timeout
+        self._api = join(
+            [
+                HostRoutes(self, self.preferences, self.audit).api(),
+                DeviceRoutes(guard, self.registry, self.manager, self.finder, self.monitor, self.audit).api(),
+                DiagnosticsRoutes(self.settings.transfer_limit).api(),
+                TaskRoutes(self.tasks, self.audit).api(),
+                OsRoutes(self.os, self.tasks, self.audit).api(),
+            ]
         )
+        self._runner = web.AppRunner(
+            build_app(guard, self._api), access_log=None, shutdown_timeout=self.settings.shutdown_timeout
+        )
+
+    @property
+    def routes(self) -> list[Route]:
+        """The API's route table."""
+        return self._api.routes
 
     def _api_connection(self) -> asyncio.BaseProtocol:
         assert self._runner.server is not None
@@ -282,12 +290,21 @@ class EdgeHost:
             time=datetime.now(UTC),
         )
 
-    async def claim(self, request: ClaimRequest) -> None:
-        """Raises `FarsiteError`; the edge host is then as unclaimed as before."""
-        record = await self.core.claimer.claim(request)
+    async def claim(self, request: ClaimRequest, *, source: str = LOCAL_ACTOR) -> None:
+        """`source` is who asks: `local`, or an address of the LAN. Raises `FarsiteError`; the edge host is then as
+        it was before."""
+        moved = self.keeper.claim is not None
+        try:
+            record = await self.core.claimer.claim(request, local=source == LOCAL_ACTOR)
+        except FarsiteError as error:
+            details = {"code": str(error.code)}
+            await self.audit.note("edge.claim", actor=source, outcome="refused", details=details)
+            raise
+        if moved:
+            await self.audit.keep_to_ourselves()
         self._tls.refresh()
         self.remote.claimed()
-        await self.audit.note("edge.claim", actor="edge", target=record.organization_name)
+        await self.audit.note("edge.claim", actor=source, target=record.organization_name)
         self._notify("claimed", {"name": record.urn, "organization": record.organization_name})
 
     def settings_changed(self, changed: list[str], *, through_tunnel: bool) -> None:

@@ -7,7 +7,11 @@ from aiohttp import web
 from farsite_cloud.accounts import service, tokens
 from farsite_cloud.accounts.models import Account
 from farsite_cloud.api.call import Call, call_of
+from farsite_cloud.database import Scope
 from farsite_cloud.organizations.service import memberships_of, organization_answer
+from farsite_cloud.sessions.models import RemoteSession
+from farsite_cloud.sessions.service import end_sessions_of_token
+from farsite_cloud.signaling.notices import tell_ended
 from farsite_signaling.rest import AUTHENTICATED, PUBLIC, Api
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -53,11 +57,17 @@ async def _look_up(call: Call, email: str) -> tuple[Account | None, list[str]]:
 
 @api.route("POST", "/auth/sign-out", need=AUTHENTICATED)
 async def sign_out(request: web.Request) -> None:
-    """Revoke the token this request was made with."""
+    """Revoke the token this request was made with, and end the sessions opened with it."""
     call = call_of(request)
+    token, peers = call.caller.token_id, call.services.peers
     found = await memberships_of(call.session, call.caller.account_id)
-    with call.act("account.sign_out", organizations=[organization.id for organization, _ in found]):
-        await tokens.revoke(call.session, call.caller.token_id, call.now)
+    ended: list[RemoteSession] = []
+    with call.act("account.sign_out", organizations=[organization.id for organization, _ in found]) as act:
+        await tokens.revoke(call.session, token, call.now)
+        for organization, _ in found:
+            ended += await end_sessions_of_token(Scope(call.session, organization.id), token, call.now)
+        act.details["sessions_ended"] = len(ended)
+    call.later(lambda: tell_ended(peers, ended, ErrorCode.SESSION_ENDED, "You signed out."))
 
 
 @api.route("GET", "/me", need=AUTHENTICATED, response=wire.Me)

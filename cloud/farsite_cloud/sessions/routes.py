@@ -40,7 +40,7 @@ async def open_session(request: web.Request, body: wire.SessionRequest) -> wire.
         client = await own_client(call.scope, body.client, call.caller.account_id)
         if not call.services.peers.online(act.target):
             raise _offline(edge)
-        session = start_session(call.scope, edge, client, call.caller.account_id, call.now)
+        session = start_session(call.scope, edge, client, call.caller, call.now)
         act.session = session.id
         act.details |= {"client": body.client, "role": call.role}
         grant = grant_for(session, edge, client, call.caller, call.role, call.now)

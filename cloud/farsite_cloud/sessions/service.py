@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select
+from sqlalchemy import ColumnElement, Select
 
 from farsite_cloud.accounts.tokens import Caller
 from farsite_cloud.clients.models import ClientDevice
@@ -23,13 +23,14 @@ LONGEST = timedelta(hours=12)
 
 
 def start_session(
-    scope: Scope, edge: EdgeHost, client: ClientDevice, account_id: str, now: datetime
+    scope: Scope, edge: EdgeHost, client: ClientDevice, caller: Caller, now: datetime
 ) -> RemoteSession:
     session = RemoteSession(
         id=new_id(now),
         edge_host_id=edge.id,
         client_device_id=client.id,
-        account_id=account_id,
+        account_id=caller.account_id,
+        token_id=caller.token_id,
         created_at=now,
         until=now + LONGEST,
     )
@@ -80,7 +81,18 @@ async def end_sessions_of_edge(
     scope: Scope, edge_id: str, code: ErrorCode, now: datetime
 ) -> list[RemoteSession]:
     """The sessions that were live, now ended."""
-    sessions = await scope.all(_live(scope, now).where(RemoteSession.edge_host_id == edge_id))
+    return await _end(scope, RemoteSession.edge_host_id == edge_id, code, now)
+
+
+async def end_sessions_of_token(scope: Scope, token_id: str, now: datetime) -> list[RemoteSession]:
+    """The sessions that were live, now ended."""
+    return await _end(scope, RemoteSession.token_id == token_id, ErrorCode.SESSION_ENDED, now)
+
+
+async def _end(
+    scope: Scope, which: ColumnElement[bool], code: ErrorCode, now: datetime
+) -> list[RemoteSession]:
+    sessions = await scope.all(_live(scope, now).where(which))
     for session in sessions:
         end_session(session, code, now)
     return sessions

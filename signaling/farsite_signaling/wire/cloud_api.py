@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from farsite_signaling.wire.ice import IceServer
+from farsite_signaling.wire.ids import Lines, Name
 from farsite_signaling.wire.rights import Role
 
 
@@ -27,7 +28,7 @@ class Page(_Request):
 
 
 class SignInRequest(_Request):
-    email: str = Field(min_length=3, max_length=254)
+    email: Name = Field(min_length=3, max_length=254)
     password: SecretStr = Field(min_length=1, max_length=1024)
 
 
@@ -73,7 +74,7 @@ class EnrolRequest(_Request):
     """A client device's certificate request (PKCS#10, PEM)."""
 
     csr: str = Field(max_length=8192)
-    name: str = Field(min_length=1, max_length=100)
+    name: Name = Field(min_length=1, max_length=100)
 
 
 class Enrolment(_Schema):
@@ -92,9 +93,9 @@ class Enrolment(_Schema):
 
 
 class SetupCodeRequest(_Request):
-    name: str = Field(min_length=1, max_length=100)
-    description: str = Field(default="", max_length=1000)
-    folder_id: str | None = Field(default=None, max_length=64)
+    name: Name = Field(min_length=1, max_length=100)
+    description: Lines = Field(default="", max_length=1000)
+    folder_id: Name | None = Field(default=None, max_length=64)
 
 
 class SetupCode(_Schema):
@@ -111,8 +112,8 @@ class Claim(_Request):
 
     code: SecretStr = Field(max_length=64)
     csr: str = Field(max_length=8192)
-    version: str = Field(default="", max_length=50)
-    hostname: str = Field(default="", max_length=255)
+    version: Name = Field(default="", max_length=50)
+    hostname: Name = Field(default="", max_length=255)
 
 
 class ClaimResult(Enrolment):
@@ -153,9 +154,9 @@ class EdgeHostList(_Schema):
 
 
 class EdgeHostChange(_Request):
-    name: str | None = Field(default=None, min_length=1, max_length=100)
-    description: str | None = Field(default=None, max_length=1000)
-    folder_id: str | None = Field(default=None, max_length=64)
+    name: Name | None = Field(default=None, min_length=1, max_length=100)
+    description: Lines | None = Field(default=None, max_length=1000)
+    folder_id: Name | None = Field(default=None, max_length=64)
 
 
 class SessionRequest(_Request):
