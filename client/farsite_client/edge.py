@@ -16,6 +16,7 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import BaseModel, SecretStr
 
+from farsite_client.edge_tasks import OsClient, TaskClient
 from farsite_client.http import failures, parse, raise_for_problem, read_limited, reveal
 from farsite_signaling.wire.edge_api import (
     AuditList,
@@ -65,6 +66,8 @@ class EdgeClient:
         self._base = base + PREFIX
         self._name = name
         self._headers = dict(headers or {})
+        self.tasks = TaskClient(self._ask)
+        self.os = OsClient(self._ask)
 
     # the edge host itself
 
@@ -194,8 +197,9 @@ class EdgeClient:
         body: BaseModel | None = None,
         *,
         query: Any = None,
+        headers: Mapping[str, str] | None = None,
     ) -> ModelT:
-        async with self._request(method, path, body=body, query=query) as response:
+        async with self._request(method, path, body=body, query=query, headers=headers) as response:
             return parse(model, await read_limited(response), self._name)
 
     @asynccontextmanager
@@ -208,6 +212,7 @@ class EdgeClient:
         query: Any = None,
         data: Any = None,
         session: aiohttp.ClientSession | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         async with (
             failures(self._name, ErrorCode.PEER_UNREACHABLE),
@@ -217,7 +222,7 @@ class EdgeClient:
                 json=None if body is None else reveal(body),
                 data=data,
                 params=query,
-                headers=self._headers,
+                headers=self._headers | dict(headers or {}),
                 allow_redirects=False,
             ) as response,
         ):

@@ -18,8 +18,14 @@ from farsite_edge.api.device_routes import DeviceRoutes
 from farsite_edge.api.diagnostics_routes import DiagnosticsRoutes
 from farsite_edge.api.guard import Guard
 from farsite_edge.api.host_routes import HostRoutes
+from farsite_edge.api.os_routes import OsRoutes
 from farsite_edge.api.principal import LOCAL_ACTOR, Authenticator
+from farsite_edge.api.task_routes import TaskRoutes
 from farsite_edge.audit import AuditLog
+from farsite_edge.axis_os.folder import ImageFolder
+from farsite_edge.axis_os.job import OsJob
+from farsite_edge.axis_os.machine import Limits
+from farsite_edge.axis_os.service import ROLLBACK, UPGRADE, OsService
 from farsite_edge.core import EdgeCore
 from farsite_edge.devices import DeviceManager, Finder, Gateway, Monitor, Registry
 from farsite_edge.devices.addresses import AddressRule
@@ -36,6 +42,8 @@ from farsite_edge.remote.access import RemoteAccess, RemoteState
 from farsite_edge.reports.reporter import Reporter
 from farsite_edge.settings import EdgeSettings
 from farsite_edge.supervise import supervised
+from farsite_edge.tasks import TaskRecord, TaskRunner, TaskStore, WorkRow
+from farsite_edge.tasks.zone import site_zone
 from farsite_edge.version import __version__
 from farsite_signaling.rest import Front, Route
 from farsite_signaling.wire.edge_api import ClaimRequest, EdgeInfo, EdgeState, EdgeStatus
@@ -52,8 +60,8 @@ logger = logging.getLogger(__name__)
 class EdgeHost:
     """`async with EdgeHost(settings) as host`: ports are open and everything runs when it is entered.
 
-    `notify(event, values)` is told `claimed`, `cloud_online`, `cloud_offline` and `remote_access`. Raises
-    `FarsiteError` for what the administrator can change: `port_taken`, `storage_failed`, `disk_full`, `conflict`.
+    `notify(event, values)` is told `claimed`, `cloud_online`, `cloud_offline`, `remote_access` and `task_finished`.
+    Raises `FarsiteError` for what the administrator can change: `port_taken`, `storage_failed`, `disk_full`, `conflict`.
     """
 
     def __init__(
@@ -87,6 +95,7 @@ class EdgeHost:
             await self.registry.load()
             session = await stack.enter_async_context(aiohttp.ClientSession(trust_env=False))
             self._build(session)
+            await self.tasks.load()
             await self._open_ports(stack)
             self._group = await asyncio.TaskGroup().__aenter__()
             self._start()
@@ -126,9 +135,24 @@ class EdgeHost:
         self.monitor = Monitor(
             self.manager, interval=settings.poll_interval, refresh=settings.refresh_interval
         )
+        self._build_tasks()
         self._build_remote()
         self._build_api()
         self.audit.on_row = self.registry.on_change = self.reporter.due
+
+    def _build_tasks(self) -> None:
+        settings = self.settings
+        folder = ImageFolder(settings.os_images or settings.data_dir / "images", self.core.database)
+        job = OsJob(self.manager, folder, os_limits(settings))
+        self.tasks = TaskRunner(
+            TaskStore(self.core.database),
+            {UPGRADE: job, ROLLBACK: job},
+            parallel=settings.task_parallel,
+            zone=site_zone(settings.time_zone),
+            work_done=self._work_done,
+            task_done=self._task_done,
+        )
+        self.os = OsService(self.registry, folder, self.tasks)
 
     def _build_remote(self) -> None:
         settings = self.settings
@@ -166,6 +190,8 @@ class EdgeHost:
                 HostRoutes(self, self.preferences, self.audit).api(),
                 DeviceRoutes(guard, self.registry, self.manager, self.finder, self.monitor, self.audit).api(),
                 DiagnosticsRoutes(self.settings.transfer_limit).api(),
+                TaskRoutes(self.tasks, self.audit).api(),
+                OsRoutes(self.os, self.tasks, self.audit).api(),
             ]
         )
         self._runner = web.AppRunner(
@@ -220,6 +246,7 @@ class EdgeHost:
         loops = {
             "monitor": self.monitor.run,
             "discovery": self.finder.run,
+            "tasks": self.tasks.run,
             "remote access": self.remote.run,
             "reports": self.reporter.run,
             "renewal": self.renewal.run,
@@ -301,6 +328,21 @@ class EdgeHost:
 
     # What happens
 
+    async def _work_done(self, record: TaskRecord, row: WorkRow) -> None:
+        outcome = "allowed" if row.state.value == "succeeded" else "failed"
+        await self.audit.note(
+            f"{record.kind}.device",
+            actor=record.actor,
+            target=row.device,
+            outcome=outcome,
+            session=record.session,
+            details={"task": record.id, "state": row.state.value, "detail": row.detail},
+        )
+
+    def _task_done(self, record: TaskRecord) -> None:
+        self.reporter.due()
+        self._notify("task_finished", {"id": record.id, "kind": record.kind, "state": record.state.value})
+
     def _remote_changed(self) -> None:
         self._tell("cloud", self.remote.cloud_state, self._tell_cloud)
         self._tell("remote", str(self.remote.state), self._tell_remote)
@@ -320,3 +362,15 @@ class EdgeHost:
     def _tell_remote(self, state: str) -> None:
         self.reporter.due()
         self._notify("remote_access", {"state": state})
+
+
+def os_limits(settings: EdgeSettings) -> Limits:
+    restart = settings.os_restart_timeout
+    return Limits(
+        poll=settings.os_poll_interval,
+        answer=min(Limits.answer, restart),
+        restart=restart,
+        settle=restart / 3,
+        busy=restart * 2 / 3,
+        rollback_minutes=settings.os_rollback_minutes,
+    )

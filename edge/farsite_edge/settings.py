@@ -71,7 +71,24 @@ class EdgeSettings(PartSettings):
     transfer_limit: int = Field(default=1024**3, gt=0, description="bytes of one diagnostics transfer")
     shutdown_timeout: float = Field(default=5.0, ge=0, description="how long streams may end by themselves")
     resume_timeout: float = Field(
-        default=900.0, ge=0, le=900, description="how long streams wait for a client that sleeps or lost its way"
+        default=900.0,
+        ge=0,
+        le=900,
+        description="how long streams wait for a client that sleeps or lost its way",
+    )
+    time_zone: str = Field(
+        default="", max_length=64, description="of the site, IANA name; empty: this machine's"
+    )
+    task_parallel: int = Field(default=8, ge=1, le=64, description="devices worked on at the same time")
+    os_images: Path | None = Field(
+        default=None, description="folder of AXIS OS images; without it images in the data folder"
+    )
+    os_poll_interval: float = Field(default=5.0, gt=0, le=60, description="while a device restarts")
+    os_restart_timeout: float = Field(
+        default=900.0, gt=0, description="until a device is back after an upgrade"
+    )
+    os_rollback_minutes: int = Field(
+        default=30, ge=1, le=120, description="until a device goes back that was not committed"
     )
     allow_loopback_devices: bool = Field(
         default=False, description="accept devices at this machine's own addresses (simulator)"

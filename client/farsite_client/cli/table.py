@@ -23,6 +23,8 @@ OWN: dict[str, tuple[str, str]] = {
     "devices": (f"{_CLI}.devices:devices", "Devices an edge host knows."),
     "device": (f"{_CLI}.device:device", "Add, log in to, set up, read, change and remove devices."),
     "discover": (f"{_CLI}.devices:discover", "Let an edge host look for devices."),
+    "os": (f"{_CLI}.axis_os:os", "AXIS OS: inventory, images, upgrades and rollbacks."),
+    "tasks": (f"{_CLI}.tasks:tasks", "Tasks of an edge host: list, show, cancel, retry."),
     "open": (f"{_CLI}.forwarding:open_", "Open a device's page in the browser, or an edge host's API."),
     "forward": (f"{_CLI}.forwarding:forward", "Forward a local TCP port to a device."),
     "status": (f"{_CLI}.status:status", "Live sessions of this machine: path, round trip, bytes."),

@@ -48,8 +48,9 @@ class DeviceManager:
         self._gateway = gateway
         self._session = session
         self._rule = rule
-        self._timeout = timeout
+        self.timeout = timeout
         self._locks: dict[str, asyncio.Lock] = {}
+        self._held: set[str] = set()
 
     async def add(self, ids: Iterable[str]) -> list[DeviceResult]:
         return await _each(ids, self.registry.manage)
@@ -88,8 +89,54 @@ class DeviceManager:
             options = {"resolution": resolution} if resolution else {}
             return bytes(await client.snapshot(**options))
 
+    # One writer: a task that changes a device keeps everybody else away from it.
+
+    def hold(self, device: str) -> None:
+        """Nothing else is done with the device, and its silence is no alarm. Idempotent."""
+        self._held.add(device)
+
+    async def release(self, device: str) -> None:
+        """Look at the device again. Idempotent; raises nothing of devices."""
+        self._held.discard(device)
+        try:
+            await self.check(device, refresh=True)
+        except FarsiteError as error:
+            logger.warning("device %s after its task: %s", device, error)
+
+    async def updating(self, device: str, *, version: str | None = None) -> None:
+        """Show a held device as being updated, and the version it has by now."""
+        values = {} if version is None else {"version": short(version)}
+        await self.registry.update(device, state=DeviceState.UPDATING, last_error=None, **values)
+
+    @asynccontextmanager
+    async def held_client(
+        self, device: str, *, anonymous: bool = False, pinned: bool = True
+    ) -> AsyncIterator[Any]:
+        """For who holds the device. Raises `device_credentials` when there is nothing to log in with."""
+        record = self.registry.managed(device)
+        account = None if anonymous else await self._credentials.get(device)
+        if account is None and not anonymous:
+            raise FarsiteError(ErrorCode.DEVICE_CREDENTIALS, f"Log in to the device {device} first.")
+        async with self._lock(device):
+            yield self.client(record if pinned else record.model_copy(update={"pin": None}), account)
+
+    async def refused(self, device: str) -> None:
+        """The device refused what is kept: it is not tried again by itself."""
+        account = await self._credentials.get(device)
+        if account is not None:
+            await self._credentials.refused(device, account)
+
+    def _check_free(self, device: str) -> None:
+        if device in self._held:
+            raise FarsiteError(
+                ErrorCode.CONFLICT,
+                f"The device {device} is being updated. Wait for the task, or cancel it.",
+            )
+
     async def check(self, device: str, *, refresh: bool) -> DeviceRecord:
         """One look at a managed device, its state written down. Used by the monitor; raises nothing of devices."""
+        if device in self._held:
+            return self.registry.get(device)
         try:
             async with self._lock(device):
                 return await self._check(self.registry.managed(device), refresh)
@@ -165,6 +212,7 @@ class DeviceManager:
         return await self.registry.update(record.id, pin=client.pin)
 
     async def _log_in(self, device: str, account: Account) -> DeviceRecord:
+        self._check_free(device)
         async with self._lock(device):
             record = self.registry.managed(device)
             await self._credentials.begin_try(device, account)
@@ -186,6 +234,7 @@ class DeviceManager:
         return await self.registry.update(record.id, log_in=True)
 
     async def _set_up(self, device: str, account: Account) -> DeviceRecord:
+        self._check_free(device)
         async with self._lock(device):
             record = self.registry.managed(device)
             client = self.client(record, None)
@@ -197,6 +246,7 @@ class DeviceManager:
             return await self._first_log_in(record, account)
 
     async def _remove(self, device: str) -> DeviceRecord:
+        self._check_free(device)
         async with self._lock(device):
             record = await self.registry.release(device)
             await self._credentials.forget(device)
@@ -206,12 +256,13 @@ class DeviceManager:
     async def _logged_in(self, device: str) -> AsyncIterator[Any]:
         """A client with the stored credentials, for one writer at a time; failures change the state."""
         record = self.registry.managed(device)
+        self._check_free(device)
         async with self._lock(device):
             account = await self._credentials.get(device)
             if account is None:
                 raise FarsiteError(ErrorCode.DEVICE_CREDENTIALS, f"Log in to the device {device} first.")
             try:
-                async with asyncio.timeout(self._timeout * 2):
+                async with asyncio.timeout(self.timeout * 2):
                     yield self.client(record, account)
             except TimeoutError:
                 raise _silent(device) from None
@@ -240,7 +291,7 @@ class DeviceManager:
 
     async def _bounded(self, question: Awaitable[Any]) -> Any:
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self.timeout):
                 return await question
         except TimeoutError:
             raise _silent("") from None

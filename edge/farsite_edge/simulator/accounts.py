@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 _NAME = re.compile(r"[A-Za-z0-9]{1,14}")
@@ -38,6 +38,11 @@ class Accounts:
 
     def put(self, account: Account) -> None:
         self._by_name[account.name] = account
+
+    def copy(self) -> Accounts:
+        twin = Accounts(root_only=self._root_only, internal=self._internal)
+        twin._by_name = {name: replace(account) for name, account in self._by_name.items()}
+        return twin
 
     def clear(self) -> None:
         self._by_name.clear()

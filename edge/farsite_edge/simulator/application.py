@@ -6,12 +6,15 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 
-from farsite_edge.simulator import json_cgis, media, pages, text_cgis
+from farsite_edge.simulator import firmware_cgi, json_cgis, media, pages, text_cgis
 from farsite_edge.simulator.device import SimulatedDevice
 from farsite_edge.simulator.entry import NOT_FOUND, STARTING, require
+from farsite_edge.simulator.faults import Fault, hang_up, misbehave
 from farsite_edge.simulator.generations import ApiAccess
+from farsite_edge.vapix.text import version_tuple
 
 Handler = Callable[[SimulatedDevice, web.Request], Awaitable[web.StreamResponse]]
+FIRMWARE_SINCE = (7, 40)
 MAX_BODY = 256 * 1024
 
 
@@ -37,6 +40,9 @@ def application(device: SimulatedDevice) -> web.Application:
     add("*", "/axis-cgi/param.cgi", _guarded(device, text_cgis.parameters, "viewer"))
     add("GET", "/axis-cgi/usergroup.cgi", _guarded(device, text_cgis.own_rights, "viewer"))
     add("*", "/axis-cgi/restart.cgi", _guarded(device, text_cgis.restart, "admin"))
+    if version_tuple(device.version) >= FIRMWARE_SINCE:
+        handler = firmware_cgi.firmware
+        add("POST", "/axis-cgi/firmwaremanagement.cgi", _guarded(device, handler, "admin"))
     add("GET", "/rootdesc1.xml", _open(device, pages.upnp_description))
     add("GET", "/", _open(device, pages.front))
     return app
@@ -69,6 +75,12 @@ def _manners(device: SimulatedDevice) -> Callable[..., Awaitable[web.StreamRespo
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         device.requests += 1
+        device.tick()
+        if device.down:
+            return await hang_up(request)
+        if device.fault is not Fault.NONE:
+            challenge = device.gate.challenge(secure=request.secure)
+            return await misbehave(device.fault, request, challenge, device.stopping)
         try:
             if device.booting and not request.path.endswith("/systemready.cgi"):
                 raise web.HTTPServiceUnavailable(text=STARTING, content_type="text/html")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 simulator = typer.Typer(add_completion=False)
 
 
-@simulator.command(name="simulator")
+@simulator.callback(invoke_without_command=True)
 def run(
+    ctx: typer.Context,
     count: int = typer.Option(5, min=1, max=1000, help="How many devices."),
     models: str = typer.Option("", help="Model names, comma separated, taken in turn; default: all."),
     config: Path | None = typer.Option(
@@ -36,9 +38,14 @@ def run(
     https: bool = typer.Option(True, help="HTTPS with a self-signed certificate, where the firmware has it."),
     multicast: bool = typer.Option(True, help="Announce the devices by mDNS and SSDP."),
     interface: list[str] = typer.Option([], help="Address of this machine to announce on; may be repeated."),
+    boot_seconds: float | None = typer.Option(
+        None, min=0, max=3600, help="How long a restart takes; default: 3."
+    ),
     as_json: bool = typer.Option(False, "--json", help="One JSON line per event."),
 ) -> None:
     """Simulate Axis-style devices of several models and firmware generations."""
+    if ctx.invoked_subcommand is not None:
+        return
     import asyncio
 
     from farsite_edge.simulator.models import describe, load
@@ -59,6 +66,8 @@ def run(
                 site=site,
             )
         )
+        if boot_seconds is not None:
+            described = [replace(one, boot_seconds=boot_seconds) for one in described]
         made = Simulator(
             described,
             bind=bind,
@@ -70,6 +79,34 @@ def run(
         asyncio.run(_serve(made, as_json))
     except FarsiteError as error:
         _fail(error, as_json)
+
+
+@simulator.command("image")
+def image(
+    model: str = typer.Argument(help="Model the image is for; several separated by commas."),
+    version: str = typer.Argument(help="Its version, such as 12.10.1."),
+    file: Path = typer.Argument(help="File to write.", dir_okay=False),
+    size: int = typer.Option(1, min=0, max=512, help="MiB of payload."),
+    unsigned: bool = typer.Option(False, "--unsigned", help="One that devices refuse."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """Make an AXIS OS image that simulated devices take."""
+    from farsite_edge.axis_os.versions import parse
+    from farsite_edge.simulator.image import make_image
+    from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+
+    if not parse(version):
+        raise typer.BadParameter("a version is written like 12.10.1", param_hint="VERSION")
+    names = [name.strip() for name in model.split(",") if name.strip()]
+    try:
+        make_image(file, names, version, size=size * 1024 * 1024, signed=not unsigned)
+    except OSError as error:
+        detail = f"{file} cannot be written: {error.strerror or error}."
+        _fail(FarsiteError(ErrorCode.STORAGE_FAILED, detail), as_json)
+    row = {"file": str(file), "models": names, "version": version, "bytes": file.stat().st_size}
+    typer.echo(
+        json.dumps(row) if as_json else f"{file}: {version} for {', '.join(names)}, {row['bytes']} bytes"
+    )
 
 
 async def _serve(made: Simulator, as_json: bool) -> None:

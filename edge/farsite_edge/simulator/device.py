@@ -7,13 +7,17 @@ import os
 import ssl
 import time
 import uuid
+from dataclasses import replace
 from ipaddress import ip_address
 
 from aiohttp import web
 
 from farsite_edge.simulator.accounts import Account, Accounts
 from farsite_edge.simulator.certificate import server_context
+from farsite_edge.simulator.faults import Fault, UpgradeFaults
+from farsite_edge.simulator.firmware import Firmware, Options
 from farsite_edge.simulator.gatekeeper import Gatekeeper, Policy, Throttle
+from farsite_edge.simulator.generations import generation_of
 from farsite_edge.simulator.models import DeviceDescription, DeviceModel
 from farsite_edge.simulator.parameter_store import ParameterStore
 from farsite_edge.simulator.parameter_template import template
@@ -37,6 +41,12 @@ class SimulatedDevice:
     ) -> None:
         self.description = description
         self.model: DeviceModel = description.model
+        self.firmware = Firmware(self.model.version)
+        self.fault = Fault(description.fault)
+        self.upgrade_faults = UpgradeFaults()
+        self.received = 0  # bytes of images
+        self.uploading = asyncio.Event()
+        self.upload_gate: asyncio.Event | None = None  # when set, an upload goes on only while it is
         self.serial = description.serial
         self.address = address
         self._bind = bind or address
@@ -55,13 +65,23 @@ class SimulatedDevice:
         self.stopping = asyncio.Event()
         self._booted_at = time.monotonic()
         self._ready_at = 0.0
+        self._up_at = 0.0
         self._tls: ssl.SSLContext | None = None
         self._runner: web.AppRunner | None = None
         self.reset(factory_default=description.factory_default)
 
+    def now(self) -> float:
+        """Seconds that only grow."""
+        return time.monotonic()
+
     @property
     def version(self) -> str:
         return self.model.version
+
+    @property
+    def down(self) -> bool:
+        """Without power, or before its network is up."""
+        return time.monotonic() < self._up_at
 
     @property
     def needs_setup(self) -> bool:
@@ -94,7 +114,8 @@ class SimulatedDevice:
 
     def reset(self, *, factory_default: bool) -> None:
         """Parameters as delivered; with `factory_default` also without accounts."""
-        values = template(self.description, self.address, self.http_port, self.https_port)
+        description = replace(self.description, model=self.model)
+        values = template(description, self.address, self.http_port, self.https_port)
         self.parameters = ParameterStore(values, recommended_policy=self.model.generation == "12")
         self.accounts.clear()
         if not factory_default:
@@ -105,12 +126,72 @@ class SimulatedDevice:
             self.accounts.put(Account("root", self.password))
         self.accounts.put(Account(self.username, self.password))
 
-    def restart(self, seconds: float = 0.0) -> None:
-        """A new boot id; for `seconds` it is up but answers 503 and `systemready: no`."""
+    def restart(self, seconds: float = 0.0, *, down: float = 0.0) -> None:
+        """A new boot id; for `down` seconds it hangs up, then for `seconds` it answers 503 and `systemready: no`."""
         self.boot_id = str(uuid.uuid4())
         self._booted_at = time.monotonic()
-        self._ready_at = self._booted_at + seconds
+        self._up_at = self._booted_at + down
+        self._ready_at = self._up_at + seconds
         self.gate.forget()
+
+    def reboot(self) -> None:
+        half = self.description.boot_seconds / 2
+        self.restart(half, down=half)
+
+    def lose_power(self) -> None:
+        """Off and on again: uploads and what was being installed are lost, what was not committed goes back."""
+        self.tick()
+        if self.firmware.lose_power():
+            self._restore()
+        self.reboot()
+
+    def tick(self) -> None:
+        """What its clock has brought about since it was last looked at."""
+        now = time.monotonic()
+        if self.firmware.due(now):
+            self._start_installed(now)
+        elif self.firmware.must_go_back(now):
+            self.roll_back()
+
+    def install(self, version: str, options: Options) -> None:
+        """Raises `Refusal`."""
+        self.firmware.check(version, options)
+        self.firmware.begin(version, options, time.monotonic(), self.description.install_seconds)
+
+    def roll_back(self) -> None:
+        """Raises `Refusal` when there is nothing to go back to."""
+        self.firmware.go_back()
+        self._restore()
+        self.reboot()
+
+    def _start_installed(self, now: float) -> None:
+        faults = self.upgrade_faults
+        kept = (self.parameters.copy(), self.accounts.copy())
+        options = self.firmware.swap(now, self.description.boot_seconds)
+        self.firmware.settings = kept
+        if faults.does_not_start:
+            # Two starts: the one that fails, and the one with the image before.
+            self.firmware.go_back()
+        elif faults.starts_as is not None:
+            self.firmware.active = faults.starts_as
+        self._show_version()
+        if options.factory_default != "none" and not faults.does_not_start:
+            self.reset(factory_default=True)
+            self._show_ports()
+        self.reboot()
+
+    def _restore(self) -> None:
+        if self.firmware.settings is not None:
+            self.parameters, self.accounts = self.firmware.settings
+            self.gate = Gatekeeper(self.serial, self.accounts, self._policy, time.monotonic)
+            self.firmware.settings = None
+        self._show_version()
+
+    def _show_version(self) -> None:
+        self.model = replace(
+            self.model, version=self.firmware.active, generation=generation_of(self.firmware.active)
+        )
+        self.parameters["Properties.Firmware.Version"] = self.firmware.active
 
     async def start(self) -> None:
         """Listen. Raises `FarsiteError` (`port_taken`)."""

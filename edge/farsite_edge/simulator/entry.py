@@ -25,6 +25,11 @@ def require(device: SimulatedDevice, request: web.Request, level: str) -> Accoun
         raise web.HTTPUnauthorized(
             text=UNAUTHORIZED, content_type="text/html", headers=_challenge(device, answer)
         )
+    if device.upgrade_faults.log_in_lost and not device.firmware.committed:
+        challenge = device.gate.challenge(secure=request.secure)
+        raise web.HTTPUnauthorized(
+            text=UNAUTHORIZED, content_type="text/html", headers=_challenge(device, challenge)
+        )
     if _LEVELS.get(answer.level, 0) < _LEVELS[level]:
         raise web.HTTPForbidden(text=FORBIDDEN, content_type="text/html")
     request[ACCOUNT] = answer

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from farsite_edge.vapix.text import version_tuple
+
 
 class ApiAccess(StrEnum):
     ABSENT = "absent"
@@ -32,6 +34,13 @@ class Generation:
     throttling: str | None = "Off"  # System.PreventDoSAttack.ActivatePasswordThrottling
     upnp: bool = True
     apis: tuple[tuple[str, str], ...] = ()
+
+
+def generation_of(version: str) -> str:
+    """The newest generation that is not newer than a version."""
+    number = version_tuple(version)
+    older = [name for name in GENERATIONS if version_tuple(name) <= number]
+    return max(older, key=version_tuple, default="5.51")
 
 
 _APACHE = "Apache/2.4.62 (Unix) OpenSSL/3.0.15"

@@ -53,7 +53,7 @@ def _facts(device: SimulatedDevice) -> dict[str, str]:
         "ProdNbr": model.number,
         "HardwareID": model.hardware_id,
         "ProdFullName": model.full_name,
-        "Version": model.version,
+        "Version": device.version,
         "ProdType": model.device_type,
         "Soc": model.soc,
         "SocSerialNumber": "",

@@ -15,6 +15,7 @@ from farsite_edge.simulator.generations import GENERATIONS, Generation
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 MAX_DEVICES = 1000
+FAULTS = ("none", "hang", "login_loop", "redirect", "garbage", "endless")  # of `faults.Fault`
 USERNAME = "root"
 PASSWORD = (
     "farsite-demo"  # every simulated device has it unless told otherwise; they hold nothing worth hiding
@@ -124,6 +125,9 @@ class DeviceDescription:
     http_port: int | None = None
     https_port: int | None = None
     name: str | None = None
+    boot_seconds: float = 3.0
+    install_seconds: float = 0.5
+    fault: str = "none"
     parameters: dict[str, str] = field(default_factory=dict)
 
 
@@ -203,16 +207,29 @@ def _from_table(table: dict[str, Any], index: int, path: Path) -> DeviceDescript
 
 
 def _check_entry(name: str, value: object, path: Path) -> None:
-    expected: type = {"factory_default": bool, "http_port": int, "https_port": int, "parameters": dict}.get(
-        name, str
-    )
+    expected: type = {
+        "factory_default": bool,
+        "http_port": int,
+        "https_port": int,
+        "boot_seconds": float,
+        "install_seconds": float,
+        "parameters": dict,
+    }.get(name, str)
     good = type(value) is expected
     if good and name == "serial":
         good = re.fullmatch("[0-9A-F]{12}", str(value)) is not None
+    if good and name == "fault":
+        good = value in FAULTS
+    if good and isinstance(value, float):
+        good = 0 <= value <= 3600
     if good and isinstance(value, dict):
         good = all(isinstance(one, str) for one in value.values())
     if not good:
-        what = {"serial": "12 hex digits in upper case", "parameters": "a table of texts"}
+        what = {
+            "serial": "12 hex digits in upper case",
+            "parameters": "a table of texts",
+            "fault": f"one of {', '.join(FAULTS)}",
+        }
         raise FarsiteError(
             ErrorCode.SETTING_INVALID,
             f"{path}: {name} must be {what.get(name, f'of type {expected.__name__}')}.",

@@ -46,6 +46,11 @@ class ParameterStore:
         self._values[f"root.{name}"] = value
         self._names[f"root.{name}".lower()] = f"root.{name}"
 
+    def copy(self) -> ParameterStore:
+        twin = ParameterStore(dict(self._values), recommended_policy=False)
+        twin._policies = self._policies
+        return twin
+
     def __len__(self) -> int:
         return len(self._values)
 

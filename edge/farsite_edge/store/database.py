@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -65,8 +65,8 @@ class Database:
         """All or nothing; one at a time."""
         async with self._writing:
             with storage_errors(self.path):
-                await self._open.execute("BEGIN IMMEDIATE")
                 try:
+                    await self._open.execute("BEGIN IMMEDIATE")
                     yield Transaction(self._open)
                     await self._open.execute("COMMIT")
                 except BaseException:
@@ -74,8 +74,10 @@ class Database:
                     raise
 
     async def _roll_back(self) -> None:
-        # A full disk or I/O error may have rolled back already (https://www.sqlite.org/lang_transaction.html).
-        if self._open.in_transaction:
+        # A full disk or I/O error may have rolled back already (https://www.sqlite.org/lang_transaction.html), and
+        # whoever was cancelled while a statement waits in the queue does not know whether it will run: the
+        # ROLLBACK goes behind it. What it says must not hide the reason for it, a cancellation least of all.
+        with suppress(sqlite3.Error, ValueError, FarsiteError):
             await self._open.execute("ROLLBACK")
 
     @property
@@ -117,8 +119,10 @@ class Transaction:
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
 
-    async def execute(self, sql: str, values: Values = ()) -> None:
-        await self._connection.execute(sql, values)
+    async def execute(self, sql: str, values: Values = ()) -> int:
+        """How many rows it changed."""
+        async with self._connection.execute(sql, values) as cursor:
+            return cursor.rowcount
 
     async def execute_many(self, sql: str, rows: Iterable[Values]) -> None:
         await self._connection.executemany(sql, rows)

@@ -7,6 +7,7 @@ from farsite_edge.vapix.authentication import Credentials
 from farsite_edge.vapix.basic_device_info import DeviceInfo
 from farsite_edge.vapix.client import DeviceClient
 from farsite_edge.vapix.errors import ApiError, ApiMissing
+from farsite_edge.vapix.firmware import FirmwareStatus, UpgradeFirmware
 from farsite_edge.vapix.parameters import ParameterList, is_masked
 from farsite_edge.vapix.system_ready import SystemReady
 from farsite_edge.vapix.text import clean, serial_of, version_tuple
@@ -21,10 +22,12 @@ __all__ = [
     "Credentials",
     "DeviceClient",
     "DeviceInfo",
+    "FirmwareStatus",
     "ParameterList",
     "Rights",
     "Role",
     "SystemReady",
+    "UpgradeFirmware",
     "User",
     "clean",
     "is_masked",

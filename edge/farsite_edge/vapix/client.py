@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -19,6 +19,13 @@ from farsite_edge.vapix.basic_device_info import (
     info_from_parameters,
 )
 from farsite_edge.vapix.errors import UNKNOWN_METHOD, ApiError, ApiMissing, bad_answer, named
+from farsite_edge.vapix.firmware import (
+    CommitFirmware,
+    FirmwareStatus,
+    GetFirmwareStatus,
+    RollbackFirmware,
+    UpgradeFirmware,
+)
 from farsite_edge.vapix.parameters import ListParameters, ParameterList, UpdateParameters
 from farsite_edge.vapix.pin import pin_bytes, read_pin
 from farsite_edge.vapix.request import Answer, ApiRequest
@@ -164,6 +171,26 @@ class DeviceClient:
         """A JPEG picture. Raises `ApiMissing` on devices without video."""
         return await self.send(GetSnapshot(resolution, camera, compression))
 
+    async def firmware_status(self) -> FirmwareStatus:
+        """Raises `ApiMissing` on firmware before 7.40."""
+        return await self.send(GetFirmwareStatus())
+
+    async def upgrade(self, request: UpgradeFirmware, *, timeout: float) -> str:
+        """Send an image; the version the device says it installs. It restarts then, so the answer may be lost."""
+        # A small question first: the image is sent once, with the answer to the device's challenge.
+        await self.firmware_status()
+        self._timeout, before = timeout, self._timeout
+        try:
+            return await self.send(request)
+        finally:
+            self._timeout = before
+
+    async def commit(self) -> None:
+        await self.send(CommitFirmware())
+
+    async def rollback(self) -> None:
+        await self.send(RollbackFirmware())
+
     async def read_pin(self) -> str:
         """Pin of the certificate the device has now, remembered if none was. Needs `https_port`."""
         url = URL.build(scheme="https", host=self.address, port=self.port)
@@ -189,6 +216,8 @@ class DeviceClient:
         url = device_url(self.secure, self.address, self.port, request)
         target = url.raw_path_qs
         header = None if request.anonymous else self._authenticator.first(request.method, target)
+        if header is None and request.length() is not None:
+            header = await self._challenged(url, request.method, target)
         answer, challenges = await self._exchange(url, request, header)
         if answer.status != 401 or request.anonymous or "axis-setup" in answer.headers:
             return answer
@@ -202,8 +231,16 @@ class DeviceClient:
         self._authenticator.accepted(chosen)
         return answer
 
+    async def _challenged(self, url: URL, method: str, target: str) -> str | None:
+        """The header for a body too large to be sent twice: the challenge of an empty request is answered."""
+        answer, challenges = await self._exchange(url, _Nothing(), None)
+        if answer.status != 401 or "axis-setup" in answer.headers:
+            return None
+        self._check_realm(challenges)
+        return self._authenticator.answer(challenges, method, target, tried=False)[0]
+
     async def _exchange(
-        self, url: URL, request: ApiRequest[T], authorization: str | None
+        self, url: URL, request: ApiRequest[Any], authorization: str | None
     ) -> tuple[Answer, list[str]]:
         trust = aiohttp.Fingerprint(pin_bytes(self.pin)) if self.secure and self.pin else None
         return await exchange(
@@ -226,6 +263,15 @@ class DeviceClient:
                 ErrorCode.DEVICE_SETUP_REQUIRED, "It is factory new: set the password of its first account."
             )
         raise _status_error(request.path, answer)
+
+
+class _Nothing(ApiRequest[None]):
+    """Sent to be challenged."""
+
+    path = "/"
+
+    def parse(self, answer: Answer) -> None:
+        return None
 
 
 def _status_error(path: str, answer: Answer) -> FarsiteError:

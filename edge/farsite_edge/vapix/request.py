@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Generic, TypeVar
 from urllib.parse import urlencode
@@ -46,6 +46,13 @@ class ApiRequest(ABC, Generic[T]):
 
     def body(self) -> bytes | None:
         return None
+
+    def length(self) -> int | None:
+        """Bytes of a body that is streamed; then `stream` gives it, anew for each call."""
+        return None
+
+    def stream(self) -> AsyncIterable[bytes]:
+        raise NotImplementedError
 
     @abstractmethod
     def parse(self, answer: Answer) -> T: ...

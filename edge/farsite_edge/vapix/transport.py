@@ -64,7 +64,7 @@ async def exchange(
         async with session.request(
             request.method,
             url,
-            data=request.body(),
+            data=request.body() if request.length() is None else request.stream(),
             headers=_headers(request, authorization),
             allow_redirects=False,
             ssl=trust if trust is not None else verify,
@@ -80,6 +80,8 @@ def _headers(request: ApiRequest[Any], authorization: str | None) -> dict[str, s
     headers = {"Accept-Encoding": "identity", "User-Agent": "farsite"}
     if request.content_type:
         headers["Content-Type"] = request.content_type
+    if (length := request.length()) is not None:
+        headers["Content-Length"] = str(length)
     if authorization:
         headers["Authorization"] = authorization
     return headers

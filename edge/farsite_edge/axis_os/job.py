@@ -1,0 +1,300 @@
+"""Carries out what the machine asks, with a real device."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, BinaryIO
+
+from farsite_edge.axis_os import machine as m
+from farsite_edge.axis_os.folder import ImageFile, ImageFolder
+from farsite_edge.axis_os.plan import Plan
+from farsite_edge.axis_os.upload import blocks
+from farsite_edge.devices import DeviceManager
+from farsite_edge.store.failures import storage_errors
+from farsite_edge.tasks.record import Outcome
+from farsite_edge.tasks.work import Work
+from farsite_edge.vapix import ApiError, UpgradeFirmware
+from farsite_signaling.wire.edge_tasks import WorkState
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+
+UPLOAD_SECONDS = 3600.0
+IDLE_SECONDS = 60.0
+ANSWER_SECONDS = 600.0
+MIB = 1024 * 1024
+_OURS = (ErrorCode.STORAGE_FAILED, ErrorCode.DISK_FULL, ErrorCode.NOT_FOUND, ErrorCode.CONFLICT)
+logger = logging.getLogger(__name__)
+
+
+class OsJob:
+    """`os.upgrade` and `os.rollback`."""
+
+    def __init__(
+        self,
+        manager: DeviceManager,
+        folder: ImageFolder,
+        limits: m.Limits,
+        *,
+        clock: Callable[[], float] = time.time,
+        idle: float = IDLE_SECONDS,
+    ) -> None:
+        self._manager = manager
+        self._folder = folder
+        self._limits = limits
+        self._clock = clock
+        self._idle = idle
+
+    def hold(self, device: str) -> None:
+        self._manager.hold(device)
+
+    async def release(self, device: str) -> None:
+        await self._manager.release(device)
+
+    async def __call__(self, work: Work) -> Outcome:
+        plan = Plan.model_validate(work.payload)
+        now = self._clock()
+        if work.memory is None:
+            machine = m.UpgradeMachine.begin(plan, self._limits, now)
+        else:
+            memory = m.Memory.model_validate(work.memory)
+            machine = m.UpgradeMachine.resume(plan, memory, self._limits, now)
+            logger.info("device %s: resumed at %s", work.device, machine.stage)
+        return await Run(self._manager, self._folder, machine, work, self._clock, self._idle).run()
+
+
+class Run:
+    """One device on its way."""
+
+    def __init__(
+        self,
+        manager: DeviceManager,
+        folder: ImageFolder,
+        machine: m.UpgradeMachine,
+        work: Work,
+        clock: Callable[[], float],
+        idle: float,
+    ) -> None:
+        self._manager = manager
+        self._folder = folder
+        self._machine = machine
+        self._work = work
+        self._clock = clock
+        self._idle = idle
+        self._sent = 0
+
+    async def run(self) -> Outcome:
+        machine = self._machine
+        await self._manager.updating(self._work.device)
+        while True:
+            action = machine.action(self._clock())
+            if isinstance(action, Outcome):
+                await self._write_down()
+                return action
+            if self._work.cancelling.is_set() and machine.can_stop:
+                return self._cancelled()
+            if isinstance(action, m.Wait):
+                await self._wait(action.seconds)
+                machine.waited()
+                continue
+            await self._save(action)
+            event = await self._ask(action)
+            if event is None:
+                return self._cancelled()
+            machine.feed(event, self._clock())
+
+    async def _wait(self, seconds: float) -> None:
+        if not self._machine.can_stop:
+            await asyncio.sleep(seconds)
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._work.cancelling.wait()
+        except TimeoutError:
+            pass
+
+    async def _save(self, action: m.Action) -> None:
+        """Before every stage, so that a crash in it is known of."""
+        if isinstance(action, m.Upload):
+            self._machine.upload_begins()
+        memory = self._machine.memory.model_dump(mode="json")
+        if memory == self._work.memory:
+            return
+        await self._work.checkpoint(memory, self._machine.stage.value, self._sentence(action))
+
+    def _sentence(self, action: m.Action) -> str:
+        memory = self._machine.memory
+        match action:
+            case m.Upload(hop=hop):
+                return f"Sends {hop.version} ({hop.size / MIB:.0f} MiB), attempt {memory.uploads}."
+            case m.Commit():
+                return f"Commits {self._machine.hop.version}."
+            case m.Rollback():
+                return f"Goes back to {memory.back_to or 'the version before'}. {memory.reason}".strip()
+            case m.AskStatus():
+                return f"It runs {memory.before}." if memory.before else "Asks for the firmware status."
+        return _SENTENCES.get(self._machine.stage, "")
+
+    def _cancelled(self) -> Outcome:
+        done = self._machine.memory.installed
+        detail = f"Cancelled after {done[-1]} was installed." if done else "Cancelled; nothing was installed."
+        return Outcome(WorkState.CANCELLED, detail)
+
+    async def _write_down(self) -> None:
+        installed = self._machine.memory.installed
+        if installed:
+            await self._manager.updating(self._work.device, version=installed[-1])
+
+    async def _ask(self, action: m.Action) -> m.Event | None:
+        """`None`: cancelled in the middle of the upload."""
+        if isinstance(action, m.Upload):
+            return await self._upload(action)
+        try:
+            async with asyncio.timeout(self._manager.timeout):
+                return await self._simple(action)
+        except TimeoutError:
+            return m.Unreachable("The device does not answer in time.")
+        except ApiError as error:
+            if error.code is ErrorCode.DEVICE_CREDENTIALS:
+                return await self._login_refused(error)
+            return m.Refused(error.api_code, error.detail)
+        except FarsiteError as error:
+            return await self._event_of(error)
+
+    async def _simple(self, action: m.Action) -> m.Event:
+        match action:
+            case m.AskReady():
+                async with self._client(anonymous=True) as client:
+                    seen = await client.system_ready()
+                return m.Ready(seen.ready, seen.setup_required, seen.boot_id)
+            case m.AskInfo(public=public):
+                info = await self._info(public)
+                return m.Info(info.version, info.model, info.soc)
+            case m.AskStatus():
+                async with self._client() as client:
+                    status = await client.firmware_status()
+                return m.Status(status.active, status.inactive, status.committed)
+            case m.Commit():
+                async with self._client() as client:
+                    await client.commit()
+            case m.Rollback():
+                async with self._client() as client:
+                    await client.rollback()
+        return m.Accepted()
+
+    async def _info(self, public: bool) -> Any:
+        if public:
+            try:
+                async with self._client(anonymous=True) as client:
+                    return await client.unrestricted_info()
+            except FarsiteError as error:
+                if error.code is not ErrorCode.DEVICE_ANSWER:
+                    raise  # firmware before 8.50 tells it only to who logs in
+        async with self._client() as client:
+            return await client.info()
+
+    def _client(self, *, anonymous: bool = False) -> Any:
+        wiped = self._machine.plan.factory_default != "none" and self._machine.memory.touched
+        # A factory default makes the device a new certificate; without an account nothing secret is sent.
+        pinned = not (anonymous and wiped)
+        return self._manager.held_client(self._work.device, anonymous=anonymous, pinned=pinned)
+
+    async def _event_of(self, error: FarsiteError) -> m.Event:
+        if error.code is ErrorCode.DEVICE_CREDENTIALS:
+            return await self._login_refused(error)
+        if error.code is ErrorCode.DEVICE_UNREACHABLE:
+            return m.Unreachable(error.detail)
+        if error.code in _OURS or error.code is ErrorCode.DEVICE_UNKNOWN:
+            raise error
+        return m.Wrong(error.detail)
+
+    async def _login_refused(self, error: FarsiteError) -> m.Event:
+        if not self._machine.memory.touched:
+            # Afterwards the device may only be starting: the same credentials work on the version before.
+            await self._manager.refused(self._work.device)
+        return m.LoginRefused(error.detail)
+
+    # The image
+
+    async def _upload(self, action: m.Upload) -> m.Event | None:
+        self._sent = 0
+        size = action.hop.size
+        try:
+            return await self._send(action)
+        except FarsiteError as error:
+            if error.code in _OURS or error.code is ErrorCode.DEVICE_UNKNOWN:
+                raise
+            if error.code is ErrorCode.DEVICE_CREDENTIALS:
+                return m.LoginRefused(error.detail)
+            if isinstance(error, ApiError):
+                return m.Refused(error.api_code, error.detail)
+            return m.Broken(error.detail, complete=self._sent >= size)
+        except TimeoutError:
+            said = "It did not answer." if self._sent >= size else "It stopped taking data."
+            return m.Broken(f"The upload broke off at {self._sent // MIB} MiB. {said}", self._sent >= size)
+
+    async def _send(self, action: m.Upload) -> m.Event | None:
+        file = await self._folder.by_id(action.hop.image)
+        with storage_errors(file.path):
+            opened = file.path.open("rb")
+        # Closed here: who gives up an upload does not end what reads the file.
+        with opened:
+            return await self._send_file(action, file, opened)
+
+    async def _send_file(self, action: m.Upload, file: ImageFile, opened: BinaryIO) -> m.Event | None:
+        async with self._client() as client, asyncio.timeout(self._idle) as deadline:
+            request = UpgradeFirmware(
+                lambda: blocks(opened, file.path, file.image.bytes, file.image.id),
+                file.image.bytes,
+                auto_commit=action.auto_commit,
+                auto_rollback=action.auto_rollback,
+                factory_default=action.factory_default,
+                on_sent=lambda sent: self._told(sent, file.image.bytes, deadline),
+            )
+            return await self._or_cancelled(client.upgrade(request, timeout=UPLOAD_SECONDS))
+
+    def _told(self, sent: int, size: int, deadline: asyncio.Timeout) -> None:
+        self._sent = sent
+        wait = ANSWER_SECONDS if sent >= size else self._idle
+        deadline.reschedule(asyncio.get_running_loop().time() + wait)
+        share = sent / size if size else 1.0
+        hops = max(1, len(self._machine.plan.hops))
+        self._work.progress((self._machine.memory.hop + share * 0.6) / hops)
+
+    async def _or_cancelled(self, upload: Awaitable[Any]) -> m.Event | None:
+        """An upload the device has not got completely may be broken off: it installs nothing."""
+        async with asyncio.TaskGroup() as group:
+            sending = group.create_task(_caught(upload), name="upload")
+            cancelling = group.create_task(self._work.cancelling.wait(), name="cancel-upload")
+            try:
+                await asyncio.wait({sending, cancelling}, return_when=asyncio.FIRST_COMPLETED)
+                whole = self._sent >= self._machine.hop.size
+                if not sending.done() and not whole and self._machine.memory.uploads == 1:
+                    sending.cancel()
+                    return None
+                await asyncio.wait({sending})
+            finally:
+                cancelling.cancel()
+        if (error := sending.result()) is not None:
+            raise error
+        return m.Accepted()
+
+
+async def _caught(work: Awaitable[Any]) -> Exception | None:
+    """Its exception as a result: in a group it would end the others."""
+    try:
+        await work
+    except Exception as error:
+        return error
+    return None
+
+
+_SENTENCES = {
+    m.Stage.READY: "Asks whether the device is ready.",
+    m.Stage.INFO: "Logs in and reads model and version.",
+    m.Stage.RESTART: "Waits for the device to restart.",
+    m.Stage.LOOK: "Checks version and log-in.",
+    m.Stage.REVERT: "Waits for the version before.",
+    m.Stage.REVERT_LOOK: "Checks whether the version before runs.",
+}

@@ -1,0 +1,314 @@
+"""Carries out tasks: picks devices, works on some at a time, keeps what became of each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+
+from farsite_edge.tasks.record import Outcome, TaskRecord, WorkRow, counted, end_state
+from farsite_edge.tasks.rollout import startable, stop_reason
+from farsite_edge.tasks.store import LeaseLost, TaskStore
+from farsite_edge.tasks.window import is_open, next_opening
+from farsite_edge.tasks.work import Job, Work
+from farsite_signaling.wire.edge_tasks import Task, TaskDevice, TaskState, WorkCounts, WorkState
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+
+LOOK_AGAIN = 30.0
+"""Seconds after which windows are looked at again, should nothing else happen."""
+STORAGE_PAUSE = 5.0
+_STORAGE = (ErrorCode.DISK_FULL, ErrorCode.STORAGE_FAILED)
+WorkDone = Callable[[TaskRecord, WorkRow], Awaitable[None]]
+TaskDone = Callable[[TaskRecord], None]
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Active:
+    """A task that is not finished."""
+
+    record: TaskRecord
+    rows: list[WorkRow]
+    working: dict[int, Work] = field(default_factory=dict)
+    waiting: str = ""
+
+    def counts(self) -> WorkCounts:
+        return counted(self.rows)
+
+    def progress(self) -> float:
+        shares = sum(1.0 if row.state.finished else row.progress for row in self.rows)
+        return shares / len(self.rows) if self.rows else 1.0
+
+
+class TaskRunner:
+    """`await load()` first, then `run()` for ever. `kinds` are the jobs by the kind of task."""
+
+    def __init__(
+        self,
+        store: TaskStore,
+        kinds: Mapping[str, Job],
+        *,
+        parallel: int,
+        zone: tzinfo,
+        work_done: WorkDone,
+        task_done: TaskDone = lambda _record: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.store = store
+        self._kinds = kinds
+        self._parallel = parallel
+        self._zone = zone
+        self._work_done = work_done
+        self._task_done = task_done
+        self._now = now
+        self._active: dict[str, Active] = {}
+        self._busy: dict[str, str] = {}  # device -> task that works on it
+        self._wake = asyncio.Event()
+        self._changed = asyncio.Event()
+
+    async def load(self) -> None:
+        """Take up what an earlier run left; devices in the middle of something are held at once."""
+        for record, rows in await self.store.open():
+            self._active[record.id] = Active(record, rows)
+            for row in rows:
+                if row.state is WorkState.RUNNING and record.kind in self._kinds:
+                    self._kinds[record.kind].hold(row.device)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._wake.clear()
+                for active in list(self._active.values()):
+                    await self._advance(active, group)
+                await _wait(self._wake, LOOK_AGAIN)
+
+    # What users do
+
+    async def submit(
+        self, record: TaskRecord, rows: list[WorkRow], idempotency: str | None = None
+    ) -> TaskRecord:
+        """Keep a task and begin it; with an idempotency key used before, the task made then."""
+        known = await self.store.create(record, rows, idempotency)
+        if known is not None:
+            return known
+        self._active[record.id] = Active(record, rows)
+        self._wake.set()
+        return record
+
+    async def cancel(self, task: str) -> TaskRecord:
+        """Devices not begun are cancelled; those at work stop where that is safe. Raises `conflict` when finished."""
+        active = self._active.get(task)
+        if active is None:
+            await self.store.get(task)
+            raise FarsiteError(ErrorCode.CONFLICT, "The task is finished; there is nothing to cancel.")
+        active.record.cancel_requested = True
+        await self.store.save(active.record)
+        for work in active.working.values():
+            work.cancelling.set()
+        self._wake.set()
+        return active.record
+
+    async def retry(
+        self, task: str, devices: Iterable[str], actor: str, session: str | None, idempotency: str | None
+    ) -> TaskRecord:
+        """A new task for what failed, was cancelled or was left out. Raises `conflict`, `not_found`."""
+        record = await self.store.get(task)
+        if not record.state.finished:
+            raise FarsiteError(ErrorCode.CONFLICT, "The task is not finished yet. Cancel it first, or wait.")
+        chosen = _again(await self.store.rows(task), set(devices))
+        new = TaskRecord(
+            id=uuid.uuid4().hex,
+            kind=record.kind,
+            title=record.title,
+            actor=actor,
+            session=session,
+            created_at=self._now(),
+            retry_of=task,
+            rollout=record.rollout,
+        )
+        rows = [WorkRow(new.id, number, row.device, row.payload) for number, row in enumerate(chosen)]
+        return await self.submit(new, rows, idempotency)
+
+    # What users see
+
+    async def shown(self, task: str) -> Task:
+        active = self._active.get(task)
+        if active is not None:
+            counts, waiting = active.counts(), active.waiting
+            return active.record.shown(counts, waiting=waiting, progress=active.progress())
+        record = await self.store.get(task)
+        return record.shown(await self.store.counts(task))
+
+    async def rows(self, task: str) -> list[WorkRow]:
+        active = self._active.get(task)
+        return active.rows if active is not None else await self.store.rows(task)
+
+    async def devices(self, task: str) -> list[TaskDevice]:
+        """With their step logs."""
+        shown = {row.device: row.shown() for row in await self.rows(task)}
+        for step in await self.store.steps(task):
+            if step.device in shown:
+                shown[step.device].steps.append(step)
+        return list(shown.values())
+
+    async def changed(self, wait: float) -> None:
+        """Until something happens to any task, or the time is over."""
+        await _wait(self._changed, wait)
+
+    # How it goes on
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _advance(self, active: Active, group: asyncio.TaskGroup) -> None:
+        try:
+            await self._end_queued(active)
+            for row in self._due(active):
+                if self._is_full(active):
+                    break
+                if row.device not in self._busy:
+                    await self._begin(active, row, group)
+            if all(row.state.finished for row in active.rows):
+                await self._end(active)
+        except FarsiteError as error:
+            # The disk is full: nothing is lost, the next round tries again.
+            logger.error("task %s waits: %s", active.record.id, error)
+
+    def _is_full(self, active: Active) -> bool:
+        return len(self._busy) >= self._parallel or len(active.working) >= active.record.rollout.parallel
+
+    def _due(self, active: Active) -> list[WorkRow]:
+        """Rows an earlier run left in the middle come first, whatever the window says."""
+        left = [
+            row
+            for row in active.rows
+            if row.state is WorkState.RUNNING and row.position not in active.working
+        ]
+        new = startable(active.rows, active.record.rollout)
+        return left + (new if self._in_window(active) else [])
+
+    def _in_window(self, active: Active) -> bool:
+        window = active.record.rollout.window
+        active.waiting = ""
+        if window is None or is_open(window, self._now(), self._zone):
+            return True
+        opening = next_opening(window, self._now(), self._zone)
+        active.waiting = f"Waits for the update window at {opening:%Y-%m-%d %H:%M} UTC."
+        return False
+
+    async def _end_queued(self, active: Active) -> None:
+        queued = [row for row in active.rows if row.state is WorkState.QUEUED]
+        reason = stop_reason(active.rows, active.record.rollout)
+        if not queued or not (active.record.cancel_requested or reason):
+            return
+        if active.record.cancel_requested:
+            state, detail = WorkState.CANCELLED, "Cancelled before it was begun."
+        else:
+            state, detail = WorkState.SKIPPED, reason or ""
+            active.record.stopped = detail
+        await self.store.drop_queued(queued, state, detail)
+        for row in queued:
+            row.state, row.detail = state, detail
+            row.code = ErrorCode.PRECONDITION_FAILED if state is WorkState.SKIPPED else None
+        self._tell()
+
+    async def _begin(self, active: Active, row: WorkRow, group: asyncio.TaskGroup) -> None:
+        if not await self.store.take(row):
+            return
+        if active.record.started_at is None:
+            active.record.started_at = self._now()
+            active.record.turn(TaskState.RUNNING)
+            await self.store.save(active.record)
+        row.state = WorkState.RUNNING
+        work = active.working[row.position] = Work(row, self.store, self._tell)
+        if active.record.cancel_requested:
+            work.cancelling.set()
+        self._busy[row.device] = active.record.id
+        group.create_task(self._work(active, row, work), name=f"task-{active.record.kind}-{row.device}")
+        self._tell()
+
+    async def _work(self, active: Active, row: WorkRow, work: Work) -> None:
+        job = self._kinds.get(active.record.kind)
+        if job is not None:
+            job.hold(row.device)
+        try:
+            outcome = await self._persist(active, row, work, job)
+        except LeaseLost:
+            logger.error("task %s: the row of %s is not ours any more", active.record.id, row.device)
+        else:
+            if job is not None:
+                await job.release(row.device)
+            row.state, row.detail, row.code = outcome.state, outcome.detail, outcome.code
+            await self._work_done(active.record, row)
+        finally:
+            active.working.pop(row.position, None)
+            self._busy.pop(row.device, None)
+            self._wake.set()
+            self._tell()
+
+    async def _persist(self, active: Active, row: WorkRow, work: Work, job: Job | None) -> Outcome:
+        """Until its end is written down: storage that fails is waited for, not taken for the device's failure."""
+        outcome: Outcome | None = None
+        while True:
+            try:
+                outcome = outcome or await self._outcome(active, work, job)
+                await self.store.finish(row, outcome)
+                return outcome
+            except FarsiteError as error:
+                logger.error("task %s, device %s: %s", active.record.id, row.device, error)
+                await asyncio.sleep(STORAGE_PAUSE)
+
+    async def _outcome(self, active: Active, work: Work, job: Job | None) -> Outcome:
+        if job is None:
+            detail = f"This version of Farsite cannot do {active.record.kind[:64]}."
+            return Outcome(WorkState.FAILED, detail, ErrorCode.UNAVAILABLE)
+        try:
+            return await job(work)
+        except FarsiteError as error:
+            if error.code in _STORAGE:
+                raise
+            return Outcome.failed(error)
+        except LeaseLost:
+            raise
+        except Exception:
+            logger.exception("task %s, device %s", active.record.id, work.device)
+            detail = "Something went wrong here; see the edge host's log."
+            return Outcome(WorkState.FAILED, detail, ErrorCode.INTERNAL)
+
+    async def _end(self, active: Active) -> None:
+        # Nobody sees it finished before it is written down.
+        record = active.record.model_copy()
+        record.finished_at = self._now()
+        record.turn(end_state(record, active.rows))
+        await self.store.save(record)
+        del self._active[record.id]
+        self._tell()
+        self._task_done(record)
+
+
+def _again(rows: list[WorkRow], devices: set[str]) -> list[WorkRow]:
+    known = {row.device for row in rows}
+    if unknown := devices - known:
+        detail = f"Not a device of this task: {', '.join(sorted(unknown))[:300]}."
+        raise FarsiteError(ErrorCode.DEVICE_UNKNOWN, detail)
+    chosen = [row for row in rows if row.state is not WorkState.SUCCEEDED and not _nothing_to_do(row)]
+    chosen = [row for row in chosen if not devices or row.device in devices]
+    if not chosen:
+        raise FarsiteError(ErrorCode.CONFLICT, "There is nothing to try again: no such device failed.")
+    return chosen
+
+
+def _nothing_to_do(row: WorkRow) -> bool:
+    return row.state is WorkState.SKIPPED and row.code is None
+
+
+async def _wait(event: asyncio.Event, timeout: float) -> None:
+    try:
+        async with asyncio.timeout(timeout):
+            await event.wait()
+    except TimeoutError:
+        pass

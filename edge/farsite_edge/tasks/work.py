@@ -1,0 +1,57 @@
+"""What a job sees of the row it works on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from farsite_edge.tasks.record import Outcome, WorkRow
+from farsite_edge.tasks.store import TaskStore
+
+
+class Work:
+    """One device's work, taken with a lease. Every `checkpoint` survives the process."""
+
+    def __init__(self, row: WorkRow, store: TaskStore, changed: Callable[[], None]) -> None:
+        self._row = row
+        self._store = store
+        self._changed = changed
+        self.cancelling = asyncio.Event()
+
+    @property
+    def device(self) -> str:
+        return self._row.device
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        return self._row.payload
+
+    @property
+    def memory(self) -> dict[str, Any] | None:
+        """What the last checkpoint kept; `None` when the work has not begun."""
+        return self._row.memory
+
+    async def checkpoint(self, memory: dict[str, Any], step: str, detail: str = "") -> None:
+        """Call before what must not be done twice. Raises `LeaseLost`, `disk_full`, `storage_failed`."""
+        await self._store.checkpoint(self._row, memory, step, detail)
+        self._row.memory, self._row.step, self._row.detail = memory, step, detail
+        self._changed()
+
+    def progress(self, share: float) -> None:
+        """0 to 1; not kept."""
+        before, self._row.progress = self._row.progress, min(1.0, max(0.0, share))
+        if int(before * 100) != int(self._row.progress * 100):
+            self._changed()
+
+
+class Job(Protocol):
+    """Work of one kind. Called again with the last `memory` after a crash; a job that sees `cancelling` stops where
+    it is safe and returns `cancelled`. `hold` and `release` are called around it, and `hold` for every row
+    that was running when the edge host starts."""
+
+    def hold(self, device: str) -> None: ...
+
+    async def release(self, device: str) -> None: ...
+
+    def __call__(self, work: Work) -> Awaitable[Outcome]: ...

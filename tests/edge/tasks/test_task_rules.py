@@ -1,0 +1,113 @@
+"""Update windows and staged rollouts, without any I/O."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from farsite_edge.tasks.record import WorkRow
+from farsite_edge.tasks.rollout import startable, stop_reason
+from farsite_edge.tasks.window import is_open, next_opening
+from farsite_edge.tasks.zone import MachineZone, site_zone
+from farsite_signaling.wire.edge_tasks import Rollout, UpdateWindow, WorkState
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+
+STOCKHOLM = ZoneInfo("Europe/Stockholm")
+
+
+def window(start: str, end: str, *days: str, zone: str | None = None) -> UpdateWindow:
+    return UpdateWindow.model_validate({"start": start, "end": end, "days": list(days), "time_zone": zone})
+
+
+def local(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=STOCKHOLM)
+
+
+@pytest.mark.parametrize(
+    ("moment", "is_now"),
+    [
+        ("2026-11-23T21:59:59", False),
+        ("2026-11-23T22:00:00", True),
+        ("2026-11-24T04:59:59", True),
+        ("2026-11-24T05:00:00", False),
+    ],
+)
+def test_over_midnight_in_the_sites_zone(moment: str, is_now: bool) -> None:
+    assert is_open(window("22:00", "05:00"), local(moment).astimezone(UTC), STOCKHOLM) == is_now
+
+
+def test_the_day_is_the_one_it_opens_on() -> None:
+    friday = window("22:00", "05:00", "fri")
+    assert is_open(friday, local("2026-11-28T03:00"), STOCKHOLM)  # Saturday morning
+    assert not is_open(friday, local("2026-11-27T03:00"), STOCKHOLM)
+    opening = next_opening(friday, local("2026-11-23T12:00"), STOCKHOLM)
+    assert opening == local("2026-11-27T22:00")
+
+
+def test_summer_time_moves_the_window_not_its_hours() -> None:
+    night = window("01:00", "04:00")
+    assert next_opening(night, local("2026-03-28T12:00"), STOCKHOLM) == datetime(2026, 3, 29, 0, tzinfo=UTC)
+    assert next_opening(night, local("2026-03-29T12:00"), STOCKHOLM) == datetime(2026, 3, 29, 23, tzinfo=UTC)
+
+
+def test_a_window_may_name_its_zone() -> None:
+    tokyo = window("00:00", "06:00", zone="Asia/Tokyo")
+    assert is_open(tokyo, datetime(2026, 11, 23, 16, tzinfo=UTC), STOCKHOLM)
+    with pytest.raises(ValidationError):
+        window("00:00", "06:00", zone="Mars/Base")
+    with pytest.raises(ValidationError):
+        window("00:00Z", "06:00Z")
+
+
+def test_the_sites_zone() -> None:
+    now = datetime.now(UTC)
+    assert now.astimezone(MachineZone()).utcoffset() == now.astimezone().utcoffset()
+    with pytest.raises(FarsiteError) as caught:
+        site_zone("Europe/Stokholm")
+    assert caught.value.code is ErrorCode.SETTING_INVALID
+
+
+@given(st.integers(0, 6 * 366 * 86400), st.times(), st.times())
+def test_it_opens_when_it_says(seconds: int, start: object, end: object) -> None:
+    made = UpdateWindow.model_validate({"start": start, "end": end})
+    now = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    opening = next_opening(made, now, STOCKHOLM)
+    assert now < opening <= now + timedelta(days=2, hours=1)
+
+
+def rows(text: str) -> list[WorkRow]:
+    states = {"q": "queued", "r": "running", "s": "succeeded", "f": "failed", "-": "skipped"}
+    return [WorkRow("t", n, str(n), {}, WorkState(states[one])) for n, one in enumerate(text)]
+
+
+@pytest.mark.parametrize(
+    ("states", "stages", "next_ones"),
+    [
+        ("qqqqqqqqqq", [100], "0123456789"),
+        ("qqqqqqqqqq", [10, 50, 100], "0"),
+        ("rqqqqqqqqq", [10, 50, 100], ""),
+        ("sqqqqqqqqq", [10, 50, 100], "1234"),
+        ("sssfsqqqqq", [10, 50, 100], "56789"),
+        ("--qqqqqqqqqq", [10, 100], "2"),
+        ("ffqqqqqqqq", [100], ""),
+    ],
+)
+def test_stages(states: str, stages: list[int], next_ones: str) -> None:
+    rollout = Rollout(stages=stages, max_failures=2)
+    assert "".join(row.device for row in startable(rows(states), rollout)) == next_ones
+
+
+@pytest.mark.parametrize("stages", [[], [50], [50, 40, 100], [0, 100], [100, 100]])
+def test_stages_that_make_no_sense(stages: list[int]) -> None:
+    with pytest.raises(ValidationError):
+        Rollout(stages=stages)
+
+
+def test_the_threshold_is_named() -> None:
+    assert "2 devices failed" in (stop_reason(rows("ffq"), Rollout(max_failures=2)) or "")
+    assert stop_reason(rows("fq"), Rollout(max_failures=2)) is None
