@@ -11,7 +11,7 @@ from farsite_cloud.database.base import Base, IdColumn, OrganizationOwned, UtcDa
 
 
 class RemoteSession(OrganizationOwned, Base):
-    """Live while `ended_at` is empty and `until` has not passed."""
+    """Live while `ended_at` is empty and `until` has not passed. `token_id`: what it was asked for with."""
 
     __tablename__ = "sessions"
     __table_args__ = (Index(None, "edge_host_id", "client_device_id"),)
@@ -19,6 +19,7 @@ class RemoteSession(OrganizationOwned, Base):
     edge_host_id: Mapped[str] = mapped_column(IdColumn, ForeignKey("edge_hosts.id"))
     client_device_id: Mapped[str] = mapped_column(IdColumn, ForeignKey("client_devices.id"))
     account_id: Mapped[str] = mapped_column(IdColumn, ForeignKey("accounts.id"), index=True)
+    token_id: Mapped[str | None] = mapped_column(IdColumn)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     until: Mapped[datetime] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

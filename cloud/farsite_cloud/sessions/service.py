@@ -23,13 +23,14 @@ LONGEST = timedelta(hours=12)
 
 
 def start_session(
-    scope: Scope, edge: EdgeHost, client: ClientDevice, account_id: str, now: datetime
+    scope: Scope, edge: EdgeHost, client: ClientDevice, caller: Caller, now: datetime
 ) -> RemoteSession:
     session = RemoteSession(
         id=new_id(now),
         edge_host_id=edge.id,
         client_device_id=client.id,
-        account_id=account_id,
+        account_id=caller.account_id,
+        token_id=caller.token_id,
         created_at=now,
         until=now + LONGEST,
     )
@@ -40,7 +41,8 @@ def start_session(
 def grant_for(
     session: RemoteSession, edge: EdgeHost, client: ClientDevice, caller: Caller, role: Role, now: datetime
 ) -> Grant:
-    """What the edge host will let the client do: all that the role may, on every device."""
+    """What the edge host will let the client do: all that role and token may, on every device."""
+    rights = rights_of(role) if caller.scopes is None else rights_of(role) & caller.scopes
     issued = int(now.timestamp())
     return Grant(
         iss=f"urn:farsite:{session.organization_id}",
@@ -49,7 +51,7 @@ def grant_for(
         sid=session.id,
         org=session.organization_id,
         role=role,
-        rights=rights_of(role),
+        rights=rights,
         email=caller.email,
         iat=issued,
         nbf=issued,
@@ -58,13 +60,13 @@ def grant_for(
     )
 
 
-def _live(scope: Scope, now: datetime) -> Select[RemoteSession]:
+def live_sessions(scope: Scope, now: datetime) -> Select[RemoteSession]:
     return scope.select(RemoteSession).where(RemoteSession.ended_at.is_(None), RemoteSession.until > now)
 
 
 async def live_session(scope: Scope, edge_id: str, client_id: str, now: datetime) -> RemoteSession | None:
     return await scope.first(
-        _live(scope, now)
+        live_sessions(scope, now)
         .where(RemoteSession.edge_host_id == edge_id, RemoteSession.client_device_id == client_id)
         .order_by(RemoteSession.id.desc())
     )
@@ -80,7 +82,7 @@ async def end_sessions_of_edge(
     scope: Scope, edge_id: str, code: ErrorCode, now: datetime
 ) -> list[RemoteSession]:
     """The sessions that were live, now ended."""
-    sessions = await scope.all(_live(scope, now).where(RemoteSession.edge_host_id == edge_id))
+    sessions = await scope.all(live_sessions(scope, now).where(RemoteSession.edge_host_id == edge_id))
     for session in sessions:
         end_session(session, code, now)
     return sessions

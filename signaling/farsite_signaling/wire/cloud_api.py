@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from farsite_signaling.wire.ice import IceServer
 from farsite_signaling.wire.rights import Role
@@ -19,6 +19,27 @@ class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+def _shown_on_one_line(text: str) -> str:
+    """Names are put into mails, tables and logs: no line breaks, no direction marks, nothing invisible."""
+    if not text.strip() or not all(character.isprintable() for character in text):
+        raise ValueError("a name of printable characters is needed")
+    return text.strip()
+
+
+Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_shown_on_one_line)]
+Email = Annotated[
+    str,
+    StringConstraints(
+        to_lower=True,
+        strip_whitespace=True,
+        max_length=254,
+        pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9]([A-Za-z0-9.-]{0,188}[A-Za-z0-9])?$",
+    ),
+]
+Password = Annotated[SecretStr, Field(min_length=10, max_length=1024)]
+Secret = Annotated[SecretStr, Field(min_length=1, max_length=1024)]
+
+
 class Page(_Request):
     """Query of every list: the cursor comes from the page before."""
 
@@ -29,6 +50,9 @@ class Page(_Request):
 class SignInRequest(_Request):
     email: str = Field(min_length=3, max_length=254)
     password: SecretStr = Field(min_length=1, max_length=1024)
+    code: SecretStr | None = Field(
+        default=None, max_length=64, description="of the authenticator app, or a recovery code"
+    )
 
 
 class Account(_Schema):
@@ -48,6 +72,18 @@ class Organization(_Schema):
     name: str
     role: Role
     default_folder_id: str
+    invited_start_as_viewers: bool = True
+    require_mfa: bool = False
+
+
+class OrganizationRequest(_Request):
+    name: Name
+
+
+class OrganizationChange(_Request):
+    name: Name | None = None
+    invited_start_as_viewers: bool | None = None
+    require_mfa: bool | None = None
 
 
 class OrganizationList(_Schema):
@@ -67,6 +103,20 @@ class Folder(_Schema):
 
 class FolderList(_Schema):
     folders: list[Folder]
+
+
+class FolderRequest(_Request):
+    """Without `parent_id` a folder at the top."""
+
+    name: Name
+    parent_id: str | None = Field(default=None, max_length=64)
+
+
+class FolderChange(_Request):
+    """`parent_id` left out: it stays where it is; null: it moves to the top."""
+
+    name: Name | None = None
+    parent_id: str | None = Field(default=None, max_length=64)
 
 
 class EnrolRequest(_Request):
