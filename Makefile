@@ -16,11 +16,13 @@ help: ## This list
 
 build/uv/bin/uv:
 	@tools/require-python
-	python3 -m venv build/uv
-	build/uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@echo "Fetching uv $(UV_VERSION) into build/uv" >&2
+	@python3 -m venv build/uv
+	@build/uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) >&2
 
 $(STAMP): pyproject.toml uv.lock $(filter build/%,$(UV))
-	$(UV) sync --quiet --frozen --all-extras
+	@echo "Installing the locked dependencies into .venv" >&2
+	@$(UV) sync --quiet --frozen --all-extras >&2
 	@touch $@
 
 .PHONY: venv

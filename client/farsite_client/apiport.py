@@ -24,6 +24,7 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.stream import ApiTarget
 
 COOKIE = "farsite-port"
+"""Its name goes on with the port: cookies of 127.0.0.1 are shared by all its ports."""
 START = "/api/v1/status"
 MAX_BODY = 64 * 1024 * 1024
 _HOP_BY_HOP = {
@@ -59,6 +60,10 @@ class ApiPort:
     @property
     def base(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def _cookie(self) -> str:
+        return f"{COOKIE}-{self.port}"
 
     @property
     def url(self) -> str:
@@ -102,12 +107,12 @@ class ApiPort:
 
     def _let_in(self, request: web.Request) -> web.StreamResponse:
         response = web.Response(status=303, headers={"Location": request.path, "Cache-Control": "no-store"})
-        response.set_cookie(COOKIE, self.token, httponly=True, samesite="Strict", path="/")
+        response.set_cookie(self._cookie, self.token, httponly=True, samesite="Strict", path="/")
         return response
 
     def _check_token(self, request: web.Request) -> None:
         bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not self._equals(bearer) and not self._equals(request.cookies.get(COOKIE, "")):
+        if not self._equals(bearer) and not self._equals(request.cookies.get(self._cookie, "")):
             raise FarsiteError(
                 ErrorCode.UNAUTHENTICATED,
                 "This port needs the token that farsite printed: open its address, or send it as a bearer token.",

@@ -128,11 +128,9 @@ class CloudClient:
             await session.close()
 
     def _connector(self) -> aiohttp.BaseConnector:
-        if self._proxy is not None and self._proxy.is_socks:
-            from farsite_client.socks import SocksConnector
+        from farsite_signaling.peer.http_proxy import connector
 
-            return SocksConnector(self._proxy, ssl=self._tls)
-        return aiohttp.TCPConnector(ssl=self._tls)
+        return connector(self._proxy, self._tls)
 
     # who
 
@@ -258,7 +256,11 @@ class CloudClient:
             raise RuntimeError("CloudClient is used inside `async with`")
         proxy = self._proxy
         async with (
-            failures(f"The cloud {self.host}", ErrorCode.CLOUD_UNREACHABLE),
+            failures(
+                f"The cloud {self.host}",
+                ErrorCode.CLOUD_UNREACHABLE,
+                proxy=None if proxy is None else proxy.address,
+            ),
             session.request(
                 method,
                 self.url + PREFIX + path,

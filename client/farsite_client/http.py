@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -105,14 +107,19 @@ def proxy_refused() -> FarsiteError:
 
 
 @asynccontextmanager
-async def failures(asked: str, unreachable: ErrorCode) -> AsyncIterator[None]:
-    """Turn aiohttp's and the system's errors into `FarsiteError`; `asked` is the host in the user's words."""
+async def failures(asked: str, unreachable: ErrorCode, *, proxy: str | None = None) -> AsyncIterator[None]:
+    """Turn aiohttp's and the system's errors into `FarsiteError`; `asked` is the host in the user's words.
+
+    `proxy`: host and port of the proxy that was gone through.
+    """
     try:
         yield
     except FarsiteError:
         raise  # a stream's reset is an OSError too
     except (aiohttp.ClientError, OSError) as error:
         # TimeoutError is an OSError since Python 3.11.
+        if proxy is not None and _is_about(error, proxy):
+            raise _no_proxy(error) from error
         raise from_client_error(error, asked, unreachable) from error
 
 
@@ -122,18 +129,27 @@ def from_client_error(error: Exception, asked: str, unreachable: ErrorCode) -> F
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return _from_proxy_answer(error)
     if isinstance(error, aiohttp.ClientProxyConnectionError):
-        return FarsiteError(ErrorCode.PROXY_UNREACHABLE, f"The proxy cannot be reached: {_reason(error)}.")
+        return _no_proxy(error)
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return _untrusted(asked, error.certificate_error)
     if isinstance(error, aiohttp.ClientSSLError):
         return FarsiteError(
-            unreachable, f"TLS with {asked} failed: {_reason(error)}. Is its port speaking HTTPS?"
+            unreachable, f"{asked} does not speak TLS as it should: {_reason(error)}. Is it an HTTPS port?"
         )
     if isinstance(error, asyncio.TimeoutError):
         return FarsiteError(unreachable, f"{asked} did not answer in time.")
     if isinstance(error, aiohttp.InvalidURL):
         return FarsiteError(ErrorCode.INVALID_REQUEST, f"{asked} is not an address that can be asked.")
     return FarsiteError(unreachable, f"{asked} cannot be reached: {_reason(error)}.")
+
+
+def _is_about(error: Exception, proxy: str) -> bool:
+    """A name that cannot be resolved: aiohttp does not say whose it is, only which."""
+    return isinstance(error, aiohttp.ClientConnectorDNSError) and proxy == f"{error.host}:{error.port}"
+
+
+def _no_proxy(error: Exception) -> FarsiteError:
+    return FarsiteError(ErrorCode.PROXY_UNREACHABLE, f"The proxy cannot be reached: {_reason(error)}.")
 
 
 def _said_below(error: BaseException) -> FarsiteError | None:
@@ -156,14 +172,26 @@ def _untrusted(asked: str, error: Exception) -> FarsiteError:
     reason = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else str(error)
     return FarsiteError(
         ErrorCode.CERTIFICATE_INVALID,
-        f"The TLS certificate of {asked} is not trusted: {reason.rstrip('.')}. If its authority is your own, "
+        f"The TLS certificate of {_inside(asked)} is not trusted: {reason.rstrip('.')}. If its authority is your own, "
         "name it with --ca-file FILE (or FARSITE_CLIENT_CA_FILE); if it has expired or is not valid yet, check "
         "this machine's clock.",
     )
 
 
+def _inside(asked: str) -> str:
+    """`asked` within a sentence."""
+    return f"the {asked[4:]}" if asked.startswith("The ") else asked
+
+
 def _reason(error: BaseException) -> str:
     os_error = getattr(error, "os_error", None)
     picked = os_error if isinstance(os_error, OSError) else error
-    text = getattr(picked, "strerror", None) or str(picked) or type(picked).__name__
+    text = _said_by_system(picked) or str(picked) or type(picked).__name__
     return " ".join(str(text).split()).rstrip(".")
+
+
+def _said_by_system(error: BaseException) -> str | None:
+    """asyncio's own `strerror` is "Connect call failed (address)"; the number says why."""
+    if not isinstance(error, OSError) or isinstance(error, socket.gaierror | ssl.SSLError):
+        return getattr(error, "strerror", None)
+    return os.strerror(error.errno) if error.errno else error.strerror

@@ -20,6 +20,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field, ValidationError
 
 from farsite_client.cloud import CloudClient
+from farsite_client.exclusive import exclusive
 from farsite_signaling.identity import (
     Identity,
     OrganizationTrust,
@@ -87,6 +88,13 @@ class Profile:
                 ErrorCode.STORAGE_FAILED, f"{self.file} is damaged. Remove it and sign in again."
             ) from None
 
+    def known(self) -> Stored | None:
+        """What is stored, if anything that can be read is."""
+        try:
+            return self.load()
+        except FarsiteError:
+            return None
+
     def save(self, stored: Stored) -> None:
         write_private(self.file, stored.model_dump_json(indent=2).encode())
 
@@ -142,8 +150,14 @@ class Profile:
     async def renewed(self, cloud: CloudClient, now: datetime | None = None) -> Stored:
         """The stored sign-in, its certificate renewed for a new key when less than 30 days are left."""
         stored = self.load()
-        if stored.certificate_expires_at - (now or datetime.now(UTC)) > RENEW_BEFORE:
+        if not _runs_out(stored, now):
             return stored
+        # Each new certificate replaces the one before: two commands that renew at once would revoke one another's.
+        async with exclusive(self.runtime / "renewal.lock"):
+            stored = self.load()
+            return await self._renew(cloud, stored) if _runs_out(stored, now) else stored
+
+    async def _renew(self, cloud: CloudClient, stored: Stored) -> Stored:
         key = generate_key()
         enrolment = await cloud.enrol(
             stored.organization_id, make_request(key, machine_name()), machine_name()
@@ -163,6 +177,10 @@ class Profile:
         shutil.rmtree(folder, ignore_errors=True)
         fresh.rename(folder)
         self.save(stored)
+
+
+def _runs_out(stored: Stored, now: datetime | None) -> bool:
+    return stored.certificate_expires_at - (now or datetime.now(UTC)) <= RENEW_BEFORE
 
 
 def machine_name() -> str:

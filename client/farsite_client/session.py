@@ -94,6 +94,11 @@ async def find_edge(cloud: CloudClient, organization: str, wanted: str) -> EdgeH
     return named[0]
 
 
+def way(status: TunnelStatus) -> str:
+    """The path and why it was taken, for people."""
+    return f"{status.path} – {status.reason.removeprefix(f'{status.path}: ')}"
+
+
 @dataclass
 class _Wiring:
     """Hands envelopes to the router, which needs the signaling client first."""
@@ -164,7 +169,7 @@ async def _dial(profile: Profile, stored: Stored, ticket: SessionTicket, name: s
                 identity=identity,
                 trust=profile.trust(),
                 router=wiring.router,
-                options=peer_options(proxy),
+                options=peer_options(proxy, profile.ca_file or stored.ca_file),
             )
     except TimeoutError:
         raise FarsiteError(
@@ -195,7 +200,7 @@ def _check_clock(ticket: SessionTicket) -> None:
         raise problem
 
 
-def peer_options(proxy: str | None) -> Any:
+def peer_options(proxy: str | None, ca_file: str | None = None) -> Any:
     from farsite_signaling.peer.options import PeerOptions
 
-    return PeerOptions(proxy=proxy)
+    return PeerOptions(proxy=proxy, turn_ca=ca_file)

@@ -70,6 +70,20 @@ def up_command(
     turn_key: Annotated[Path | None, typer.Option("--turn-key", help="Relay's PEM private key.")] = None,
     turn_min_port: Annotated[int | None, typer.Option("--turn-min-port", help="First relayed port.")] = None,
     turn_max_port: Annotated[int | None, typer.Option("--turn-max-port", help="Last relayed port.")] = None,
+    turn_user_quota: Annotated[
+        int | None, typer.Option("--turn-user-quota", help="Relay allocations of one session (24).")
+    ] = None,
+    turn_total_quota: Annotated[
+        int | None, typer.Option("--turn-total-quota", help="Relay allocations at a time (4000).")
+    ] = None,
+    turn_max_bps: Annotated[
+        int | None, typer.Option("--turn-max-bps", help="Bytes/s of an allocation each way (no limit).")
+    ] = None,
+    turn_credential_ttl: Annotated[
+        int | None,
+        typer.Option("--turn-credential-ttl", help="Seconds a relay credential is good for (3600)."),
+    ] = None,
+    turn_user: Annotated[str | None, typer.Option("--turn-user", help="Account coturn continues as.")] = None,
     turn_allowed_peer: Annotated[
         str | None, typer.Option("--turn-allowed-peer", help="Exceptions to the relay's denied ranges.")
     ] = None,

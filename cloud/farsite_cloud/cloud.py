@@ -28,6 +28,7 @@ from farsite_cloud.signaling.authorizer import CloudAuthorizer
 from farsite_cloud.urls import PublicUrls, public_urls
 from farsite_cloud.vault import Vault
 from farsite_signaling.hub import Hub
+from farsite_signaling.rest import Front
 
 logger = logging.getLogger(__name__)
 SHUTDOWN_SECONDS = 5.0
@@ -114,10 +115,12 @@ class Cloud:
 
     async def _serve(self, listener: socket.socket, tls: Any) -> None:
         app = application(self.services, self.hub.handle)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
         # The hub says goodbye before the server waits for its connections to end.
         self._stack.push_async_callback(self.hub.close)
-        await web.SockSite(runner, listener, ssl_context=tls).start()
+        front = Front(runner)
+        self._stack.callback(front.close)
+        await front.listen(sock=listener, tls=tls)
         logger.info("serving on port %d as %s", self.port, self.urls.api)

@@ -76,7 +76,7 @@ def turn_settings(settings: CloudSettings, urls: PublicUrls) -> TurnSettings:
     host = settings.turn_host or urls.host
     values: dict[str, Any] = {
         "host": host,
-        "secrets": (_secret(settings),),
+        "secrets": _secrets(settings),
         "listening_ips": tuple(settings.turn_listening_ip) or _default_addresses(settings),
         "external_ip": settings.turn_external_ip,
         "port": settings.turn_port or None,
@@ -86,6 +86,11 @@ def turn_settings(settings: CloudSettings, urls: PublicUrls) -> TurnSettings:
         "key": settings.turn_key,
         "min_port": settings.turn_min_port,
         "max_port": settings.turn_max_port,
+        "user_quota": settings.turn_user_quota,
+        "total_quota": settings.turn_total_quota,
+        "max_bps": settings.turn_max_bps,
+        "credential_ttl": settings.turn_credential_ttl,
+        "user": settings.turn_user,
         "allowed_peers": tuple(settings.turn_allowed_peer),
         "allow_loopback": settings.turn_allow_loopback,
         "data_dir": settings.data_dir / "turn",
@@ -103,6 +108,12 @@ def _default_addresses(settings: CloudSettings) -> tuple[str, ...]:
     """A cloud for this machine alone has a relay for this machine alone."""
     alone = settings.listen_address in _LOOPBACK and settings.turn_host is None
     return ("127.0.0.1",) if alone else ()
+
+
+def _secrets(settings: CloudSettings) -> tuple[str, ...]:
+    """The first signs; the one before is accepted as long as it is named."""
+    previous = settings.turn_secret_previous
+    return (_secret(settings), *([previous.get_secret_value()] if previous is not None else []))
 
 
 def _secret(settings: CloudSettings) -> str:

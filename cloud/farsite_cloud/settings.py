@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from farsite_signaling.settings import PartSettings, Port, Texts, load
+from farsite_signaling.wire.ids import Name
 
 PREFIX = "FARSITE_"
 # Variables of the other commands share the beginning.
@@ -19,7 +20,6 @@ _OTHERS = ("EDGE_", "CLIENT_", "SIMULATOR_", "DEMO_", "TEST_")
 _TURN_CONFIG_ONLY = {
     "FARSITE_TURN_REALM",
     "FARSITE_TURN_DATA_DIR",
-    "FARSITE_TURN_USER",
     "FARSITE_TURN_COTURN",
 }
 LOOPBACK = "127.0.0.1"
@@ -52,7 +52,7 @@ class CloudSettings(PartSettings):
     owner_password: SecretStr | None = Field(
         default=None, description="first run: the owner's password (else one is made)"
     )
-    organization: str = Field(
+    organization: Name = Field(
         default="My organization", min_length=1, max_length=100, description="first run: its name"
     )
     turn: Literal["auto", "off", "external"] = Field(
@@ -60,6 +60,9 @@ class CloudSettings(PartSettings):
     )
     turn_host: str | None = Field(default=None, description="name or address of the relay (the public URL's)")
     turn_secret: SecretStr | None = Field(default=None, description="secret shared with an external relay")
+    turn_secret_previous: SecretStr | None = Field(
+        default=None, description="relay: an old secret that is still accepted while it is being replaced"
+    )
     turn_listening_ip: Texts = Field(default_factory=list, description="addresses the relay listens on")
     turn_external_ip: str | None = Field(default=None, description="relay behind 1:1 NAT: its public address")
     turn_port: Port = Field(default=3478, description="relay, UDP and TCP; 0 closes it")
@@ -69,6 +72,17 @@ class CloudSettings(PartSettings):
     turn_key: Path | None = Field(default=None, description="relay's PEM private key")
     turn_min_port: Port = Field(default=49152, description="first relay port")
     turn_max_port: Port = Field(default=65535, description="last relay port")
+    turn_user_quota: int = Field(
+        default=24, ge=0, description="relay: allocations of one session; 0: no limit"
+    )
+    turn_total_quota: int = Field(default=4000, ge=0, description="relay: allocations at a time; 0: no limit")
+    turn_max_bps: int = Field(
+        default=0, ge=0, description="relay: bytes/s of one allocation each way; 0: no limit"
+    )
+    turn_credential_ttl: int = Field(
+        default=3600, ge=60, le=86400, description="relay: seconds a credential is good for"
+    )
+    turn_user: str | None = Field(default=None, description="relay: account coturn continues as")
     turn_allowed_peer: Texts = Field(
         default_factory=list, description="exceptions to the relay's denied ranges"
     )

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from farsite_edge.store import Database
 from farsite_signaling.wire.errors import FarsiteError
 from farsite_signaling.wire.hub import AuditEntry
+from farsite_signaling.wire.ids import clean
 
 Outcome = Literal["allowed", "refused", "failed"]
 MAX_ROWS = 100_000
@@ -42,9 +43,9 @@ class AuditLog:
         entry = AuditEntry(
             id=uuid.uuid4().hex,
             at=datetime.now(UTC),
-            actor=actor[:400],
+            actor=clean(actor[:400]),
             action=action,
-            target=target[:400],
+            target=clean(target[:400]),
             outcome=outcome,
             session=session,
             details=details or {},
@@ -77,6 +78,10 @@ class AuditLog:
         async with self._database.transaction() as transaction:
             sql = "UPDATE audit SET sent = 1 WHERE id = ?"
             await transaction.execute_many(sql, [(entry.id,) for entry in entries])
+
+    async def keep_to_ourselves(self) -> None:
+        """What happened in one organization is not reported to the next."""
+        await self._database.execute("UPDATE audit SET sent = 1 WHERE sent = 0")
 
     async def page(self, before: int | None, limit: int) -> tuple[list[AuditEntry], int | None]:
         """Newest first; the number to ask for the next page with."""

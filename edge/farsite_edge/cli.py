@@ -75,9 +75,17 @@ def claim(
     code: Annotated[str, typer.Argument(help="The one-time setup code.")],
     cloud: Annotated[str, typer.Option("--cloud", help="The cloud's address, https://…")],
     proxy: Annotated[
-        str | None, typer.Option(help="http://user:password@host:port or socks5://…", envvar="FARSITE_PROXY")
+        str | None,
+        typer.Option(
+            help="http://user:password@host:port or socks5://…; with a password better by environment.",
+            envvar="FARSITE_EDGE_PROXY_ADDRESS",
+            show_envvar=True,
+        ),
     ] = None,
     remote_access: Annotated[bool, typer.Option("--remote-access", help="Allow remote access.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Leave the organization it belongs to now, or did.")
+    ] = False,
     config: ConfigOption = None,
     data_dir: DataOption = None,
     as_json: JsonOption = False,
@@ -88,7 +96,8 @@ def claim(
         from farsite_edge.commands import claim as claim_here
         from farsite_signaling.wire.edge_api import ClaimRequest
 
-        body: dict[str, Any] = {"code": code, "cloud_url": cloud, "remote_access": remote_access}
+        body: dict[str, Any] = {"code": code, "cloud_url": cloud}
+        body |= {"remote_access": remote_access, "again": again}
         body |= {"proxy_address": proxy} if proxy else {}
         request = ClaimRequest.model_validate(body)
         _wait(claim_here(_settings(config, {"data_dir": data_dir}), request), as_json)
@@ -167,10 +176,13 @@ def _wait(work: Coroutine[Any, Any, Any], as_json: bool) -> None:
         return
     width = max(len(name) for name in values)
     for name, value in values.items():
-        shown = (
-            {None: "-", True: "yes", False: "no"}.get(value, value) if not isinstance(value, list) else value
-        )
-        typer.echo(f"{name.replace('_', ' '):<{width}}  {shown}")
+        typer.echo(f"{name.replace('_', ' '):<{width}}  {_shown(value)}")
+
+
+def _shown(value: object) -> object:
+    if value is None or isinstance(value, bool):
+        return {None: "-", True: "yes", False: "no"}[value]
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def _guarded(act: Callable[[], T], as_json: bool) -> T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from farsite_edge.admin.caller import AdminCaller, NotRunning
+from farsite_edge.audit import AuditLog
 from farsite_edge.core import EdgeCore
 from farsite_edge.settings import EdgeSettings
 from farsite_edge.version import __version__
@@ -26,7 +27,10 @@ async def claim(settings: EdgeSettings, request: ClaimRequest) -> EdgeInfo:
 
 async def _claim_here(settings: EdgeSettings, request: ClaimRequest) -> EdgeInfo:
     async with EdgeCore(settings) as core:
-        record = await core.claimer.claim(request)
+        moved = core.keeper.claim is not None
+        record = await core.claimer.claim(request, local=True)
+        if moved:
+            await AuditLog(core.database).keep_to_ourselves()
         return EdgeInfo(
             id=record.edge_id,
             name=core.preferences.name,

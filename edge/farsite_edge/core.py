@@ -24,7 +24,7 @@ class EdgeCore:
         self.vault = Vault(self.database, folder)
         self.keeper = IdentityKeeper(folder, self.facts)
         self.preferences = Preferences(settings, self.facts, self.vault)
-        self.claimer = Claimer(settings, self.keeper, self.preferences)
+        self.claimer = Claimer(settings, self.facts, self.keeper, self.preferences)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> EdgeCore:

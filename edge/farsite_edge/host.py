@@ -13,12 +13,12 @@ import aiohttp
 from aiohttp import web
 
 from farsite_edge.admin.site import AdminSite
-from farsite_edge.api.app import build_app
+from farsite_edge.api.app import build_app, join
 from farsite_edge.api.device_routes import DeviceRoutes
 from farsite_edge.api.diagnostics_routes import DiagnosticsRoutes
 from farsite_edge.api.guard import Guard
 from farsite_edge.api.host_routes import HostRoutes
-from farsite_edge.api.principal import Authenticator
+from farsite_edge.api.principal import LOCAL_ACTOR, Authenticator
 from farsite_edge.audit import AuditLog
 from farsite_edge.core import EdgeCore
 from farsite_edge.devices import DeviceManager, Finder, Gateway, Monitor, Registry
@@ -29,7 +29,7 @@ from farsite_edge.identity.renewal import Renewal
 from farsite_edge.identity.tls import ServerTls
 from farsite_edge.lan.discovery import discovery_app
 from farsite_edge.lan.hosts import HostRule
-from farsite_edge.lan.listening import listen
+from farsite_edge.lan.listening import LIMITS, listen
 from farsite_edge.lan.multicast import MulticastResponder
 from farsite_edge.remote.acceptor import EdgeAcceptor
 from farsite_edge.remote.access import RemoteAccess, RemoteState
@@ -37,7 +37,9 @@ from farsite_edge.reports.reporter import Reporter
 from farsite_edge.settings import EdgeSettings
 from farsite_edge.supervise import supervised
 from farsite_edge.version import __version__
+from farsite_signaling.rest import Front, Route
 from farsite_signaling.wire.edge_api import ClaimRequest, EdgeInfo, EdgeState, EdgeStatus
+from farsite_signaling.wire.errors import FarsiteError
 from farsite_signaling.wire.version import supported_versions
 
 PRODUCT = "farsite-edge"
@@ -159,14 +161,21 @@ class EdgeHost:
     def _build_api(self) -> None:
         self._authenticator = Authenticator(self.keeper, ended=self.remote.has_ended)
         guard = Guard(self._authenticator, self.keeper, self._hosts, self.audit)
-        tables = [
-            HostRoutes(self, self.preferences, self.audit).api(),
-            DeviceRoutes(self.registry, self.manager, self.finder, self.monitor, self.audit).api(),
-            DiagnosticsRoutes(self.settings.transfer_limit).api(),
-        ]
-        self._runner = web.AppRunner(
-            build_app(guard, tables), access_log=None, shutdown_timeout=self.settings.shutdown_timeout
+        self._api = join(
+            [
+                HostRoutes(self, self.preferences, self.audit).api(),
+                DeviceRoutes(guard, self.registry, self.manager, self.finder, self.monitor, self.audit).api(),
+                DiagnosticsRoutes(self.settings.transfer_limit).api(),
+            ]
         )
+        self._runner = web.AppRunner(
+            build_app(guard, self._api), access_log=None, shutdown_timeout=self.settings.shutdown_timeout
+        )
+
+    @property
+    def routes(self) -> list[Route]:
+        """The API's route table."""
+        return self._api.routes
 
     def _api_connection(self) -> asyncio.BaseProtocol:
         assert self._runner.server is not None
@@ -177,8 +186,10 @@ class EdgeHost:
         self._tls.refresh()
         await self._runner.setup()
         stack.push_async_callback(self._runner.cleanup)
+        front = Front(self._runner, LIMITS)
+        stack.callback(front.close)
         self.https_port = await listen(
-            self._runner, settings.bind, settings.https_port, "https_port", self._tls.context
+            front, settings.bind, settings.https_port, "https_port", self._tls.context
         )
         await self._open_discovery(stack)
         self._rule.own_ports |= {self.https_port, self.http_port}
@@ -191,7 +202,9 @@ class EdgeHost:
         discovery = web.AppRunner(discovery_app(self.info, self._hosts), access_log=None)
         await discovery.setup()
         stack.push_async_callback(discovery.cleanup)
-        self.http_port = await listen(discovery, settings.bind, settings.http_port, "http_port")
+        front = Front(discovery, LIMITS)
+        stack.callback(front.close)
+        self.http_port = await listen(front, settings.bind, settings.http_port, "http_port")
         if settings.multicast:
             responder = MulticastResponder(
                 self.info,
@@ -250,12 +263,21 @@ class EdgeHost:
             time=datetime.now(UTC),
         )
 
-    async def claim(self, request: ClaimRequest) -> None:
-        """Raises `FarsiteError`; the edge host is then as unclaimed as before."""
-        record = await self.core.claimer.claim(request)
+    async def claim(self, request: ClaimRequest, *, source: str = LOCAL_ACTOR) -> None:
+        """`source` is who asks: `local`, or an address of the LAN. Raises `FarsiteError`; the edge host is then as
+        it was before."""
+        moved = self.keeper.claim is not None
+        try:
+            record = await self.core.claimer.claim(request, local=source == LOCAL_ACTOR)
+        except FarsiteError as error:
+            details = {"code": str(error.code)}
+            await self.audit.note("edge.claim", actor=source, outcome="refused", details=details)
+            raise
+        if moved:
+            await self.audit.keep_to_ourselves()
         self._tls.refresh()
         self.remote.claimed()
-        await self.audit.note("edge.claim", actor="edge", target=record.organization_name)
+        await self.audit.note("edge.claim", actor=source, target=record.organization_name)
         self._notify("claimed", {"name": record.urn, "organization": record.organization_name})
 
     def settings_changed(self, changed: list[str], *, through_tunnel: bool) -> None:

@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from farsite_signaling.settings import PartSettings, Port, Ports, Texts, load
+from farsite_signaling.wire.ids import Name
 from farsite_signaling.wire.lan import LAN_GROUP, LAN_PORT
 
 PREFIX = "FARSITE_EDGE_"
@@ -35,7 +36,7 @@ class EdgeSettings(PartSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     data_dir: Path = Field(default_factory=default_data_dir, description="where keys and the database live")
-    name: str = Field(default_factory=default_name, min_length=1, max_length=100)
+    name: Name = Field(default_factory=default_name, min_length=1, max_length=100)
     bind: Texts = Field(default_factory=list, description="addresses to listen on; empty: all")
     http_port: Port = Field(default=37080, description="discovery by HTTP")
     https_port: Port = Field(default=37443, description="the API on the LAN")

@@ -67,6 +67,7 @@ def _settings(folder: Path) -> TurnSettings:
         tls_port=None,
         alt_tls_port=None,
         allow_loopback=True,
+        user_quota=0,  # one set of credentials opens all the tunnels here
         data_dir=folder,
     )
 

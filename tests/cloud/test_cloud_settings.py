@@ -4,8 +4,10 @@ import socket
 
 import pytest
 
+from farsite_cloud.relay import turn_settings
 from farsite_cloud.settings import CloudSettings, load_settings
 from farsite_cloud.testing import run_cloud
+from farsite_cloud.turn.config import render
 from farsite_cloud.urls import public_urls
 from farsite_signaling.wire.errors import FarsiteError
 
@@ -131,7 +133,9 @@ async def test_an_unusable_data_folder_is_told(tmp_path):
 
 async def test_a_database_that_is_none_is_told(tmp_path):
     (tmp_path / "farsite.db").write_bytes(b"not a database" * 100)
-    assert (await _starting(tmp_path)).code == "storage_failed"
+    error = await _starting(tmp_path)
+    assert error.code == "storage_failed"
+    assert "damaged" in error.detail and "backup" in error.detail
 
 
 async def test_unreadable_tls_files_are_told(tmp_path):
@@ -140,3 +144,28 @@ async def test_unreadable_tls_files_are_told(tmp_path):
     (tmp_path / "c").write_text("x")
     (tmp_path / "k").write_text("x")
     assert (await _starting(tls_certificate=tmp_path / "c", tls_key=tmp_path / "k")).code == "setting_invalid"
+
+
+def test_the_relay_gets_all_its_settings(tmp_path):
+    given = {
+        "data_dir": tmp_path,
+        "turn_secret": "a" * 20,
+        "turn_secret_previous": "b" * 20,
+        "turn_user_quota": 3,
+        "turn_total_quota": 30,
+        "turn_max_bps": 100_000,
+        "turn_credential_ttl": 600,
+        "turn_user": "nobody",
+    }
+    urls = public_urls("http://cloud.example.com", bind="", port=1, tls=False)
+    turn = turn_settings(load_settings(given, environ={}), urls)
+    assert turn.secrets == ("a" * 20, "b" * 20)
+    assert (turn.user_quota, turn.total_quota, turn.max_bps) == (3, 30, 100_000)
+    assert (turn.credential_ttl, turn.user) == (600, "nobody")
+    rendered = render(turn)
+    for line in ("user-quota=3", "total-quota=30", "max-bps=100000", f"static-auth-secret={'b' * 20}"):
+        assert line in rendered
+    with pytest.raises(FarsiteError) as caught:
+        turn_settings(load_settings(given | {"turn_secret_previous": "short"}, environ={}), urls)
+    assert caught.value.code == "setting_invalid" and "short" not in caught.value.detail
+    assert load_settings({}, environ={"FARSITE_TURN_USER": "nobody"}).turn_user == "nobody"

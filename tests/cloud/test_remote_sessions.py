@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from farsite_cloud.organizations.service import find_organization
+from farsite_cloud.testing import OWNER_EMAIL
 from farsite_signaling.identity import load_public_key, verify_grant
 from farsite_signaling.wire.envelope import Envelope
 from farsite_signaling.wire.hub import EnvelopeMessage, SessionAnnounced, SessionEnded, Undeliverable
@@ -144,3 +145,23 @@ async def test_sessions_are_audited(world):
     assert ended["session"] == ticket["session"]
     [enrolled] = await world.audit("client.enrolled")
     assert enrolled["target"] == client.urn
+
+
+async def test_signing_out_ends_the_sessions_of_that_sign_in_only(world):
+    edge_id, edge_identity = await world.edge()
+    client_identity = await world.client()
+    edge, client = await world.connect(edge_identity), await world.connect(client_identity)
+    elsewhere = await world.signed_in(OWNER_EMAIL, world.owner.org)
+    other = (await _open(world, edge_id, client_identity, elsewhere)).body
+    mine = (await _open(world, edge_id, client_identity)).body
+    for _ in range(2):
+        await edge.expect(SessionAnnounced)
+    assert (await world.owner("POST", "/auth/sign-out")).status == 204
+    told = await edge.expect(SessionEnded)
+    assert (told.session, told.code) == (mine["session"], "session_ended")
+    assert (await client.expect(SessionEnded)).session == mine["session"]
+    assert (await world.owner("GET", "/me")).code == "unauthenticated"
+    [row] = await world.audit("account.sign_out", elsewhere)
+    assert row["details"]["sessions_ended"] == 1
+    assert (await elsewhere("DELETE", f"~/sessions/{other['session']}")).status == 204
+    assert (await edge.expect(SessionEnded)).session == other["session"]

@@ -54,15 +54,18 @@ def violations(source: str, path: str) -> list[str]:
                 if taken and path not in UNSCOPED:
                     found.append(f"{line} builds statements with {sorted(taken)}; use a Scope")
             case ast.ImportFrom(module=str(module), names=names) if module.endswith("database.scope"):
-                if any(name.name in ("owner_of", "owners_of") for name in names) and path not in OWNER_LOOKUPS:
+                if (
+                    any(name.name in ("owner_of", "owners_of") for name in names)
+                    and path not in OWNER_LOOKUPS
+                ):
                     found.append(f"{line} looks up owners of rows")
             case ast.Import(names=names) if any(name.name.startswith("sqlalchemy") for name in names):
                 found.append(f"{line} imports the whole of SQLAlchemy")
             case ast.Attribute(attr="__table__" | "exec_driver_sql") if not path.startswith("database/"):
                 found.append(f"{line} goes below the models")
-            case ast.Call(func=ast.Attribute(attr="select" | "get" | "find"), args=[ast.Name(id=name), *_]) if (
-                name in REACHED and path not in REACHED[name] | FOLDER_CHECKS
-            ):
+            case ast.Call(
+                func=ast.Attribute(attr="select" | "get" | "find"), args=[ast.Name(id=name), *_]
+            ) if name in REACHED and path not in REACHED[name] | FOLDER_CHECKS:
                 found.append(f"{line} reads {name} past the caller's reach")
             case ast.Call() if path != "database/scope.py" and _reads_owned(node):
                 found.append(f"{line} reads an organization's row without a Scope")

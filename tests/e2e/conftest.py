@@ -36,9 +36,9 @@ class World:
         return sorted({d.address for d in devices}), sorted({d.http_port for d in devices})
 
 
-async def sign_in(cloud: RunningCloud, home: Path) -> Profile:
-    profile = Profile(home)
-    async with CloudClient(cloud.url) as client:
+async def sign_in(cloud: RunningCloud, home: Path, *, ca_file: str | None = None) -> Profile:
+    profile = Profile(home, ca_file=ca_file)
+    async with CloudClient(cloud.url, ca_file=ca_file) as client:
         signed_in = await client.sign_in(cloud.owner_email, cloud.owner_password)
         client.token = signed_in.token
         organization = (await client.organizations())[0]

@@ -10,7 +10,7 @@ import typer
 from farsite_client.cli.invocation import Invocation, read_password
 from farsite_client.cloud import CloudClient, check_url, clock_problem
 from farsite_client.profile import Stored
-from farsite_signaling.wire.cloud_api import Organization
+from farsite_signaling.wire.cloud_api import Organization, SignInResult
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 login = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -35,19 +35,25 @@ def login_command(
 ) -> None:
     """Sign in to a cloud and enrol this machine.
 
-    The password is asked for, or read from standard input or FARSITE_CLIENT_PASSWORD.
+    The password is asked for, or read from standard input or FARSITE_CLIENT_PASSWORD. Without URL and --email the ones
+    of the last sign-in are used.
     """
     invocation = Invocation(ctx).with_flags(
         url=url, email=email, organization=organization, device_name=device_name
     )
-    address = check_url(_required(invocation.settings.url, "The cloud's address", "URL"))
-    mail = _required(invocation.settings.email, "E-mail", "--email")
+    before = invocation.profile.known()
+    settings = invocation.settings
+    address = check_url(
+        _required(settings.url or (before.url if before else None), "The cloud's address", "URL")
+    )
+    known = before.email if before and before.url == address else None
+    mail = _required(settings.email or known, "E-mail", "--email")
     password = read_password("FARSITE_CLIENT_PASSWORD", "Password", from_stdin=password_stdin)
     stored = invocation.run(_log_in(invocation, address, mail, password))
     home = str(invocation.profile.home)
     invocation.output.result(
         {**_shown(stored), "stored_in": home},
-        f"Signed in as {stored.email} ({stored.role} of {stored.organization_name}) at {stored.url}.\n".rstrip(),
+        f"Signed in as {stored.email} ({stored.role} of {stored.organization_name}) at {stored.url}.",
     )
     invocation.output.line(f"Kept in {home}, readable by you only. Next: farsite edges")
 
@@ -55,12 +61,24 @@ def login_command(
 async def _log_in(invocation: Invocation, url: str, email: str, password: str) -> Stored:
     settings = invocation.settings
     async with CloudClient(url, proxy=settings.proxy, ca_file=settings.ca_file) as cloud:
-        signed_in = await cloud.sign_in(email, password)
+        signed_in = await _sign_in(cloud, email, password)
         organization = _choose(await cloud.organizations(), settings.organization)
         stored = await invocation.profile.enrol(cloud, signed_in, organization, settings.device_name)
         if problem := clock_problem(cloud.clock_offset):
             invocation.output.note(f"warning: {problem.detail}")
         return stored
+
+
+async def _sign_in(cloud: CloudClient, email: str, password: str) -> SignInResult:
+    try:
+        return await cloud.sign_in(email, password)
+    except FarsiteError as error:
+        if error.code is not ErrorCode.NOT_FOUND:
+            raise
+        raise FarsiteError(
+            ErrorCode.CLOUD_UNREACHABLE,
+            f"{cloud.url} is no Farsite cloud. Give the address its operator names.",
+        ) from None
 
 
 def _required(value: str | None, prompt: str, name: str) -> str:

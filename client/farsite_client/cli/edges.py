@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import islice
+import re
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ from farsite_signaling.wire.cloud_api import AuditRow, EdgeHost
 
 edges = typer.Typer(add_completion=False, rich_markup_mode=None)
 audit = typer.Typer(add_completion=False, rich_markup_mode=None)
+_URN = re.compile(r"urn:farsite:[\w.-]+:(edge|user):([\w.-]+)(?::device:[\w.-]+)?")
 
 
 @edges.command("edges")
@@ -47,23 +49,38 @@ def audit_command(
 ) -> None:
     """Who did what in the organization, refused attempts included."""
     invocation = Invocation(ctx)
-    rows = invocation.run(_audit(invocation, limit))
+    rows, names = invocation.run(_audit(invocation, limit))
     invocation.output.table(
         rows,
         ("AT (UTC)", "WHO", "WHAT", "TARGET", "OUTCOME", "FROM"),
-        [
-            (f"{row.at:%Y-%m-%d %H:%M:%S}", row.actor, row.action, row.target, row.outcome, row.source)
-            for row in rows
-        ],
+        [_audit_row(row, names) for row in rows],
         "Nothing yet.",
     )
 
 
-async def _audit(invocation: Invocation, limit: int) -> list[AuditRow]:
+async def _audit(invocation: Invocation, limit: int) -> tuple[list[AuditRow], dict[str, str]]:
+    """The rows, and what the ids in them are called."""
     async with invocation.cloud() as (cloud, stored):
         found: list[AuditRow] = []
         async for row in cloud.audit(stored.organization_id, page_size=min(limit, 100)):
             found.append(row)
             if len(found) == limit:
                 break
-        return list(islice(found, limit))
+        names = {stored.account_id: stored.email}
+        if not invocation.output.as_json:
+            names |= {edge.id: edge.name async for edge in cloud.edge_hosts(stored.organization_id)}
+        return found, names
+
+
+def _audit_row(row: AuditRow, names: Mapping[str, str]) -> tuple[object, ...]:
+    who, target, source = (readable(text, names) for text in (row.actor, row.target, row.source))
+    return f"{row.at:%Y-%m-%d %H:%M:%S}", who, row.action, target, row.outcome, source
+
+
+def readable(text: str, names: Mapping[str, str]) -> str:
+    """Names in place of the long ones that certificates carry; `--json` has these."""
+    match = _URN.fullmatch(text)
+    kind, id = match.groups() if match else ("", text.removeprefix("edge "))
+    if id in names:
+        return names[id]
+    return f"{kind} {id}" if match else text

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -15,13 +17,14 @@ from farsite_client.cli.invocation import Invocation
 from farsite_client.forward import LocalPort, Streams
 from farsite_client.keeper import SessionKeeper
 from farsite_client.runtime import ErrorState, LocalPortState, SessionState, published
-from farsite_client.session import Service, connect
+from farsite_client.session import RemoteSession, Service, connect, way
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.stream import DeviceTarget, Priority
 
 open_ = typer.Typer(add_completion=False, rich_markup_mode=None)
 forward = typer.Typer(add_completion=False, rich_markup_mode=None)
 Port = ApiPort | LocalPort
+SERIAL = re.compile(r"[0-9A-Fa-f]{12}")
 
 
 class Running:
@@ -42,12 +45,26 @@ class Running:
         target = DeviceTarget(device=device, service=service)
         return await session.tunnel.open_stream(target, priority=Priority.INTERACTIVE)
 
-    async def serve(self, port: Port, target: str, url: str | None, *, browser: bool) -> None:
-        """Until cancelled, or until coming back is hopeless: then raises why."""
+    async def serve(
+        self,
+        port: Port,
+        target: str,
+        url: str | None,
+        *,
+        device: str | None = None,
+        service: Service = "http",
+        browser: bool = False,
+    ) -> None:
+        """Until cancelled, or until coming back is hopeless: then raises why.
+
+        A `device` that cannot be reached this way is refused at once, not at the first connection.
+        """
         async with AsyncExitStack() as stack:
             # The port first: a taken one is found out before a session is opened.
             await stack.enter_async_context(port)
             await stack.enter_async_context(self.keeper)
+            if device is not None:
+                await check_device(await self.keeper.live(), device, service)
             self._port = (
                 port,
                 target,
@@ -65,7 +82,7 @@ class Running:
         token = {"token": port.token} if isinstance(port, ApiPort) else {}
         self.invocation.output.event(
             "ready",
-            f"{target} is at {url or f'127.0.0.1:{port.port}'} ({status.path}: {status.reason}). Ctrl-C ends.",
+            f"{target} is at {url or f'127.0.0.1:{port.port}'} ({way(status)}). Ctrl+C ends.",
             address="127.0.0.1",
             port=port.port,
             url=url,
@@ -119,6 +136,21 @@ class Running:
         )
 
 
+async def check_device(session: RemoteSession, device: str, service: Service) -> None:
+    """Raises `device_unknown`, `device_unreachable` saying what to do."""
+    edge = session.edge_host.name
+    found = await session.edge.device(device)
+    if not found.managed:
+        raise FarsiteError(
+            ErrorCode.DEVICE_UNKNOWN,
+            f"{device} is discovered but not managed. Add it: farsite device add {shlex.quote(edge)} {device}",
+        )
+    if service == "https" and found.https_port is None:
+        raise FarsiteError(
+            ErrorCode.DEVICE_UNREACHABLE, f"{device} is not known to have an HTTPS port. Leave https out."
+        )
+
+
 Target = Annotated[str, typer.Argument(metavar="EDGE[/DEVICE]")]
 LocalPortNumber = Annotated[
     int, typer.Option("--port", min=0, max=65535, help="Local port; 0: any free one.")
@@ -150,7 +182,9 @@ def open_command(
         service: Service = "https" if https else "http"
         # TLS guards itself: a page with another name does not get past the certificate.
         local = LocalPort(partial(running.device_stream, device, service), port=port, guarded=not https)
-        await running.serve(local, target, f"{service}://127.0.0.1", browser=browser)
+        await running.serve(
+            local, target, f"{service}://127.0.0.1", device=device, service=service, browser=browser
+        )
 
     invocation.serve(work())
 
@@ -174,7 +208,11 @@ def forward_command(
         running = Running(invocation, "forward", edge)
         stream = partial(running.device_stream, device, cast(Service, service))
         await running.serve(
-            LocalPort(stream, port=local_port, guarded=False), f"{name}:{service}", None, browser=False
+            LocalPort(stream, port=local_port, guarded=False),
+            f"{name}:{service}",
+            None,
+            device=device,
+            service=cast(Service, service),
         )
 
     invocation.serve(work())
@@ -187,4 +225,5 @@ def _split(target: str) -> tuple[str, str | None]:
         return target, None
     if not edge or not device:
         raise FarsiteError(ErrorCode.INVALID_REQUEST, "Write it as EDGE or EDGE/DEVICE.")
-    return edge, device
+    # Serial numbers have capital letters, whoever types them.
+    return edge, device.upper() if SERIAL.fullmatch(device) else device

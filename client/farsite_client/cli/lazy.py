@@ -37,7 +37,8 @@ class LazyGroup(typer.core.TyperGroup):
         # Names for the suggestions after a typing error.
         self.commands: dict[str, Any] = dict.fromkeys(self.list_commands(ctx))
         name, command, rest = super().resolve_command(ctx, args)
-        return name, command and self._load(name or ""), rest
+        command = command and self._load(name or "")
+        return name, command, _passed_on(ctx, command, name or "", rest)
 
     def _load(self, name: str) -> Any:
         if name in OWN:
@@ -45,10 +46,32 @@ class LazyGroup(typer.core.TyperGroup):
         return command_of(self._points[name].load(), name)
 
 
+def _passed_on(ctx: Any, command: Any, name: str, rest: list[str]) -> list[str]:
+    """The arguments of a part's command, `--json` and `--config` before its name among them.
+
+    Our own commands find what stood before them in the context. Raises a usage error for what a part has no use for.
+    """
+    if command is None or _takes_common_options(name):
+        return rest
+    given = dict(ctx.obj or {})
+    passed = (["--json"] if given.pop("json", None) and "--json" not in rest else []) + (
+        ["--config", config] if (config := given.pop("config", None)) else []
+    )
+    if given:
+        flag = f"--{next(iter(given)).replace('_', '-')}"
+        raise typer.BadParameter(f"it means nothing to 'farsite {name}'; see its --help.", param_hint=flag)
+    # Behind a group's command, whose options they are.
+    return [*rest, *passed] if rest or not hasattr(command, "commands") else rest
+
+
+def _takes_common_options(name: str) -> bool:
+    return name in OWN and not OWN[name][0].startswith("farsite_client.demo")
+
+
 def load_own(name: str) -> Any:
     module, _, attribute = OWN[name][0].partition(":")
     command = command_of(getattr(importlib.import_module(module), attribute), name)
-    if not module.startswith("farsite_client.demo"):
+    if _takes_common_options(name):
         add_common_options(command)
     return command
 

@@ -63,10 +63,19 @@ def main(arguments: list[str] | None = None) -> None:
         command_of(application(), "farsite")(args=arguments, prog_name="farsite")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.exit(_reader_left())
     except Exception as error:
         if os.environ.get("FARSITE_CLIENT_DEBUG"):
             raise
         sys.exit(report(error, as_json="--json" in arguments))
+
+
+def _reader_left() -> int:
+    """Whoever read what we print had enough (`| head`): nothing to say, and nobody to say it to."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    return FAILED
 
 
 def report(error: Exception, *, as_json: bool) -> int:
@@ -79,8 +88,11 @@ def report(error: Exception, *, as_json: bool) -> int:
         typer.echo(failure.problem().model_dump_json(exclude_none=True))
     else:
         typer.echo(f"error: {one_line(failure)}", err=True)
-    sign_in = failure.code in (ErrorCode.UNAUTHENTICATED, ErrorCode.TOKEN_EXPIRED)
-    return SIGN_IN_NEEDED if sign_in else FAILED
+    if failure.code not in (ErrorCode.UNAUTHENTICATED, ErrorCode.TOKEN_EXPIRED):
+        return FAILED
+    if not as_json and "farsite login" not in failure.detail:
+        typer.echo("Sign in with: farsite login", err=True)
+    return SIGN_IN_NEEDED
 
 
 def one_line(failure: Any) -> str:

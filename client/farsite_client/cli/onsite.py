@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from typing import Annotated
 
@@ -98,9 +99,10 @@ def claim_command(
     invocation.run(
         _claim(invocation, found, name, description, folder, cloud_url, proxy=proxy, remote=allow_remote)
     )
+    switch = f"farsite remote-access {shlex.quote(name)} on"
     invocation.output.result(
         {"claimed": True, "name": name, "address": found.address, "remote_access": allow_remote},
-        f"{name} is claimed. Remote access is {'on' if allow_remote else 'off: farsite remote-access NAME on'}.",
+        f"{name} is claimed. Remote access is {'on' if allow_remote else f'off: {switch}'}.",
     )
 
 

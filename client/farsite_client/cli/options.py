@@ -64,11 +64,8 @@ def _common_parameters() -> list[Any]:
 
 
 def add_common_options(command: Any) -> None:
-    """Give `command`, or every command of a group, the common options it does not declare itself."""
-    nested = getattr(command, "commands", None)
-    if nested:
-        for child in nested.values():
-            add_common_options(child)
-        return
+    """Give `command`, and every command of a group, the common options it does not declare itself."""
+    for child in getattr(command, "commands", {}).values():
+        add_common_options(child)
     taken = {parameter.name for parameter in command.params}
     command.params.extend(item for item in _common_parameters() if item.name not in taken)

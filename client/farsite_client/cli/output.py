@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,7 @@ import typer
 from pydantic import BaseModel
 
 WIDE = 10_000
+IDS = ("ID", "DEVICE")
 
 
 def clean(value: object) -> str:
@@ -92,8 +94,19 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(*columns, box=None, pad_edge=False, header_style="bold", show_edge=False)
+        # On a narrow terminal text goes on in the next line; nothing is cut, and ids stay whole for copying.
+        table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+        used = [index for index, _ in enumerate(columns) if any(row[index] for row in rows)]
+        for index in used:
+            whole = max(len(row[index]) for row in rows) if columns[index] in IDS else None
+            table.add_column(columns[index], overflow="fold", min_width=whole, no_wrap=whole is not None)
         for row in rows:
-            table.add_row(*[Text(cell) for cell in row])
-        width = None if sys.stdout.isatty() else WIDE
-        Console(file=sys.stdout, width=width, highlight=False).print(table)
+            table.add_row(*[Text(row[index]) for index in used])
+        if sys.stdout.isatty():
+            Console(file=sys.stdout, highlight=False).print(table)
+            return
+        # Read by programs and in logs: nothing is cut, nothing padded.
+        console = Console(file=io.StringIO(), width=WIDE, highlight=False, no_color=True)
+        console.print(table)
+        for line in console.file.getvalue().splitlines():  # type: ignore[attr-defined]
+            typer.echo(line.rstrip())

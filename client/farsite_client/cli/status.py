@@ -12,6 +12,7 @@ import typer
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.output import ago, size_text
 from farsite_client.runtime import INTERVAL, SessionState, live_sessions
+from farsite_client.session import way
 
 status = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -61,7 +62,7 @@ def describe(session: SessionState) -> list[str]:
         rtt = "not measured yet" if tunnel.rtt_ms is None else f"{tunnel.rtt_ms:.1f} ms"
         moved = f"{size_text(tunnel.bytes_sent)} sent, {size_text(tunnel.bytes_received)} received"
         lines += [
-            f"  path        {tunnel.path} – {tunnel.reason}",
+            f"  path        {way(tunnel)}",
             f"  round trip  {rtt}",
             f"  bytes       {moved}, {tunnel.streams} streams",
             f"  since       {ago(tunnel.since)}, session {tunnel.session}",

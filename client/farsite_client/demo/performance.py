@@ -13,9 +13,9 @@ from farsite_client.demo.options import DemoOptions, NatKind
 from farsite_client.demo.place import OWNER, PASSWORD, Place
 from farsite_client.demo.processes import Part
 from farsite_client.demo.report import Report
-from farsite_client.demo.scenario import Scenario
+from farsite_client.demo.scenario import Scenario, first_with_video
 from farsite_client.profile import Profile
-from farsite_client.session import connect
+from farsite_client.session import connect, way
 
 EDGE_NAME = "Demo site"
 START_SECONDS = 30.0
@@ -30,6 +30,10 @@ class Stage:
     cloud_url: str
     relay: bool
     cameras: list[dict[str, Any]]
+
+    @property
+    def with_video(self) -> dict[str, Any]:
+        return first_with_video(self.cameras)
 
 
 @asynccontextmanager
@@ -103,5 +107,6 @@ async def _manage(stage: Stage, options: DemoOptions, report: Report) -> None:
             session = await stack.enter_async_context(connect(stage.profile, EDGE_NAME))
             status = session.status()
             report.path, report.reason = status.path.value, status.reason
-            step.note = f"path {status.path}: {status.reason}"
+            report.path, report.reason = status.path.value, status.reason
+            step.note = f"path {way(status)}"
         await Scenario(session, report, stage.cameras).run(options.folder, options.transfer)

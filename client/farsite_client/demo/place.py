@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
+import shutil
 import socket
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +30,8 @@ class Place:
 
     def site_cameras(self) -> Part:
         arguments = ["simulator", "--count", str(self.cameras), "--bind", self.camera_address()]
+        # Serial numbers of its own: a second demo on this machine is another site.
+        arguments += ["--site", self.folder.name]
         return self.part("cameras", [*arguments, "--interface", self.camera_address()])
 
     def edge_host(self) -> Part:
@@ -56,7 +61,7 @@ class Place:
         return self.folder / "client"
 
     def client_command(self, arguments: str) -> str:
-        return f"farsite --home {self.client_home} {arguments}"
+        return f"{farsite_command()} --home {shlex.quote(str(self.client_home))} {arguments}"
 
     def cloud_environment(self) -> dict[str, str]:
         turn, turn_tls = free_port(), free_port()
@@ -81,6 +86,17 @@ class Place:
             "FARSITE_EDGE_DISCOVERY_INTERFACES": LOOPBACK,
             "FARSITE_EDGE_ALLOW_LOOPBACK_DEVICES": "true",
         }
+
+
+def farsite_command() -> str:
+    """What to type in another terminal to run this very `farsite`: the short name only if it leads here."""
+    here = Path(sys.argv[0])
+    if here.name.removesuffix(".exe") != "farsite":
+        return f"{shlex.quote(sys.executable)} -m farsite_client"
+    known = shutil.which("farsite")
+    if known is not None and Path(known).resolve() == here.resolve():
+        return "farsite"
+    return shlex.quote(str(here.absolute()))
 
 
 def free_port() -> int:

@@ -11,14 +11,19 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from pydantic import ValidationError
+
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError, Problem
 
 STOP_SECONDS = 8.0
 LINE_LIMIT = 1024 * 1024
 
 
 class Part:
-    """One `farsite …` process. `async with` starts it; leaving terminates it, within `STOP_SECONDS`."""
+    """One `farsite …` process. `async with` starts it; leaving terminates it, within `STOP_SECONDS`.
+
+    A part also stops by itself when this process is gone, whatever ended it.
+    """
 
     def __init__(
         self,
@@ -29,13 +34,14 @@ class Part:
         prefix: Sequence[str] = (),
     ) -> None:
         self.title = title
-        self._command = [*prefix, sys.executable, "-m", "farsite_client", *arguments, "--json"]
+        self._command = [*prefix, sys.executable, "-m", "farsite_client.demo.kept", *arguments, "--json"]
         self._environment = environment or {}
         self._events: dict[str, dict[str, Any]] = {}
         self._changed = asyncio.Condition()
         self._errors: deque[str] = deque(maxlen=20)
         self._tasks = asyncio.TaskGroup()
         self._process: asyncio.subprocess.Process | None = None
+        self._problem: FarsiteError | None = None
         self._ended = False
 
     async def __aenter__(self) -> Part:
@@ -43,7 +49,8 @@ class Part:
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
             *self._command,
-            stdin=asyncio.subprocess.DEVNULL,
+            # Held open until the end: the part stops when it closes, however this process ends.
+            stdin=pipe,
             stdout=pipe,
             stderr=pipe,
             env=os.environ | self._environment,
@@ -70,7 +77,9 @@ class Part:
                 f"{self.title} did not report {name!r} within {timeout:.0f} s.{self._tail()}",
             ) from None
         if name not in self._events:
-            raise FarsiteError(ErrorCode.UNAVAILABLE, f"{self.title} stopped early.{self._tail()}")
+            raise self._problem or FarsiteError(
+                ErrorCode.UNAVAILABLE, f"{self.title} stopped early.{self._tail()}"
+            )
         return self._events[name]
 
     async def success(self, timeout: float = 60.0) -> None:
@@ -82,7 +91,7 @@ class Part:
         except TimeoutError:
             raise FarsiteError(ErrorCode.TIMEOUT, f"{self.title} did not end.{self._tail()}") from None
         if code != 0:
-            raise FarsiteError(ErrorCode.UNAVAILABLE, f"{self.title} failed.{self._tail()}")
+            raise self._problem or FarsiteError(ErrorCode.UNAVAILABLE, f"{self.title} failed.{self._tail()}")
 
     def _tail(self) -> str:
         return "\n" + "\n".join(self._errors) if self._errors else ""
@@ -100,11 +109,19 @@ class Part:
             event = json.loads(line)
             name = event["event"]
         except (ValueError, KeyError, TypeError):
-            self._errors.append(line.decode(errors="replace").rstrip())
+            self._note(line)
             return
         async with self._changed:
             self._events.setdefault(name, event)
             self._changed.notify_all()
+
+    def _note(self, line: bytes) -> None:
+        """Keep what the part complains about: the problem it ends with, or its last lines."""
+        try:
+            self._problem = FarsiteError.from_problem(Problem.model_validate_json(line))
+            self._problem.detail = f"{self.title}: {self._problem.detail}"
+        except ValidationError:
+            self._errors.append(line.decode(errors="replace").rstrip())
 
     async def _read_errors(self) -> None:
         assert self._process is not None and self._process.stderr is not None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 
 @dataclass
@@ -36,17 +37,24 @@ class Report:
         step = Step(name)
         started = time.monotonic()
         try:
-            yield step
+            with self._waiting(name):
+                yield step
         except BaseException:
             self._show(step, started, "[red]✗[/]")
             raise
         self._show(step, started, "[green]✓[/]")
         self.steps.append(step)
 
+    def _waiting(self, name: str) -> AbstractContextManager[object]:
+        """On a terminal, a step is seen while it runs."""
+        if self.quiet or not self.console.is_terminal:
+            return nullcontext()
+        return self.console.status(f"{name} …")
+
     def _show(self, step: Step, started: float, mark: str) -> None:
         step.ms = round((time.monotonic() - started) * 1000, 1)
         if not self.quiet:
-            note = f"  [dim]{step.note}[/]" if step.note else ""
+            note = f"  [dim]{escape(step.note)}[/]" if step.note else ""
             self.console.print(f" {mark} {step.name:<34} {step.ms:>8.0f} ms{note}", highlight=False)
 
     def say(self, text: str) -> None:

@@ -101,7 +101,7 @@ class Scenario:
         return text.strip().partition("=")[2]
 
     async def _snapshot(self, folder: Path) -> None:
-        serial = next(i for i in self._ids if self._cameras[i].get("video", True))
+        serial = first_with_video(list(self._cameras.values()))["serial"]
         with self._report.step("fetch a snapshot") as step:
             picture = await self._edge.snapshot(serial)
             if not picture.startswith(b"\xff\xd8"):
@@ -129,6 +129,11 @@ class Scenario:
     def _rate(self, direction: str, size: int, started: float) -> None:
         seconds = time.monotonic() - started
         self._report.throughput[direction] = round(size * 8 / 1e6 / seconds, 1)
+
+
+def first_with_video(cameras: list[dict[str, Any]]) -> dict[str, Any]:
+    """By serial number; the simulator says which models have video."""
+    return min(cameras, key=lambda camera: (not camera["video"], camera["serial"]))
 
 
 def _check(results: list[DeviceResult]) -> None:

@@ -22,7 +22,6 @@ from farsite_signaling.wire.errors import FarsiteError
 async def show(options: DemoOptions, *, once: bool, as_json: bool) -> int:
     """Exit code: 0 when every step held, 1 when one failed, 130 when interrupted before the end."""
     report = Report(Console(stderr=as_json, soft_wrap=True), quiet=as_json)
-    report.say(f"\n[bold]Farsite demo[/]  [dim]data in {options.folder}[/]\n")
     finished = False
     try:
         with _stopped_by_signals():
@@ -31,24 +30,32 @@ async def show(options: DemoOptions, *, once: bool, as_json: bool) -> int:
                 _finish(report, as_json)
                 if not once:
                     _suggest(report, stage)
-                    await asyncio.Event().wait()
+                    await _until_interrupted(report)
     except asyncio.CancelledError:
         return 0 if finished else 130
     except FarsiteError as error:
         report.error = {"code": error.code, "detail": error.detail}
         report.say(f"\n[red]error:[/] {escape(str(error))}")
-        _finish(report, as_json)
+        if not finished:
+            _finish(report, as_json)
     return 0 if report.error is None else 1
+
+
+async def _until_interrupted(report: Report) -> None:
+    try:
+        await asyncio.Event().wait()
+    finally:
+        report.say("\nStopping …")
 
 
 @contextlib.contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """SIGINT and SIGTERM cancel the demo, which stops its parts in order."""
+    """SIGINT, SIGTERM and a closed terminal cancel the demo, which stops its parts in order."""
     task = asyncio.current_task()
     assert task is not None
     loop = asyncio.get_running_loop()
-    with contextlib.suppress(NotImplementedError):  # Windows raises KeyboardInterrupt instead
-        for number in (signal.SIGINT, signal.SIGTERM):
+    with contextlib.suppress(NotImplementedError, AttributeError):  # Windows raises KeyboardInterrupt instead
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, task.cancel)
     yield
 
@@ -60,19 +67,22 @@ def _finish(report: Report, as_json: bool) -> None:
 
 
 def _suggest(report: Report, stage: Stage) -> None:
-    serial = sorted(camera["serial"] for camera in stage.cameras)[0]
-    account = stage.cameras[0]
+    camera = stage.with_video
     command = stage.place.client_command
+    target = f"'{EDGE_NAME}/{camera['serial']}'"
     report.say(f"""
 [bold]It stays up. Try, in another terminal:[/]
 
-  {command("edges")}
-  {command(f"devices '{EDGE_NAME}'")}
-  {command(f"open '{EDGE_NAME}/{serial}'")}      [dim]device account: {account["username"]} / {account["password"]}[/]
-  {command("status")}
+  {escape(command("edges"))}
+  {escape(command(f"devices '{EDGE_NAME}'"))}
+  {escape(command(f"open {target}"))}
+  {escape(command("status"))}
+
+  [dim]open:   the camera's own page, with live video; its account is {camera["username"]} / {camera["password"]}
+  status: path, round trip and bytes, while open runs[/]
 
   Cloud      {stage.cloud_url}  [dim](API documentation: {stage.cloud_url}/api/docs)[/]
   Sign-in    {OWNER} / {PASSWORD}
 
-[dim]Ctrl+C stops everything.[/]
+[dim]Ctrl+C stops everything and removes its data.[/]
 """)

@@ -29,7 +29,7 @@ def missing() -> str | None:
     if sys.platform != "linux":
         return "network namespaces need Linux"
     if os.geteuid() != 0:
-        return "network namespaces need root"
+        return "network namespaces need root (sudo)"
     absent = [package for program, package in _PROGRAMS.items() if which(program) is None]
     return f"install {' '.join(absent)}" if absent else None
 

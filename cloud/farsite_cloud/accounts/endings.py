@@ -12,17 +12,19 @@ from farsite_cloud.signaling.notices import tell_ended
 from farsite_signaling.wire.errors import ErrorCode
 
 
-async def sign_out_tokens(call: Call, token_ids: Sequence[str]) -> None:
+async def sign_out_tokens(call: Call, token_ids: Sequence[str], why: str = SIGNED_OUT) -> int:
+    """How many live sessions ended with them."""
     for token_id in token_ids:
         await revoke(call.session, token_id, call.now)
-    await close_tunnels(call, call.caller.account_id, token_ids)
+    return await close_tunnels(call, call.caller.account_id, token_ids, why)
 
 
-async def close_tunnels(call: Call, account_id: str, token_ids: Sequence[str]) -> None:
-    """Of tokens that were just revoked."""
+async def close_tunnels(call: Call, account_id: str, token_ids: Sequence[str], why: str = SIGNED_OUT) -> int:
+    """Of tokens that were just revoked; how many there were."""
     ended = await end_of_tokens(call.session, account_id, token_ids, call.now)
     peers = call.services.peers
-    call.later(lambda: tell_ended(peers, ended, ErrorCode.SESSION_ENDED, SIGNED_OUT))
+    call.later(lambda: tell_ended(peers, ended, ErrorCode.SESSION_ENDED, why))
+    return len(ended)
 
 
 async def organizations_of(call: Call, account_id: str) -> list[str]:

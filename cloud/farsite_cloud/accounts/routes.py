@@ -73,8 +73,8 @@ async def sign_out(request: web.Request) -> None:
     """Revoke the token this request was made with; its tunnels close."""
     call = call_of(request)
     found = await memberships_of(call.session, call.caller.account_id)
-    with call.act("account.sign_out", organizations=[organization.id for organization, _ in found]):
-        await sign_out_tokens(call, [call.caller.token_id])
+    with call.act("account.sign_out", organizations=[organization.id for organization, _ in found]) as act:
+        act.details["sessions_ended"] = await sign_out_tokens(call, [call.caller.token_id], "You signed out.")
 
 
 @api.route("GET", "/me", need=AUTHENTICATED, response=wire.Me)

@@ -10,18 +10,13 @@ from aiohttp import web
 
 from farsite_cloud.api.call import start_call
 from farsite_cloud.services import SERVICES
+from farsite_signaling.rest import add_headers as add_common_headers
+from farsite_signaling.rest import receive
 
 logger = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PREFIX = "/api/v1/"
 
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
 _HSTS = "max-age=31536000"
 
 
@@ -29,7 +24,11 @@ _HSTS = "max-age=31536000"
 async def unit_of_work(request: web.Request, handler: Handler) -> web.StreamResponse:
     if not request.path.startswith(PREFIX):
         return await handler(request)
-    return await start_call(request).run(lambda: handler(request))
+    call = start_call(request)
+    if request.body_exists:
+        # Before the transaction: only one writer writes at a time, and a slow sender must not be that one.
+        await receive(request)
+    return await call.run(lambda: handler(request))
 
 
 @web.middleware
@@ -45,9 +44,7 @@ async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Server"] = "farsite"
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
+    await add_common_headers(request, response)
     if request.app[SERVICES].urls.api.startswith("https:"):
         response.headers.setdefault("Strict-Transport-Security", _HSTS)
     if response.status == 401:

@@ -14,6 +14,7 @@ from farsite_cloud.database import Scope
 from farsite_cloud.ids import new_id
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.hub import AuditEntry
+from farsite_signaling.wire.ids import clean
 
 ALLOWED, REFUSED, FAILED = "allowed", "refused", "failed"
 
@@ -42,9 +43,9 @@ def _row(act: Act, now: datetime) -> AuditEvent:
     return AuditEvent(
         id=new_id(now),
         at=now,
-        actor=act.actor[:400],
+        actor=clean(act.actor[:400]),
         action=act.action,
-        target=act.target[:400],
+        target=clean(act.target[:400]),
         outcome=act.outcome,
         source=act.source[:64],
         session=act.session,
@@ -68,12 +69,12 @@ def _reported(edge_id: str, entry: AuditEntry, now: datetime) -> AuditEvent:
     return AuditEvent(
         id=new_id(now),
         at=entry.at,
-        actor=entry.actor,
-        action=entry.action,
-        target=entry.target,
+        actor=clean(entry.actor),
+        action=clean(entry.action),
+        target=clean(entry.target),
         outcome=entry.outcome,
         source=f"edge {edge_id}",
-        session=(entry.session or "")[:64] or None,
+        session=clean(entry.session or "")[:64] or None,
         details=entry.details,
         origin=edge_id,
         origin_id=entry.id,

@@ -13,7 +13,7 @@ from farsite_cloud.folders.tree import in_reach
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.hub import Report
-from farsite_signaling.wire.ids import EdgeId, EdgeName, OrgId
+from farsite_signaling.wire.ids import EdgeId, EdgeName, OrgId, clean
 
 
 class EdgeHosts:
@@ -73,8 +73,7 @@ class EdgeHosts:
 
     async def reported(self, edge_id: str, report: Report, now: datetime) -> None:
         edge = await self.get(edge_id)
-        edge.version = report.version
-        edge.hostname = report.hostname
+        edge.version, edge.hostname = clean(report.version), clean(report.hostname)
         edge.remote_access = report.remote_access
         edge.devices_managed = report.devices_managed
         edge.devices_discovered = report.devices_discovered

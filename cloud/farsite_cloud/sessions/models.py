@@ -19,7 +19,8 @@ class RemoteSession(OrganizationOwned, Base):
     edge_host_id: Mapped[str] = mapped_column(IdColumn, ForeignKey("edge_hosts.id"))
     client_device_id: Mapped[str] = mapped_column(IdColumn, ForeignKey("client_devices.id"))
     account_id: Mapped[str] = mapped_column(IdColumn, ForeignKey("accounts.id"), index=True)
-    token_id: Mapped[str | None] = mapped_column(IdColumn)
+    # The sign-in it was opened with; no foreign key, because expired tokens are swept while sessions stay.
+    token_id: Mapped[str | None] = mapped_column(IdColumn, index=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     until: Mapped[datetime] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import socket
 from pathlib import Path
@@ -30,6 +31,17 @@ class AdminAddress(BaseModel):
     token: str | None = Field(default=None, repr=False)
 
 
+def _owners_socket(path: str) -> socket.socket:
+    """Closed to others from its first moment, whatever folder it is in."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(path)
+    finally:
+        os.umask(before)
+    return listener
+
+
 class AdminSite:
     """`async with`, after the runner is set up."""
 
@@ -52,10 +64,9 @@ class AdminSite:
                 (self._folder / name).unlink()
 
     async def _unix(self, path: str) -> AdminAddress:
-        # The folder is closed to others, so nobody gets in before the mode is set.
         Path(path).unlink(missing_ok=True)
-        await web.UnixSite(self._runner, path).start()
-        Path(path).chmod(0o600)
+        listener = _owners_socket(path)
+        await web.SockSite(self._runner, listener).start()
         return AdminAddress(unix=path)
 
     async def _loopback(self) -> AdminAddress:

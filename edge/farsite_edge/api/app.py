@@ -6,17 +6,22 @@ from aiohttp import web
 
 from farsite_edge.api.guard import Guard
 from farsite_edge.version import __version__
-from farsite_signaling.rest import Api, openapi, problem_middleware
+from farsite_signaling.rest import Api, add_headers, openapi, problem_middleware
 
 MAX_BODY = 1024 * 1024
 
 
-def build_app(guard: Guard, tables: list[Api]) -> web.Application:
-    """One application for every way in; the connection tells who asks."""
+def join(tables: list[Api]) -> Api:
     api = Api()
     for table in tables:
         api.include(table)
+    return api
+
+
+def build_app(guard: Guard, api: Api) -> web.Application:
+    """One application for every way in; the connection tells who asks."""
     app = web.Application(middlewares=[problem_middleware, guard.middleware], client_max_size=MAX_BODY)
+    app.on_response_prepare.append(add_headers)
     api.mount(app, guard.authorize)
     document = openapi(api, title="Farsite edge host", version=__version__)
 

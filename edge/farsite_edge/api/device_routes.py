@@ -8,7 +8,7 @@ from typing import Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from farsite_edge.api.guard import PRINCIPAL
+from farsite_edge.api.guard import PRINCIPAL, Guard
 from farsite_edge.api.principal import Principal
 from farsite_edge.audit import AuditLog
 from farsite_edge.devices import DeviceManager, Finder, Monitor, Registry
@@ -49,8 +49,15 @@ class SnapshotQuery(BaseModel):
 
 class DeviceRoutes:
     def __init__(
-        self, registry: Registry, manager: DeviceManager, finder: Finder, monitor: Monitor, audit: AuditLog
+        self,
+        guard: Guard,
+        registry: Registry,
+        manager: DeviceManager,
+        finder: Finder,
+        monitor: Monitor,
+        audit: AuditLog,
     ) -> None:
+        self._guard = guard
         self._registry = registry
         self._manager = manager
         self._finder = finder
@@ -133,17 +140,17 @@ class DeviceRoutes:
 
     async def device(self, request: web.Request) -> Device:
         """One device."""
-        return self._registry.get(self._visible(request, Right.DEVICE_READ)).shown()
+        return self._registry.get(await self._visible(request, Right.DEVICE_READ)).shown()
 
     async def parameters(self, request: web.Request) -> Parameters:
         """Read parameters from the device; `group` (repeatable) names what to read, `Brand` without it."""
-        device = self._visible(request, Right.DEVICE_READ)
+        device = await self._visible(request, Right.DEVICE_READ)
         groups = request.query.getall("group", [])[:50] or ["Brand"]
         return Parameters(values=await self._manager.parameters(device, groups))
 
     async def change_parameters(self, request: web.Request, body: ParametersChange) -> Parameters:
         """Change parameters and read them back from the device."""
-        device = self._visible(request, Right.DEVICE_MANAGE)
+        device = await self._visible(request, Right.DEVICE_MANAGE)
         principal = request[PRINCIPAL]
         names = {"parameters": sorted(body.values)}
         try:
@@ -157,16 +164,15 @@ class DeviceRoutes:
 
     async def snapshot(self, request: web.Request) -> web.Response:
         """A picture of now (image/jpeg)."""
-        device = self._visible(request, Right.DEVICE_VIEW)
+        device = await self._visible(request, Right.DEVICE_VIEW)
         query = read_query(request, SnapshotQuery)
         data = await self._manager.snapshot(device, query.resolution)
-        headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-        return web.Response(body=data, content_type="image/jpeg", headers=headers)
+        return web.Response(body=data, content_type="image/jpeg")
 
-    def _visible(self, request: web.Request, right: Right) -> str:
+    async def _visible(self, request: web.Request, right: Right) -> str:
         device = request.match_info["id"]
         if not request[PRINCIPAL].allows(right, device):
-            raise _unknown(device)
+            raise await self._guard.refuse_device(request, device)
         return device
 
     async def _many(self, request: web.Request, action: str, ids: list[str], act: Act) -> DeviceResults:

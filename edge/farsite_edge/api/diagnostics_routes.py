@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 from typing import Literal
@@ -15,6 +16,8 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.rights import Right
 
 BLOCK = 64 * 1024
+STALLED = 60.0
+"""Seconds without a byte after which an upload is given up."""
 
 
 class DownloadQuery(BaseModel):
@@ -43,7 +46,7 @@ class DiagnosticsRoutes:
         self._check(request.content_length or 0)
         digest = hashlib.sha256()
         count = 0
-        async for block in request.content.iter_any():
+        while block := await _next(request):
             count += len(block)
             self._check(count)
             digest.update(block)
@@ -53,7 +56,7 @@ class DiagnosticsRoutes:
         """Send so many bytes."""
         query = read_query(request, DownloadQuery)
         self._check(query.bytes)
-        response = web.StreamResponse(headers={"Cache-Control": "no-store"})
+        response = web.StreamResponse()
         response.content_type = "application/octet-stream"
         response.content_length = query.bytes
         await response.prepare(request)
@@ -67,6 +70,16 @@ class DiagnosticsRoutes:
             raise FarsiteError(
                 ErrorCode.TOO_LARGE, f"At most {self._limit} bytes are moved at once; asked for {size}."
             )
+
+
+async def _next(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(STALLED):
+            return await request.content.readany()
+    except TimeoutError:
+        raise FarsiteError(ErrorCode.TIMEOUT, f"Nothing arrived for {STALLED:.0f} s.") from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise FarsiteError(ErrorCode.INVALID_REQUEST, "The upload broke off in its middle.") from None
 
 
 def _block(kind: str, size: int) -> bytes:

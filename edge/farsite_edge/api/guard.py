@@ -12,9 +12,11 @@ from farsite_edge.identity.keeper import IdentityKeeper
 from farsite_edge.lan.hosts import HostRule
 from farsite_signaling.rest import PUBLIC, Need
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.ids import clean
 from farsite_signaling.wire.rights import Right
 
 PRINCIPAL = web.RequestKey("principal", Principal)
+WAY = web.RequestKey("way", Way)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -30,7 +32,8 @@ class Guard:
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """DNS rebinding: on the LAN only requests for this machine's own names are answered."""
-        if self._authenticator.way(request) is Way.LAN:
+        request[WAY] = self._authenticator.way(request)
+        if request[WAY] is Way.LAN:
             self._hosts.check(request.headers.get("Host", ""))
         return await handler(request)
 
@@ -38,27 +41,43 @@ class Guard:
         """For `Api.mount`."""
         if need is PUBLIC:
             return
-        principal = self._identify(request)
+        principal = await self._identify(request)
         request[PRINCIPAL] = principal
         if isinstance(need, Right) and not principal.allows(need):
             await self._refuse(request, principal, need)
 
-    def _identify(self, request: web.Request) -> Principal:
-        if self._authenticator.way(request) is Way.LAN and self._keeper.claim is None:
+    async def _identify(self, request: web.Request) -> Principal:
+        if request[WAY] is Way.LAN and self._keeper.claim is None:
             raise FarsiteError(
                 ErrorCode.NOT_CLAIMED, "This edge host is not claimed yet: only /info and /claim answer."
             )
-        return self._authenticator.principal(request)
+        try:
+            return self._authenticator.principal(request)
+        except FarsiteError as error:
+            actor = self._authenticator.known(request)
+            if actor is not None:  # strangers are not written down: they could fill the log
+                await self._note(request, actor, None, {"code": str(error.code)})
+            raise
+
+    async def refuse_device(self, request: web.Request, device: str) -> FarsiteError:
+        """Outside the grant a device does not exist: the answer says so, the audit log says what was tried."""
+        principal = request[PRINCIPAL]
+        details = {"code": str(ErrorCode.DEVICE_UNKNOWN), "device": clean(device[:64])}
+        await self._note(request, principal.actor, principal.session, details)
+        return FarsiteError(
+            ErrorCode.DEVICE_UNKNOWN, f"There is no device {clean(device[:64])} on this edge host."
+        )
+
+    async def _note(
+        self, request: web.Request, actor: str, session: str | None, details: dict[str, str]
+    ) -> None:
+        target = f"{request.method} {request.path}"
+        await self._audit.note(
+            "api.request", actor=actor, target=target, outcome="refused", session=session, details=details
+        )
 
     async def _refuse(self, request: web.Request, principal: Principal, right: Right) -> None:
-        await self._audit.note(
-            "api.request",
-            actor=principal.actor,
-            target=f"{request.method} {request.path}",
-            outcome="refused",
-            session=principal.session,
-            details={"right": right.value},
-        )
+        await self._note(request, principal.actor, principal.session, {"right": right.value})
         raise FarsiteError(
             ErrorCode.FORBIDDEN,
             f"This needs the right {right.value}, which this session has not.",

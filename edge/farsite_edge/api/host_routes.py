@@ -7,8 +7,8 @@ from typing import Protocol
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from farsite_edge.api.guard import PRINCIPAL
-from farsite_edge.api.principal import Principal, Way
+from farsite_edge.api.guard import PRINCIPAL, WAY
+from farsite_edge.api.principal import LOCAL_ACTOR, Principal, Way
 from farsite_edge.audit import AuditLog
 from farsite_edge.lan.multicast import Budget
 from farsite_edge.preferences import Preferences
@@ -42,7 +42,7 @@ class HostActs(Protocol):
 
     def info(self) -> EdgeInfo: ...
     def status(self) -> EdgeStatus: ...
-    async def claim(self, request: ClaimRequest) -> None: ...
+    async def claim(self, request: ClaimRequest, *, source: str) -> None: ...
     def settings_changed(self, changed: list[str], *, through_tunnel: bool) -> None: ...
 
 
@@ -84,7 +84,8 @@ class HostRoutes:
             raise FarsiteError(
                 ErrorCode.RATE_LIMITED, "Too many claims at once. Wait a second.", retry_after=1
             )
-        await self._acts.claim(body)
+        local = request[WAY] is Way.LOCAL
+        await self._acts.claim(body, source=LOCAL_ACTOR if local else f"lan {request.remote}")
         return self._acts.info()
 
     async def status(self, request: web.Request) -> EdgeStatus:

@@ -80,6 +80,15 @@ class Authenticator:
         self._check_session(grant)
         return Principal(way, grant.sub, grant)
 
+    def known(self, request: web.Request) -> str | None:
+        """Whose certificate of the organization a refused request came with, if any."""
+        if self.way(request) is not Way.LAN:
+            return None
+        try:
+            return self._certificate_name(request)
+        except FarsiteError:
+            return None
+
     def way(self, request: web.Request) -> Way:
         transport = request.transport
         if transport is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
 import ssl
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ import aiohttp
 from pydantic import BaseModel, ValidationError
 from yarl import URL
 
-from farsite_edge.claim.socks import SocksConnector
+from farsite_signaling.peer.http_proxy import connector
 from farsite_signaling.peer.proxy import Proxy, parse_proxy
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError, Problem
 
@@ -65,15 +66,10 @@ class CloudHttp:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> CloudHttp:
-        context = cloud_tls(self._ca)
-        socks = self._proxy is not None and self._proxy.is_socks
-        connector = (
-            SocksConnector(self._proxy.url, ssl=context)
-            if socks and self._proxy is not None
-            else aiohttp.TCPConnector(ssl=context)
-        )
         self._session = aiohttp.ClientSession(
-            connector=connector, timeout=aiohttp.ClientTimeout(total=TIMEOUT), trust_env=False
+            connector=connector(self._proxy, cloud_tls(self._ca)),
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT),
+            trust_env=False,
         )
         return self
 
@@ -83,13 +79,16 @@ class CloudHttp:
 
     async def date(self) -> str | None:
         """The cloud's `Date` header."""
-        _, headers, _ = await self._request("GET", "/healthz", None)
+        _, headers, _ = await self._request("GET", "/healthz")
         date: str | None = headers.get("Date")
         return date
 
-    async def post(self, path: str, body: dict[str, Any], answer: type[Answer]) -> Answer:
-        """Raises `FarsiteError` with the cloud's own code, or why it was not reached."""
-        status, headers, data = await self._request("POST", path, body)
+    async def post(
+        self, path: str, body: dict[str, Any], answer: type[Answer], *, key: str | None = None
+    ) -> Answer:
+        """`key` makes a repetition harmless. Raises `FarsiteError` with the cloud's own code, or why it was not
+        reached."""
+        status, headers, data = await self._request("POST", path, body, key)
         if status >= 400:
             raise self._refused(status, headers, data)
         try:
@@ -97,11 +96,15 @@ class CloudHttp:
         except ValidationError:
             raise self._not_a_cloud() from None
 
-    async def _request(self, method: str, path: str, body: Any) -> tuple[int, Any, bytes]:
+    async def _request(
+        self, method: str, path: str, body: Any = None, key: str | None = None
+    ) -> tuple[int, Any, bytes]:
         assert self._session is not None, "used outside `async with`"
         options: dict[str, Any] = {"json": body} if body is not None else {}
         if self._proxy is not None and not self._proxy.is_socks:
             options |= _http_proxy(self._proxy, tunnelled=self.url.startswith("https:"))
+        if key is not None:
+            options["headers"] = {**options.get("headers", {}), "Idempotency-Key": key}
         try:
             async with self._session.request(
                 method, self.url + path, allow_redirects=False, **options
@@ -185,6 +188,10 @@ def _http_proxy(proxy: Proxy, *, tunnelled: bool) -> dict[str, Any]:
 
 def _reason(error: BaseException) -> str:
     cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    if isinstance(cause, ConnectionRefusedError):
+        return "the connection was refused"
+    if isinstance(cause, socket.gaierror):
+        return "its name cannot be resolved (DNS)"
     text = getattr(cause, "verify_message", None) or getattr(cause, "strerror", None) or str(cause)
     return str(text or type(error).__name__)[:200]
 

@@ -20,8 +20,12 @@ def check_pin(device: str, pin: str, tls: ssl.SSLObject | None) -> None:
     """Raises `device_certificate_changed` unless the certificate shown is the pinned one."""
     data = tls.getpeercert(binary_form=True) if tls is not None else None
     if not data or pin_of(data) != pin.replace(":", "").lower():
-        raise FarsiteError(
-            ErrorCode.DEVICE_CERTIFICATE_CHANGED,
-            f"The device {device} shows another TLS certificate than before. If you replaced it, remove the device "
-            "and add it again; if not, something is between the edge host and the device.",
-        )
+        raise certificate_changed(device)
+
+
+def certificate_changed(device: str) -> FarsiteError:
+    return FarsiteError(
+        ErrorCode.DEVICE_CERTIFICATE_CHANGED,
+        f"The device {device} shows another TLS certificate than before. If you replaced it, remove the device "
+        "and add it again; if not, something is between the edge host and the device.",
+    )

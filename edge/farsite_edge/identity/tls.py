@@ -12,13 +12,15 @@ from farsite_signaling.identity.certificates import certificate_pem
 from farsite_signaling.identity.keys import write_private
 
 CHAIN_FILE = "tls.pem"
+_NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
+"""X509_V_FLAG_NO_CHECK_TIME (OpenSSL's x509_vfy.h)."""
 
 
 class ServerTls:
     """One context for the life of the process; `refresh()` makes new connections use what changed.
 
     A client certificate is asked for but not demanded by TLS, so that a missing one gets an answer that says so.
-    One that is shown must be of the organization: the handshake fails otherwise.
+    One that is shown must be of the organization: the handshake fails otherwise. `Authenticator` checks its dates.
     """
 
     def __init__(self, folder: Path, keeper: IdentityKeeper) -> None:
@@ -30,6 +32,8 @@ class ServerTls:
         self.context.num_tickets = 0
         self.context.options |= ssl.OP_NO_TICKET
         self.context.set_alpn_protocols(["http/1.1"])
+        # Dates are judged when a request is, so that an expired certificate and a wrong clock are answered in words.
+        self.context.verify_flags |= _NO_CHECK_TIME
 
     def refresh(self) -> None:
         """After loading, claiming and renewing."""

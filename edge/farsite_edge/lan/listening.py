@@ -6,13 +6,15 @@ import errno
 import ssl
 from collections.abc import Sequence
 
-from aiohttp import web
-
+from farsite_signaling.rest import Front, FrontLimits
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+
+# A site has a few dozen clients: whoever holds more connections than these is up to something.
+LIMITS = FrontLimits(connections=1000, per_source=200, idle=30.0)
 
 
 async def listen(
-    runner: web.AppRunner,
+    front: Front,
     addresses: Sequence[str],
     port: int,
     setting: str,
@@ -22,13 +24,10 @@ async def listen(
     used = port
     everywhere: list[str | None] = [None]
     for address in addresses or everywhere:
-        site = web.TCPSite(runner, address, used, ssl_context=tls, reuse_address=True)
         try:
-            await site.start()
+            used = await front.listen(address, used, tls=tls)
         except OSError as error:
             raise refused(error, used, setting, str(address or "all addresses")) from error
-        if used == 0:
-            used = runner.addresses[-1][1]
     return used
 
 

@@ -12,10 +12,11 @@ from typing import Protocol
 from farsite_edge.audit import AuditLog
 from farsite_edge.devices.addresses import AddressRule
 from farsite_edge.devices.manager import DeviceManager
-from farsite_edge.devices.pins import check_pin, device_tls
+from farsite_edge.devices.pins import certificate_changed, check_pin, device_tls
 from farsite_edge.devices.record import DeviceRecord
 from farsite_edge.devices.registry import Registry
 from farsite_edge.remote.splice import Splice
+from farsite_signaling.wire.edge_api import DeviceState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.grant import LEEWAY_SECONDS, Grant
 from farsite_signaling.wire.rights import Right
@@ -99,18 +100,25 @@ class EdgeAcceptor:
                 ErrorCode.DEVICE_UNKNOWN, f"There is no device {target.device} in this session."
             )
         record = self._registry.managed(target.device)
-        splice = await self._connect(record, target.service)
-        await self._note_first(grant, record.id)
+        splice = Splice()
+        try:
+            await self._connect(record, target.service, splice)
+            await self._note_first(grant, record.id)
+        except BaseException:
+            # Refused, failed or cancelled (the tunnel went away): nobody will use this connection.
+            splice.close()
+            raise
         return lambda: splice.stream
 
-    async def _connect(self, record: DeviceRecord, service: str) -> Splice:
+    async def _connect(self, record: DeviceRecord, service: str, splice: Splice) -> None:
+        if service != "https":
+            _refuse_changed(record)
         port = record.https_port if service == "https" else record.http_port
         if port is None:
             raise FarsiteError(
                 ErrorCode.DEVICE_UNREACHABLE, f"The device {record.id} has no {service} port that is known."
             )
         self._rule.check(record.address, port)
-        splice = Splice()
         loop = asyncio.get_running_loop()
         tls = device_tls() if service == "https" else None
         try:
@@ -123,11 +131,9 @@ class EdgeAcceptor:
                     server_hostname="" if tls else None,
                 )
         except (OSError, TimeoutError) as error:
-            splice.close()
             raise _unreachable(record, port, error) from error
         if tls is not None:
             await self._check_certificate(record, splice)
-        return splice
 
     async def _check_certificate(self, record: DeviceRecord, splice: Splice) -> None:
         assert splice.device.transport is not None
@@ -139,7 +145,6 @@ class EdgeAcceptor:
                 )
             check_pin(record.id, record.pin, splice.device.transport.get_extra_info("ssl_object"))
         except FarsiteError as error:
-            splice.close()
             if error.code is ErrorCode.DEVICE_CERTIFICATE_CHANGED:
                 await self._manager.failed(record.id, error)
             raise
@@ -162,6 +167,12 @@ def _target(request: OpenRequest) -> str:
     if isinstance(request.target, DeviceTarget):
         return f"{request.target.device} {request.target.service}"
     return request.target.kind
+
+
+def _refuse_changed(record: DeviceRecord) -> None:
+    """What shows another certificate may be another device: nothing is sent to it in clear either."""
+    if record.state is DeviceState.CERTIFICATE_CHANGED:
+        raise certificate_changed(record.id)
 
 
 def _unreachable(record: DeviceRecord, port: int, error: Exception) -> FarsiteError:

@@ -160,6 +160,8 @@ class RemoteAccess:
         await self._close_all(ErrorCode.CLOSED, "The edge host is shutting down.")
 
     async def _connect(self) -> None:
+        # In a thread: importing takes longer than the loop may be kept from its other work.
+        await asyncio.to_thread(_preload)
         from farsite_signaling.peer.listener import TunnelListener
         from farsite_signaling.peer.router import EnvelopeRouter
         from farsite_signaling.peer.signaling import SignalingClient
@@ -299,6 +301,14 @@ class RemoteAccess:
 
     def _tunnels(self) -> list[Any]:
         return list(self._listener.tunnels) if self._listener is not None else []
+
+
+def _preload() -> None:
+    import farsite_signaling.peer.listener
+    import farsite_signaling.peer.signaling  # noqa: F401
+    from farsite_signaling.peer.rtc import preload
+
+    preload()
 
 
 def _websocket(url: str) -> str:

@@ -29,6 +29,7 @@ def run(
     first_port: int = typer.Option(
         0, min=0, max=65535, help="First HTTP port; 0: free ports (80 in a network)."
     ),
+    site: str = typer.Option("", help="Name of the site: another one has other serial numbers."),
     factory_default: int = typer.Option(0, min=0, help="How many of them are factory new."),
     username: str = typer.Option("root", help="Account of every device."),
     password: str = typer.Option("farsite-demo", help="Password of every device."),
@@ -46,13 +47,25 @@ def run(
 
     try:
         names = [name for name in models.split(",") if name.strip()]
-        site: list[DeviceDescription] = (
+        described: list[DeviceDescription] = (
             load(config)
             if config
-            else describe(count, names, factory_default=factory_default, username=username, password=password)
+            else describe(
+                count,
+                names,
+                factory_default=factory_default,
+                username=username,
+                password=password,
+                site=site,
+            )
         )
         made = Simulator(
-            site, bind=bind, first_port=first_port, https=https, multicast=multicast, interfaces=interface
+            described,
+            bind=bind,
+            first_port=first_port,
+            https=https,
+            multicast=multicast,
+            interfaces=interface,
         )
         asyncio.run(_serve(made, as_json))
     except FarsiteError as error:
@@ -102,6 +115,7 @@ def _row(device: Any) -> dict[str, Any]:
         "model": device.model.number,
         "version": device.version,
         "setup_required": device.needs_setup,
+        "video": device.model.video,
     }
 
 

@@ -127,9 +127,9 @@ class DeviceDescription:
     parameters: dict[str, str] = field(default_factory=dict)
 
 
-def serial_for(model: DeviceModel, index: int) -> str:
-    """A serial number that stays the same from run to run."""
-    digest = hashlib.sha256(f"{model.number}/{index}".encode()).hexdigest().upper()
+def serial_for(model: DeviceModel, index: int, site: str = "") -> str:
+    """A serial number that stays the same from run to run; sites of other names have other ones."""
+    digest = hashlib.sha256(f"{site}{model.number}/{index}".encode()).hexdigest().upper()
     return model.oui + digest[: 12 - len(model.oui)]
 
 
@@ -152,15 +152,19 @@ def describe(
     factory_default: int = 0,
     username: str = USERNAME,
     password: str = PASSWORD,
+    site: str = "",
 ) -> list[DeviceDescription]:
-    """A site of `count` devices that takes the models in turn; the last `factory_default` of them are new."""
+    """A site of `count` devices that takes the models in turn; the last `factory_default` of them are new.
+
+    Two sites that announce themselves on one network need different names: serial numbers follow from them.
+    """
     if not 1 <= count <= MAX_DEVICES:
         raise FarsiteError(ErrorCode.INVALID_REQUEST, f"A site has 1 to {MAX_DEVICES} simulated devices.")
     chosen = [find_model(name) for name in models] or list(MODELS.values())
     return [
         DeviceDescription(
             model=chosen[index % len(chosen)],
-            serial=serial_for(chosen[index % len(chosen)], index),
+            serial=serial_for(chosen[index % len(chosen)], index, site),
             username=username,
             password=password,
             factory_default=index >= count - factory_default,

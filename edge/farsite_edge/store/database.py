@@ -33,6 +33,8 @@ class Database:
     async def __aenter__(self) -> Self:
         with storage_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # Before SQLite makes it for everybody to read; its side files get the same mode.
+            self.path.touch(mode=0o600)
             self._connection = await aiosqlite.connect(self.path, isolation_level=None)
         try:
             await self._prepare()

@@ -45,8 +45,9 @@ def from_os(error: OSError, path: Path) -> FarsiteError:
 
 
 def damaged(path: Path, reason: str) -> FarsiteError:
+    reason = " ".join(reason.split())[:100]
     return _failed(
-        f"The database {path} is damaged ({reason[:200]}). Put back a copy, or move the file away and claim this "
+        f"The database {path} is damaged ({reason}). Put back a copy, or move the file away and claim this "
         "edge host again; nothing was changed."
     )
 

@@ -23,6 +23,7 @@ class FolderLock:
         path = self._folder / FILE
         with storage_errors(path):
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.touch(mode=0o600)
             connection = sqlite3.connect(path, timeout=0, isolation_level=None)
             try:
                 connection.execute("BEGIN EXCLUSIVE")

@@ -12,7 +12,9 @@ from farsite_signaling.rest.routes import (
     Route,
     read_body,
     read_query,
+    receive,
 )
+from farsite_signaling.rest.serving import Front, FrontLimits, add_headers
 
 __all__ = [
     "AUTHENTICATED",
@@ -20,11 +22,15 @@ __all__ = [
     "PUBLIC",
     "Answer",
     "Api",
+    "Front",
+    "FrontLimits",
     "Need",
     "Route",
+    "add_headers",
     "openapi",
     "problem_middleware",
     "problem_response",
     "read_body",
     "read_query",
+    "receive",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -30,6 +31,8 @@ Need = Right | Access
 Handler = Callable[..., Awaitable[Any]]
 Authorize = Callable[[web.Request, Need], Awaitable[None]]
 MAX_BODY = 1024 * 1024
+BODY_TIMEOUT = 30.0
+"""Seconds a request's body may take."""
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
@@ -117,9 +120,22 @@ def _endpoint(route: Route, authorize: Authorize) -> Callable[[web.Request], Awa
     return endpoint
 
 
+async def receive(request: web.Request) -> bytes:
+    """The whole body, kept for whoever reads it again. Raises `timeout`, `invalid_request`."""
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            return await request.read()
+    except TimeoutError:
+        raise FarsiteError(
+            ErrorCode.TIMEOUT, f"The request did not arrive within {BODY_TIMEOUT:.0f} s. Send it again."
+        ) from None
+    except (web.RequestPayloadError, ConnectionError):
+        raise FarsiteError(ErrorCode.INVALID_REQUEST, "The request broke off in its middle.") from None
+
+
 async def read_body(request: web.Request, model: type[ModelT]) -> ModelT:
     """Raises `FarsiteError` (`invalid_request`) naming each field that is wrong."""
-    data = await request.read()
+    data = await receive(request)
     try:
         return model.model_validate_json(data or b"{}")
     except ValidationError as error:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from farsite_signaling.wire.ice import IceServer
+from farsite_signaling.wire.ids import Lines, Name
 from farsite_signaling.wire.rights import Role
 
 
@@ -26,7 +27,7 @@ def _shown_on_one_line(text: str) -> str:
     return text.strip()
 
 
-Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_shown_on_one_line)]
+Title = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_shown_on_one_line)]
 Email = Annotated[
     str,
     StringConstraints(
@@ -48,7 +49,7 @@ class Page(_Request):
 
 
 class SignInRequest(_Request):
-    email: str = Field(min_length=3, max_length=254)
+    email: Name = Field(min_length=3, max_length=254)
     password: SecretStr = Field(min_length=1, max_length=1024)
     code: SecretStr | None = Field(
         default=None, max_length=64, description="of the authenticator app, or a recovery code"
@@ -77,11 +78,11 @@ class Organization(_Schema):
 
 
 class OrganizationRequest(_Request):
-    name: Name
+    name: Title
 
 
 class OrganizationChange(_Request):
-    name: Name | None = None
+    name: Title | None = None
     invited_start_as_viewers: bool | None = None
     require_mfa: bool | None = None
 
@@ -108,14 +109,14 @@ class FolderList(_Schema):
 class FolderRequest(_Request):
     """Without `parent_id` a folder at the top."""
 
-    name: Name
+    name: Title
     parent_id: str | None = Field(default=None, max_length=64)
 
 
 class FolderChange(_Request):
     """`parent_id` left out: it stays where it is; null: it moves to the top."""
 
-    name: Name | None = None
+    name: Title | None = None
     parent_id: str | None = Field(default=None, max_length=64)
 
 
@@ -123,7 +124,7 @@ class EnrolRequest(_Request):
     """A client device's certificate request (PKCS#10, PEM)."""
 
     csr: str = Field(max_length=8192)
-    name: str = Field(min_length=1, max_length=100)
+    name: Name = Field(min_length=1, max_length=100)
 
 
 class Enrolment(_Schema):
@@ -142,9 +143,9 @@ class Enrolment(_Schema):
 
 
 class SetupCodeRequest(_Request):
-    name: str = Field(min_length=1, max_length=100)
-    description: str = Field(default="", max_length=1000)
-    folder_id: str | None = Field(default=None, max_length=64)
+    name: Name = Field(min_length=1, max_length=100)
+    description: Lines = Field(default="", max_length=1000)
+    folder_id: Name | None = Field(default=None, max_length=64)
 
 
 class SetupCode(_Schema):
@@ -161,8 +162,8 @@ class Claim(_Request):
 
     code: SecretStr = Field(max_length=64)
     csr: str = Field(max_length=8192)
-    version: str = Field(default="", max_length=50)
-    hostname: str = Field(default="", max_length=255)
+    version: Name = Field(default="", max_length=50)
+    hostname: Name = Field(default="", max_length=255)
 
 
 class ClaimResult(Enrolment):
@@ -203,9 +204,9 @@ class EdgeHostList(_Schema):
 
 
 class EdgeHostChange(_Request):
-    name: str | None = Field(default=None, min_length=1, max_length=100)
-    description: str | None = Field(default=None, max_length=1000)
-    folder_id: str | None = Field(default=None, max_length=64)
+    name: Name | None = Field(default=None, min_length=1, max_length=100)
+    description: Lines | None = Field(default=None, max_length=1000)
+    folder_id: Name | None = Field(default=None, max_length=64)
 
 
 class SessionRequest(_Request):

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from farsite_signaling.wire.ids import Id
+from farsite_signaling.wire.ids import Id, Name
 
 
 class _Schema(BaseModel):
@@ -39,12 +39,13 @@ class EdgeInfo(_Schema):
 
 
 class ClaimRequest(_Request):
-    """POST /api/v1/claim, accepted only while unclaimed."""
+    """POST /api/v1/claim, accepted only while unclaimed; `again` is for the machine's own administrator."""
 
-    cloud_url: str = Field(max_length=2000)
+    cloud_url: Name = Field(max_length=2000)
     code: SecretStr = Field(max_length=64)
     proxy_address: SecretStr | None = Field(default=None, max_length=500)
     remote_access: bool = False
+    again: bool = False
 
 
 class EdgeStatus(_Schema):
@@ -78,7 +79,7 @@ class Settings(_Schema):
 class SettingsChange(_Request):
     """Fields left out stay. An empty proxy_address removes it."""
 
-    name: str | None = Field(default=None, min_length=1, max_length=100)
+    name: Name | None = Field(default=None, min_length=1, max_length=100)
     remote_access: bool | None = None
     proxy_address: SecretStr | None = Field(default=None, max_length=500)
 
@@ -128,7 +129,7 @@ class DeviceIds(_Request):
 
 class LogInRequest(_Request):
     ids: list[Id] = Field(min_length=1, max_length=1000)
-    username: str = Field(min_length=1, max_length=64)
+    username: Name = Field(min_length=1, max_length=64)
     password: SecretStr = Field(max_length=64)
 
 

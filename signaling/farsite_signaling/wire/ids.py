@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Annotated, NewType
 
-from pydantic import StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
@@ -20,6 +21,38 @@ SessionId = NewType("SessionId", str)
 
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 UrnText = Annotated[str, StringConstraints(pattern=r"^urn:farsite:[A-Za-z0-9:._-]{1,400}$")]
+
+# Categories of what has no place in a name: controls, surrogates, line and paragraph separators.
+_REFUSED = frozenset({"Cc", "Cs", "Zl", "Zp"})
+# Bidirectional controls make a text look like another one (Unicode TR 36, 2.8).
+_BIDI = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def _is_plain(character: str) -> bool:
+    return character not in _BIDI and unicodedata.category(character) not in _REFUSED
+
+
+def clean(text: str) -> str:
+    """One line that can be shown and stored anywhere: refused characters become `\ufffd`."""
+    return text if text.isprintable() else "".join(one if _is_plain(one) else "\ufffd" for one in text)
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable() and not all(map(_is_plain, text)):
+        raise ValueError("control characters are not allowed here")
+    return text
+
+
+def _lines(text: str) -> str:
+    _one_line(text.replace("\n", "").replace("\t", "").replace("\r", ""))
+    return text
+
+
+Name = Annotated[str, AfterValidator(_one_line)]
+"""A text that people give to something: one line without control characters."""
+
+Lines = Annotated[str, AfterValidator(_lines)]
+"""The same with line breaks and tabs."""
 
 _EDGE = re.compile(r"urn:farsite:([\w.-]{1,64}):edge:([\w.-]{1,64})", re.ASCII)
 _CLIENT = re.compile(r"urn:farsite:([\w.-]{1,64}):user:([\w.-]{1,64}):device:([\w.-]{1,64})", re.ASCII)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import Field, SecretStr
 
-from farsite_signaling.wire.cloud_api import Email, Name, Password, Secret, _Request, _Schema
+from farsite_signaling.wire.cloud_api import Email, Password, Secret, Title, _Request, _Schema
 from farsite_signaling.wire.rights import Right, Role
 
 # accounts
@@ -21,7 +21,7 @@ class SignUpRequest(_Request):
 class ConfirmRequest(_Request):
     code: Secret
     password: Password
-    name: Name
+    name: Title
 
 
 class ResetRequest(_Request):
@@ -91,7 +91,7 @@ class RecoveryCodes(_Schema):
 class TokenRequest(_Request):
     """`scopes` are the rights it may use, never more than the account's role has."""
 
-    name: Name
+    name: Title
     scopes: list[Right] = Field(min_length=1, max_length=len(Right))
     expires_in_days: int = Field(default=90, ge=1, le=366)
 
@@ -204,4 +204,4 @@ class JoinRequest(_Request):
 
     code: Secret
     password: Password
-    name: Name
+    name: Title

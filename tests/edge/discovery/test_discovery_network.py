@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from secrets import token_hex
 from typing import Any, cast
 
 import aiohttp
@@ -51,7 +52,9 @@ async def found_until(wanted: set[str], **options: Any) -> dict[str, FoundDevice
 
 async def test_real_multicast_finds_every_device() -> None:
     port = free_port()
-    async with Simulator(describe(10, factory_default=1), multicast=True, ssdp_port=port) as simulator:
+    async with Simulator(
+        describe(10, factory_default=1, site=token_hex(4)), multicast=True, ssdp_port=port
+    ) as simulator:
         assert simulator.problems == []
         serials = {device.serial for device in simulator.devices}
         report = DiscoveryReport()
@@ -66,7 +69,7 @@ async def test_real_multicast_finds_every_device() -> None:
 
 
 async def test_mdns_alone() -> None:
-    async with Simulator(describe(2, ["P3265-V", "M3024-L"]), multicast=True) as simulator:
+    async with Simulator(describe(2, ["P3265-V", "M3024-L"], site=token_hex(4)), multicast=True) as simulator:
         serials = {device.serial for device in simulator.devices}
         seen: dict[str, FoundDevice] = {}
         async with aclosing(mdns.browse(10, LOOPBACK)) as devices:
@@ -79,7 +82,9 @@ async def test_mdns_alone() -> None:
 
 async def test_ssdp_alone_misses_devices_with_upnp_off(session: aiohttp.ClientSession) -> None:
     port = free_port()
-    async with Simulator(describe(2, ["P3265-V", "P3245-LVE"]), multicast=True, ssdp_port=port) as simulator:
+    async with Simulator(
+        describe(2, ["P3265-V", "P3245-LVE"], site=token_hex(4)), multicast=True, ssdp_port=port
+    ) as simulator:
         _, shown = simulator.devices
         async with aclosing(ssdp.search(session, 10, LOOPBACK, port=port)) as devices:
             async for device in devices:

@@ -47,7 +47,6 @@ def _added() -> dict[str, list[sa.Column[object]]]:
         ],
         "memberships": [flag("all_folders", True), number("revision", "1")],
         "folders": [number("revision", "1")],
-        "sessions": [sa.Column("token_id", _ID, nullable=True)],
     }
 
 
