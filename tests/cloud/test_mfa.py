@@ -13,7 +13,7 @@ PASSWORD = {"password": OWNER_PASSWORD}
 
 
 def _code(world, secret: str, steps: int = 0) -> str:
-    return pyotp.TOTP(secret).at(world.clock(), steps)
+    return pyotp.TOTP(secret).at(world.clock(), counter_offset=steps)
 
 
 async def _turn_on(world, person=None) -> tuple[str, list[str]]:

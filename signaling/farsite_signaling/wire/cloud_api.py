@@ -20,14 +20,13 @@ class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-def _shown_on_one_line(text: str) -> str:
-    """Names are put into mails, tables and logs: no line breaks, no direction marks, nothing invisible."""
-    if not text.strip() or not all(character.isprintable() for character in text):
-        raise ValueError("a name of printable characters is needed")
+def _not_blank(text: str) -> str:
+    if not any(character.isprintable() and not character.isspace() for character in text):
+        raise ValueError("a name is needed")
     return text.strip()
 
 
-Title = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_shown_on_one_line)]
+Title = Annotated[Name, Field(min_length=1, max_length=100), AfterValidator(_not_blank)]
 Email = Annotated[
     str,
     StringConstraints(

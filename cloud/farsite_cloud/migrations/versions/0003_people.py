@@ -1,6 +1,6 @@
 """Second factors, mailed codes, personal tokens; mails; folder access, invitations.
 
-What is added to tables of 0001 has a default or may be empty: the release before keeps running on it.
+What is added to tables of earlier releases has a default or may be empty: the release before keeps running on it.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 _ID = sa.String(length=64)
 _TIME = sa.DateTime(timezone=True)
