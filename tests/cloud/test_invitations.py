@@ -105,6 +105,7 @@ async def test_resending_renews_and_voids_the_old_code(world):
     await _invite(world, ANN)
     old = await world.mailed_code(ANN)
     world.clock.advance(days=8)
+    world.owner = await world.signed_in("owner@example.com", world.owner.org)
     [pending] = (await world.owner.ok("GET", "~/invitations"))["invitations"]
     assert pending["expired"] is True
     assert (await _join(world, old)).code == "code_invalid"
