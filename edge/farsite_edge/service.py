@@ -90,5 +90,5 @@ def _log_to_stderr(level: str) -> None:
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
     )
     # These tell every packet and candidate.
-    for name in ("aioice", "aiortc", "zeroconf", "async_upnp_client", "websockets", "aiosqlite"):
+    for name in ("aioice", "aiortc", "zeroconf", "websockets", "aiosqlite"):
         logging.getLogger(name).setLevel(logging.WARNING)

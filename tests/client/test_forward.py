@@ -174,6 +174,21 @@ async def test_the_api_port_needs_its_token(session: RemoteSession) -> None:
             assert response.status == 403
 
 
+async def test_two_api_ports_are_open_in_one_browser(session: RemoteSession) -> None:
+    async def live() -> RemoteSession:
+        return session
+
+    async with AsyncExitStack() as stack:
+        ports = [await stack.enter_async_context(ApiPort(live)) for _ in range(2)]
+        jar = aiohttp.CookieJar(unsafe=True)
+        http = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=jar))
+        for port in ports:
+            await http.get(f"{port.base}/?token={port.token}", allow_redirects=False)
+        for port in ports:
+            async with http.get(f"{port.base}/") as response:
+                assert response.status == 200
+
+
 async def test_requests_over_a_cut_tunnel_say_why(site: Site) -> None:
     async with memory_session(site) as (session, link):
         link.cut(FarsiteError(ErrorCode.PEER_TIMEOUT, "The edge host fell silent."))

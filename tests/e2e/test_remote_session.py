@@ -107,35 +107,48 @@ async def test_removing_the_edge_host_cuts_its_live_tunnel(world: World) -> None
     assert error is not None
 
 
-async def test_status_shows_a_running_session(world: World) -> None:
+@pytest.mark.timeout(150)
+async def test_status_shows_what_runs_and_killed_commands_hold_nothing(world: World) -> None:
     async with connect(world.profile, EDGE_NAME) as session:
         await manage_all(world, session)
-    forward = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "farsite_client",
-        "--home",
-        str(world.profile.home),
-        "--json",
-        "forward",
-        f"{EDGE_NAME}/{world.serials[0]}",
-        stdout=asyncio.subprocess.PIPE,
-    )
+    started = [await forward(world, serial) for serial in world.serials[:2]]
     try:
-        assert forward.stdout is not None
-        async with asyncio.timeout(30):
-            ready = json.loads(await forward.stdout.readline())
-        assert ready["event"] == "ready"
-        (shown,) = await sessions_shown(world)
-        tunnel = shown["tunnel"]
+        ready = [await first_event(process) for process in started]
+        shown = await sessions_shown(world)
+        assert {session["ports"][0]["port"] for session in shown} == {event["port"] for event in ready}
+        tunnel = shown[0]["tunnel"]
         assert tunnel["path"] in ("lan", "direct")
         assert tunnel["reason"]
         assert {"rtt_ms", "bytes_sent", "bytes_received", "since", "last_error"} <= tunnel.keys()
-        assert shown["edge"] == EDGE_NAME and shown["ports"][0]["port"] == ready["port"]
+        assert shown[0]["edge"] == EDGE_NAME
+        started[0].kill()
+        await started[0].wait()
+        started.append(await forward(world, world.serials[2]))
+        await first_event(started[2])
+        assert {session["pid"] for session in await sessions_shown(world)} == {p.pid for p in started[1:]}
     finally:
-        forward.terminate()
-        await forward.communicate()
+        for process in started:
+            if process.returncode is None:
+                process.terminate()
+            await process.communicate()
     assert await sessions_shown(world) == []
+
+
+async def forward(world: World, serial: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "farsite_client", "--home", str(world.profile.home), "--json"),
+        *("forward", f"{EDGE_NAME}/{serial}"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+
+
+async def first_event(process: asyncio.subprocess.Process) -> dict[str, Any]:
+    assert process.stdout is not None
+    async with asyncio.timeout(40):
+        event: dict[str, Any] = json.loads(await process.stdout.readline())
+    assert event.get("event") == "ready", event
+    return event
 
 
 async def sessions_shown(world: World) -> list[dict[str, Any]]:

@@ -13,9 +13,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from farsite_edge.lan.multicast import PER_SECOND, PER_SOURCE, Budget
+from farsite_edge.lan.multicast import PER_SECOND, PER_SOURCE, Budget, Responder
 from farsite_edge.testing import RunningEdge, run_edge
-from farsite_signaling.wire.edge_api import EdgeInfo
+from farsite_signaling.wire.edge_api import EdgeInfo, EdgeState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.lan import make_query, parse_answer
 from farsite_signaling.wire.rights import Role
@@ -231,6 +231,25 @@ async def test_multicast_answer(tmp_path: Path) -> None:
         assert len(data) <= 2 * len(query)
         assert asker.answers.empty()
         transport.close()
+
+
+def test_long_names_are_cut_and_the_edge_host_is_found() -> None:
+    info = EdgeInfo(
+        id="e" * 64,
+        name="👩" * 100,
+        organization="👩" * 100,
+        state=EdgeState.CLAIMED,
+        version="0.1.0",
+        protocol_versions=[1],
+        https_port=37443,
+        fingerprint=":".join(["AA"] * 32),
+    )
+    sent: list[bytes] = []
+    responder = Responder(lambda: info)
+    responder.connection_made(type("Transport", (), {"sendto": lambda _, data, __: sent.append(data)})())
+    responder.datagram_received(make_query("t" * 64), ("10.0.0.1", 6801))
+    assert parse_answer(sent[0]).info.name == "👩" * 50
+    assert len(sent[0]) <= 2 * len(make_query("t"))
 
 
 def test_the_budget_of_answers() -> None:

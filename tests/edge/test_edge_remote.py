@@ -7,6 +7,7 @@ import hashlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.grant import Grant
 from farsite_signaling.wire.hub import SessionEnded
 from farsite_signaling.wire.rights import Role
-from farsite_signaling.wire.stream import ApiTarget, DeviceTarget
+from farsite_signaling.wire.stream import ApiTarget, DeviceTarget, OpenRequest
 from tests.edge.conftest import FakeDevice, FakeSite, SmallCloud
 
 ONE, TWO = "ACCC8E000001", "ACCC8E000002"
@@ -255,3 +256,66 @@ async def test_tunnels_are_audited_with_bytes_and_duration(
     assert {"bytes_sent", "bytes_received", "seconds"} <= closed.details.keys()
     assert 0 <= (datetime.now(UTC) - closed.at).total_seconds() < 60
     assert (refused.action, refused.outcome) == ("tunnel.open", "refused")
+
+
+async def test_remote_access_switched_off_through_its_own_tunnel(
+    edge: RunningEdge, small_cloud: SmallCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer arrives first, then the tunnel ends with the reason."""
+    ours, theirs = memory_links()
+    grant = small_cloud.grant(small_cloud.client())
+    remote = edge.host.remote
+    far = Tunnel(
+        theirs, session=grant.sid, remote=grant.sub, initiator=False, acceptor=remote._acceptor, grant=grant
+    )
+    near = Tunnel(ours, session=grant.sid, remote=grant.aud, initiator=True)
+    async with far, near:
+        # The test's cloud has no hub, so the tunnel did not come in by the listener.
+        await edge.wait_for("cloud_offline")
+        monkeypatch.setattr(remote, "_tunnels", lambda: [far])
+        reader, writer = await near.open_stream(ApiTarget())
+        body = b'{"remote_access": false}'
+        writer.write(
+            b"PATCH /api/v1/settings HTTP/1.1\r\nHost: edge\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        )
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        error = await asyncio.wait_for(near.wait_closed(), 10)
+    assert error is not None
+    assert error.code is ErrorCode.REMOTE_ACCESS_OFF
+    assert not edge.host.preferences.remote_access
+
+
+async def test_a_stream_given_up_leaves_no_connection_to_the_device(
+    edge: RunningEdge, small_cloud: SmallCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled in the middle of accepting: the device sees its connection end at once."""
+    connected, ended, stuck = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        connected.set()
+        try:
+            await reader.read()
+        finally:
+            ended.set()
+
+    async def never(*_: object, **__: object) -> None:
+        stuck.set()
+        await asyncio.Event().wait()
+
+    acceptor = edge.host.remote._acceptor
+    async with device(edge, serve):
+        monkeypatch.setattr(acceptor._audit, "note", never)
+        granted = _Granted(small_cloud.grant(small_cloud.client()))
+        async with asyncio.TaskGroup() as group:
+            accepting = group.create_task(
+                acceptor.accept(granted, OpenRequest(target=DeviceTarget(device=ONE)))
+            )
+            for event in (stuck, connected):
+                await asyncio.wait_for(event.wait(), 5)
+            accepting.cancel()
+        await asyncio.wait_for(ended.wait(), 5)
+
+
+@dataclass
+class _Granted:
+    grant: Grant

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import sys
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -62,6 +63,8 @@ class Running:
         async with AsyncExitStack() as stack:
             # The port first: a taken one is found out before a session is opened.
             await stack.enter_async_context(port)
+            if sys.stderr.isatty():
+                self.invocation.output.note(f"Opening a session with {self.edge} …")
             await stack.enter_async_context(self.keeper)
             if device is not None:
                 await check_device(await self.keeper.live(), device, service)

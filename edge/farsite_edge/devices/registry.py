@@ -117,9 +117,13 @@ class Registry:
         if not known.managed:
             # A managed device's address is followed only after its serial number is verified there.
             values |= {"address": _better(known, answer.address)}
-            values |= {"http_port": answer.http_port or 80, "https_port": answer.https_port}
+            moved = values["address"] != known.address
+            values |= _ports(None if moved else known, answer)
             if answer.setup_required is not None:
                 values["setup_required"] = answer.setup_required
+        elif known.https_port is None and answer.address == known.address:
+            # Found out later than it was added: from now on with TLS.
+            values["https_port"] = answer.https_port
         return known.model_copy(update=values)
 
     def _worth_writing(self, record: DeviceRecord) -> bool:
@@ -145,6 +149,12 @@ def _ways(by: object) -> list[str]:
     if isinstance(by, str):
         return [short(by)]
     return [short(way) for way in by] if isinstance(by, Iterable) else []
+
+
+def _ports(known: DeviceRecord | None, answer: Found) -> dict[str, int | None]:
+    """Ports belong to an address: a way to look that does not tell one of them says nothing against it."""
+    http = answer.http_port or (known.http_port if known and known.first_seen else None) or 80
+    return {"http_port": http, "https_port": answer.https_port or (known.https_port if known else None)}
 
 
 def _addresses(known: DeviceRecord, address: str) -> list[str]:

@@ -57,7 +57,7 @@ class Responder(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         try:
             query = parse_query(data)
-            answer = make_answer(query.token, self._info())
+            answer = _answer(query.token, self._info())
         except FarsiteError as error:
             logger.debug("no answer to %s: %s", addr[0], error)
             return
@@ -66,6 +66,14 @@ class Responder(asyncio.DatagramProtocol):
 
     def error_received(self, exc: Exception) -> None:
         logger.debug("discovery by multicast: %s", exc)
+
+
+def _answer(token: str, info: EdgeInfo) -> bytes:
+    """Names that would make the answer amplify are cut, so that the edge host is found all the same."""
+    try:
+        return make_answer(token, info)
+    except FarsiteError:
+        return make_answer(token, info.model_copy(update={"name": info.name[:50], "organization": None}))
 
 
 class MulticastResponder:
