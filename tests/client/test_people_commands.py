@@ -16,6 +16,8 @@ from farsite_cloud.mail.queue import outbox
 from farsite_cloud.testing import OWNER_EMAIL, OWNER_PASSWORD, RunningCloud, run_cloud
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
+# Many processes in a row, each of which takes its time where the machine is busy.
+pytestmark = pytest.mark.timeout(240)
 ANN = "ann@example.com"
 PASSWORD = "a good long password"
 

@@ -174,7 +174,7 @@ def _show_secret(secret: MfaSecret) -> None:
     picture = segno.make(secret.uri, error="l")
     width = picture.symbol_size(border=1)[0]
     lines = [[int(module) for module in row] for row in picture.matrix_iter(border=1)]
-    for upper, lower in zip(lines[::2], [*lines[1::2], [0] * width], strict=False):
+    for upper, lower in zip(lines[::2], [*lines[1::2], [0] * int(width)], strict=False):
         typer.echo("".join(_HALVES[a, b] for a, b in zip(upper, lower, strict=True)), err=True)
     typer.echo(f"Or type it in: {secret.secret}", err=True)
 
