@@ -10,6 +10,7 @@ from tests.bench.harness import run
 BENCHMARKS = {
     "connect": "tests.bench.connect",
     "tunnel-local": "tests.bench.tunnel_local",
+    "tunnel-wan": "tests.bench.tunnel_wan",
 }
 
 

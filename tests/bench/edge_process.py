@@ -83,7 +83,7 @@ async def main(folder: Path) -> None:
 
     router = EnvelopeRouter(send)
     listener = TunnelListener(
-        identity=Identity.load(folder),
+        identity=Identity.load(folder / "edge"),
         trust=OrganizationTrust((folder / "ca.pem").read_text()),
         grant_key=load_public_key((folder / "grant.pem").read_text()),
         acceptor=Acceptor(),

@@ -6,33 +6,20 @@ import asyncio
 import resource
 import sys
 import tempfile
-import time
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from farsite_signaling.identity import (
-    CertificateAuthority,
-    Identity,
-    OrganizationTrust,
-    generate_key,
-    make_request,
-    public_pem,
-    sign_grant,
-)
+from farsite_signaling.identity import OrganizationTrust
 from farsite_signaling.peer.dialer import open_tunnel
 from farsite_signaling.peer.options import PeerOptions
 from farsite_signaling.peer.router import EnvelopeRouter
 from farsite_signaling.peer.tunnel import Tunnel
-from farsite_signaling.wire.cloud_api import SessionTicket
-from farsite_signaling.wire.grant import Grant
 from farsite_signaling.wire.hub import EnvelopeMessage, Undeliverable, dump, parse_hub_message
 from farsite_signaling.wire.ice import IceServer
-from farsite_signaling.wire.ids import AccountId, ClientId, ClientName, EdgeId, EdgeName, OrgId, PeerName
-from farsite_signaling.wire.rights import Role, rights_of
 from farsite_signaling.wire.stream import ApiTarget
+from tests.bench.organization import Organization
 
 OPTIONS = PeerOptions(addresses=("127.0.0.1",))
 LINE_LIMIT = 256 * 1024
@@ -88,14 +75,8 @@ class Rig:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="farsite-bench-")
         folder = Path(self._folder.name)
-        authority = CertificateAuthority.create("bench")
-        self._grant_key = generate_key()
-        self._trust = OrganizationTrust(authority.pem)
-        self._edge = _issue(authority, EdgeName(OrgId("bench"), EdgeId("edge")))
-        self._client = _issue(authority, ClientName(OrgId("bench"), AccountId("a"), ClientId("c")))
-        self._edge.save(folder)
-        (folder / "ca.pem").write_text(authority.pem)
-        (folder / "grant.pem").write_text(public_pem(self._grant_key.public_key()))
+        self._organization = Organization(folder)
+        self._trust = OrganizationTrust(self._organization.trust_pem)
         self._child = Child("tests.bench.edge_process", str(folder))
         self._router = EnvelopeRouter(self._send)
         self._number = 0
@@ -127,43 +108,12 @@ class Rig:
     async def dial(self, servers: list[IceServer] | None = None, *, relay_only: bool = False) -> Tunnel:
         self._number += 1
         return await open_tunnel(
-            self._ticket(f"s{self._number}", servers or []),
-            identity=self._client,
+            self._organization.ticket(f"s{self._number}", servers),
+            identity=self._organization.client,
             trust=self._trust,
             router=self._router,
             options=replace(OPTIONS, relay_only=relay_only),
         )
-
-    def _ticket(self, session: str, servers: list[IceServer]) -> SessionTicket:
-        now = int(time.time())
-        grant = Grant(
-            iss="bench",
-            aud=self._edge.urn,
-            sub=self._client.urn,
-            sid=session,
-            org="bench",
-            role=Role.ADMIN,
-            rights=rights_of(Role.ADMIN),
-            iat=now,
-            nbf=now,
-            exp=now + 60,
-            until=now + 3600,
-        )
-        return SessionTicket(
-            session=session,
-            grant=sign_grant(self._grant_key, grant),
-            edge=self._edge.urn,
-            edge_name="bench",
-            hub_url="pipe:",
-            ice_servers=servers,
-            expires_at=datetime.now(UTC) + timedelta(hours=1),
-            server_time=datetime.now(UTC),
-        )
-
-
-def _issue(authority: CertificateAuthority, name: PeerName) -> Identity:
-    key = generate_key()
-    return Identity.from_pem(key, authority.issue(make_request(key, "bench"), name))
 
 
 async def child_cpu(tunnel: Tunnel) -> float:

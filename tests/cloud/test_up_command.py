@@ -13,6 +13,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import pytest
+
+# Several processes one after another, each of which imports half the world.
+pytestmark = pytest.mark.timeout(240)
 
 RUN = "from typer.main import get_command; from farsite_cloud import cli; get_command(cli.{})()"
 
@@ -112,7 +116,7 @@ async def test_up_without_turnserver_says_what_is_lost(tmp_path):
             assert "relay is off" in (await reply.json())["warnings"][0]
 
 
-async def test_errors_are_one_sentence_and_a_code(tmp_path):
+async def test_a_taken_port_is_one_sentence_and_a_code(tmp_path):
     folder = ("--data-dir", str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -121,6 +125,10 @@ async def test_errors_are_one_sentence_and_a_code(tmp_path):
         assert err.startswith(f"error: Port {port}") and err.endswith("[port_taken]\n")
         code, out, err = await _run("up", *folder, "--port", port, "--json")
         assert (code, json.loads(out)["code"], err) == (1, "port_taken", "")
+
+
+async def test_mistakes_are_one_sentence_and_a_code(tmp_path):
+    folder = ("--data-dir", str(tmp_path))
     code, _, err = await _run("up", *folder, FARSITE_TRUN="off")
     assert code == 1 and "FARSITE_TURN" in err and "[setting_unknown]" in err
     code, _, err = await _run("up", "--prot", "1")

@@ -10,7 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.edge.conftest import SmallCloud
+
+# Several processes one after another, each of which imports half the world.
+pytestmark = pytest.mark.timeout(240)
 
 MAIN = "from farsite_edge.cli import edge; edge()"
 
@@ -77,6 +82,9 @@ async def test_messages_for_people(tmp_path: Path) -> None:
     assert (code, "farsite edge run" in err) == (1, True)
     code, out, _ = await ran(tmp_path, "status", "--json")
     assert (code, json.loads(out)["code"]) == (1, "unavailable")
+
+
+async def test_mistakes_are_told_in_words(tmp_path: Path) -> None:
     code, _, err = await ran(tmp_path, "run", "--set", "htps_port=1")
     assert (code, "https_port" in err, "[setting_unknown]" in err) == (1, True, True)
     code, _, _ = await ran(tmp_path, "settings", "--remote-access", "maybe")

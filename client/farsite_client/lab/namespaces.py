@@ -128,10 +128,16 @@ async def run(*arguments: str, text: str = "") -> str:
     if program is None:
         raise FarsiteError(ErrorCode.UNAVAILABLE, f"{arguments[0]} is not installed.")
     pipe = asyncio.subprocess.PIPE
+    # Without input no pipe for it: uvloop raises when the process has ended before its pipe is written to.
     process = await asyncio.create_subprocess_exec(
-        program, *arguments[1:], stdin=pipe, stdout=pipe, stderr=pipe, env=_environment()
+        program,
+        *arguments[1:],
+        stdin=pipe if text else asyncio.subprocess.DEVNULL,
+        stdout=pipe,
+        stderr=pipe,
+        env=_environment(),
     )
-    output, complaint = await process.communicate(text.encode())
+    output, complaint = await process.communicate(text.encode() or None)
     if process.returncode != 0:
         what = " ".join(arguments)
         raise FarsiteError(ErrorCode.UNAVAILABLE, f"{what}: {complaint.decode(errors='replace').strip()}")
