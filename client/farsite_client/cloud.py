@@ -25,6 +25,7 @@ import aiohttp
 from pydantic import BaseModel, SecretStr
 
 from farsite_client.http import TIMEOUT, failures, parse, raise_for_problem, read_limited, reveal
+from farsite_client.people import PeopleCalls
 from farsite_signaling.peer.proxy import parse_proxy
 from farsite_signaling.wire.cloud_api import (
     AuditList,
@@ -88,7 +89,7 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
-class CloudClient:
+class CloudClient(PeopleCalls):
     """One signed-in user at one cloud. Use as `async with`; `token` may be set later, by `sign_in`."""
 
     def __init__(
@@ -135,9 +136,11 @@ class CloudClient:
 
     # who
 
-    async def sign_in(self, email: str, password: str) -> SignInResult:
-        """Also keeps the token for the calls that follow. Raises `sign_in_failed`, `rate_limited`."""
+    async def sign_in(self, email: str, password: str, code: str | None = None) -> SignInResult:
+        """Also keeps the token for the calls that follow. Raises `sign_in_failed`, `mfa_required`, `rate_limited`."""
         request = SignInRequest(email=email, password=SecretStr(password))
+        if code is not None:
+            request = request.model_copy(update={"code": SecretStr(code)})
         result = await self._ask("POST", "/auth/sign-in", SignInResult, request)
         self.token = result.token
         return result

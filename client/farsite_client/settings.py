@@ -17,7 +17,7 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 PREFIX = "FARSITE_CLIENT_"
 NAMES = ("home", "url", "email", "organization", "proxy", "ca_file", "device_name")
 # Secrets are read where they are used, from the environment only; the rest steers the program itself.
-ENVIRONMENT_ONLY = ("password", "device_password", "config", "debug")
+ENVIRONMENT_ONLY = ("password", "new_password", "device_password", "config", "debug")
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,23 @@ def up_command(
     turn_allow_loopback: Annotated[
         bool | None, typer.Option("--turn-allow-loopback", help="Relay to this machine: trials only.")
     ] = None,
+    sign_up: Annotated[
+        str | None, typer.Option("--sign-up", help="Who may make an account: open, or invited.")
+    ] = None,
+    smtp_host: Annotated[
+        str | None, typer.Option("--smtp-host", help="Mail server (else mails are kept here).")
+    ] = None,
+    smtp_port: Annotated[int | None, typer.Option("--smtp-port", help="Its port (587).")] = None,
+    smtp_security: Annotated[
+        str | None, typer.Option("--smtp-security", help="starttls, tls or none.")
+    ] = None,
+    smtp_username: Annotated[
+        str | None, typer.Option("--smtp-username", help="Account there; FARSITE_SMTP_PASSWORD beside it.")
+    ] = None,
+    smtp_from: Annotated[str | None, typer.Option("--smtp-from", help="Sender of mails.")] = None,
+    smtp_ca_file: Annotated[
+        Path | None, typer.Option("--smtp-ca-file", help="PEM authorities of the mail server.")
+    ] = None,
     log_level: Annotated[
         str | None, typer.Option("--log-level", help="debug, info, warning or error.")
     ] = None,
@@ -151,6 +168,23 @@ def reset_password(email: str, config: Config = None, data_dir: DataDir = None, 
     with told(json):
         password = run(load_settings({"data_dir": data_dir}, file=config), email)
         _show(json, f"New password of {email}: {password}", email=email, password=password)
+
+
+@cloud.command()
+def outbox(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many mails, newest first.")] = 20,
+    config: Config = None,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Mails that were not sent: all of them without a mail server."""
+    from farsite_cloud.commands.failure import told
+    from farsite_cloud.commands.outbox import as_text, read_outbox
+    from farsite_cloud.settings import load_settings
+
+    with told(json):
+        mails = read_outbox(load_settings({"data_dir": data_dir}, file=config), limit)
+        _show(json, as_text(mails), mails=mails)
 
 
 def _show(as_json: bool, text: str, **values: Any) -> None:

@@ -18,6 +18,8 @@ from farsite_cloud.database.schema import upgrade
 from farsite_cloud.datadir import own_folder, storage_failures
 from farsite_cloud.firstrun import FirstRun, empty, set_up_owner
 from farsite_cloud.listening import open_socket, tls_context
+from farsite_cloud.mail.mailer import Mailer
+from farsite_cloud.mail.sending import Smtp
 from farsite_cloud.metrics import Metrics
 from farsite_cloud.relay import Relay
 from farsite_cloud.services import Limits, Services
@@ -67,6 +69,8 @@ class Cloud:
         await self._stack.enter_async_context(relay)
         hub = Hub(CloudAuthorizer(database, self.clock), allowed_origins=(self.urls.origin,))
         self.hub = await self._stack.enter_async_context(hub)
+        smtp = Smtp(self.settings, self.urls.api) if self.settings.smtp_host else None
+        mailer = await self._stack.enter_async_context(Mailer(database, vault, self.clock, smtp))
         self.services = Services(
             settings=self.settings,
             database=database,
@@ -76,6 +80,7 @@ class Cloud:
             limits=Limits(self.clock),
             urls=self.urls,
             relay=relay,
+            mailer=mailer,
             peers=self.hub,
             metrics=self._metrics(relay),
         )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from farsite_cloud.accounts.models import Account, Token
+from farsite_cloud.accounts.models import Account, MailedCode, RecoveryCode, Token
 from farsite_cloud.api.models import KeptAnswer
 from farsite_cloud.audit.models import AuditEvent
 from farsite_cloud.clients.models import ClientDevice
 from farsite_cloud.database.base import Base
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.folders.models import Folder
-from farsite_cloud.organizations.models import Membership, Organization
+from farsite_cloud.invitations.models import Invitation
+from farsite_cloud.mail.models import Mail
+from farsite_cloud.organizations.models import FolderAccess, Membership, Organization
 from farsite_cloud.sessions.models import RemoteSession
 from farsite_cloud.setup_codes.models import SetupCode
 
@@ -21,9 +23,14 @@ __all__ = [
     "ClientDevice",
     "EdgeHost",
     "Folder",
+    "FolderAccess",
+    "Invitation",
     "KeptAnswer",
+    "Mail",
+    "MailedCode",
     "Membership",
     "Organization",
+    "RecoveryCode",
     "RemoteSession",
     "SetupCode",
     "Token",

@@ -13,6 +13,7 @@ from farsite_cloud.accounts.passwords import Passwords
 from farsite_cloud.attempts import Attempts
 from farsite_cloud.clock import Clock
 from farsite_cloud.database import Database
+from farsite_cloud.mail.mailer import Mailer
 from farsite_cloud.metrics import Metrics
 from farsite_cloud.relay import Relay
 from farsite_cloud.settings import CloudSettings
@@ -39,6 +40,11 @@ class Limits:
         self.address = Attempts(clock, free=20, longest=timedelta(minutes=15))
         self.claims = Attempts(clock, free=10, longest=timedelta(minutes=15))
         self.renewals = Attempts(clock, free=20, longest=timedelta(minutes=15))
+        self.codes = Attempts(clock, free=10, longest=timedelta(minutes=15))
+        # Every mail that a stranger can cause counts, whether or not it is sent.
+        self.mails_to = Attempts(clock, free=3, longest=timedelta(minutes=15))
+        self.mails_from = Attempts(clock, free=10, longest=timedelta(minutes=15))
+        self.invitations = Attempts(clock, free=200, longest=timedelta(minutes=15))
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ class Services:
     limits: Limits
     urls: PublicUrls
     relay: Relay
+    mailer: Mailer
     peers: Peers
     metrics: Metrics
 

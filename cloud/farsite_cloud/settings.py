@@ -87,11 +87,25 @@ class CloudSettings(PartSettings):
         default_factory=list, description="exceptions to the relay's denied ranges"
     )
     turn_allow_loopback: bool = Field(default=False, description="relay to this machine itself: trials only")
+    sign_up: Literal["open", "invited"] = Field(
+        default="open", description="who may make an account: everybody, or invited addresses only"
+    )
+    smtp_host: str | None = Field(default=None, description="mail server (without one mails are kept here)")
+    smtp_port: Port = Field(default=587, description="port of the mail server")
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="encryption to the mail server"
+    )
+    smtp_username: str | None = Field(default=None, description="account at the mail server")
+    smtp_password: SecretStr | None = Field(default=None, description="its password")
+    smtp_from: str | None = Field(default=None, description="sender of mails (farsite@ the public host)")
+    smtp_ca_file: Path | None = Field(default=None, description="PEM authorities of the mail server")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("owner_email")
+    @field_validator("owner_email", "smtp_from")
     @classmethod
-    def _email(cls, value: str) -> str:
+    def _email(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         if "@" not in value or any(character.isspace() for character in value):
             raise ValueError("not an e-mail address")
         return value.lower()
@@ -105,6 +119,8 @@ class CloudSettings(PartSettings):
     def _together(self) -> CloudSettings:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key go together")
+        if (self.smtp_username is None) != (self.smtp_password is None):
+            raise ValueError("smtp_username and smtp_password go together")
         if self.turn == "external" and (self.turn_host is None or self.turn_secret is None):
             raise ValueError("turn=external needs turn_host and turn_secret")
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -16,9 +17,11 @@ from pydantic import BaseModel
 from farsite_cloud.accounts.models import Account
 from farsite_cloud.accounts.service import create_account, find_account
 from farsite_cloud.accounts.tokens import issue
-from farsite_cloud.organizations.models import Membership
+from farsite_cloud.database import Scope
+from farsite_cloud.mail.queue import Kept, outbox
 from farsite_cloud.organizations.service import create_organization
 from farsite_cloud.testing import OWNER_EMAIL, RunningCloud, run_cloud
+from farsite_cloud.users.service import Users
 from farsite_signaling.identity import Identity, generate_key, make_request
 from farsite_signaling.wire.hub import (
     HUB_CONTEXT,
@@ -147,15 +150,46 @@ class World:
             token, _ = await issue(session, account, self.clock())
         return Person(self.http, self.running.url, org, token, account.id)
 
-    async def member(self, role: Role, org: str | None = None, email: str | None = None) -> Person:
+    async def folder(self, name: str, owner: Person | None = None, parent: str | None = None) -> str:
+        body = {"name": name, "parent_id": parent}
+        return str((await (owner or self.owner).ok("POST", "~/folders", body))["id"])
+
+    async def account(self, email: str, password: str | None = None) -> Person:
+        """Somebody with an account, in no organization; with a password that costs its hash."""
+        hashed = await self.services.passwords.hash(password) if password else "unusable"
+        async with self.services.database.writing() as session:
+            create_account(session, email, hashed, self.clock())
+        return await self.signed_in(email)
+
+    async def mails(self, recipient: str | None = None) -> list[Kept]:
+        """Oldest first."""
+        async with self.services.database.reading() as session:
+            found = await outbox(session, self.services.vault, 1000)
+        return [mail for mail in reversed(found) if recipient in (None, mail.recipient)]
+
+    async def mailed_code(self, recipient: str) -> str:
+        """Of the newest mail to somebody."""
+        text = (await self.mails(recipient))[-1].content.text
+        match = re.search(r"^    (\w{5}(-\w{5}){3})$", text, re.MULTILINE)
+        assert match is not None, text
+        return match[1]
+
+    async def member(
+        self,
+        role: Role,
+        org: str | None = None,
+        email: str | None = None,
+        folders: list[str] | None = None,
+    ) -> Person:
+        """`folders` None: all of them."""
         org = org or self.owner.org
         email = email or f"{role}-{org[-6:]}@example.com"
         async with self.services.database.writing() as session:
             account: Account = create_account(session, email, "unusable", self.clock())
             await session.flush()
-            session.add(
-                Membership(organization_id=org, account_id=account.id, role=role, created_at=self.clock())
-            )
+            users = Users(Scope(session, org))
+            everything = folders is None
+            await users.add(account.id, role, folders or [], all_folders=everything, now=self.clock())
         return await self.signed_in(email, org)
 
     async def other_organization(self) -> Person:
@@ -168,13 +202,18 @@ class World:
             )
         return await self.signed_in("other@example.com", organization.id)
 
-    async def setup_code(self, owner: Person | None = None, name: str = "Site") -> str:
-        return str((await (owner or self.owner).ok("POST", "~/setup-codes", {"name": name}))["code"])
+    async def setup_code(
+        self, owner: Person | None = None, name: str = "Site", folder: str | None = None
+    ) -> str:
+        body = {"name": name, "folder_id": folder}
+        return str((await (owner or self.owner).ok("POST", "~/setup-codes", body))["code"])
 
-    async def edge(self, owner: Person | None = None, name: str = "Site") -> tuple[str, Identity]:
+    async def edge(
+        self, owner: Person | None = None, name: str = "Site", folder: str | None = None
+    ) -> tuple[str, Identity]:
         """A claimed edge host: its id and identity."""
         key = generate_key()
-        claim = {"code": await self.setup_code(owner, name), "csr": make_request(key, "edge")}
+        claim = {"code": await self.setup_code(owner, name, folder), "csr": make_request(key, "edge")}
         result = await self.stranger.ok("POST", "/claims", claim)
         return result["edge_id"], Identity.from_pem(key, result["certificate"])
 

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from farsite_cloud.api.authorize import check_table
 from farsite_cloud.api.table import route_table
-from farsite_signaling.rest import AUTHENTICATED, PUBLIC, Api
-from farsite_signaling.wire.rights import Right, Role, rights_of
+from farsite_signaling.rest import AUTHENTICATED, INTERACTIVE, PUBLIC, Api
+from farsite_signaling.wire.rights import EVERY_FOLDER, Right, Role, rights_of
 
 ROUTES = route_table().routes
 GUARDED = [route for route in ROUTES if isinstance(route.need, Right)]
 PUBLIC_ROUTES = {
     ("POST", "/auth/sign-in"),
+    ("POST", "/auth/sign-up"),
+    ("POST", "/auth/confirm"),
+    ("POST", "/auth/forgot"),
+    ("POST", "/auth/reset"),
+    ("POST", "/auth/join"),
     ("POST", "/claims"),
     ("POST", "/edge/renewals"),
     ("POST", "/edge/relay-check"),
 }
+# What an access token without any scope may still do: say whose it is, sign itself out.
+ANY_TOKEN_ROUTES = {("POST", "/auth/sign-out"), ("GET", "/me"), ("GET", "/organizations")}
+IN_A_FOLDER = [route for route in GUARDED if "{edge}" in route.path or "{folder}" in route.path]
 
 
 def _path(route, org: str) -> str:
@@ -114,5 +123,61 @@ async def test_a_missing_right_is_audited(world):
 
 async def test_only_signed_in_routes_name_no_organization(world):
     for route in ROUTES:
-        if route.need is AUTHENTICATED:
+        if route.need in (AUTHENTICATED, INTERACTIVE):
             assert "{org}" not in route.path
+
+
+def test_only_these_routes_take_any_token():
+    assert {(r.method, r.path) for r in ROUTES if r.need is AUTHENTICATED} == ANY_TOKEN_ROUTES
+
+
+@pytest.mark.parametrize("where", ["own folder", "below own folder", "other folder", "other organization"])
+@pytest.mark.parametrize("role", list(Role))
+async def test_each_role_reaches_its_folders_only(world, role, where):
+    """Every route about one edge host or folder, on real ones inside and outside the member's folders."""
+    other = await world.other_organization()
+    home = other if where == "other organization" else world.owner
+    own = await world.folder("Own")
+    below = await world.folder("Below", parent=own)
+    place = {"own folder": own, "below own folder": below}.get(where) or await world.folder("Far", home)
+    person = await world.member(role, folders=None if role in EVERY_FOLDER else [own])
+    inside = home is world.owner and (role in EVERY_FOLDER or place in (own, below))
+    for route in sorted(IN_A_FOLDER, key=lambda route: route.method == "DELETE"):
+        edge_id, _ = await world.edge(home, folder=place)
+        names = {"org": person.org, "edge": edge_id, "folder": place}
+        reply = await person(route.method, route.path.format(**names), {})
+        if route.need not in rights_of(role):
+            assert (reply.status, reply.code) == (403, "forbidden"), (route.method, route.path)
+        elif inside:
+            assert reply.status not in (401, 403, 404), (route.method, route.path, reply.text)
+        elif reply.status != 400:  # The body is understood before anything is looked up.
+            assert (reply.status, reply.code) == (404, "not_found"), (route.method, route.path, reply.text)
+    listed = {edge["folder_id"] for edge in (await person.ok("GET", "~/edge-hosts"))["edge_hosts"]}
+    assert (place in listed) == inside
+    folders = {folder["id"] for folder in (await person.ok("GET", "~/folders"))["folders"]}
+    assert (place in folders) == inside
+
+
+@pytest.mark.parametrize("route", GUARDED, ids=lambda route: f"{route.method} {route.path}")
+async def test_access_tokens_do_what_their_scopes_say(world, route):
+    others = [right for right in Right if right is not route.need]
+    for scopes, allowed in (([route.need], True), (others, False)):
+        body = {"name": "script", "scopes": scopes}
+        token = (await world.owner.ok("POST", "/me/tokens", body))["token"]
+        script = replace(world.owner, token=token)
+        reply = await script(route.method, _path(route, script.org), {})
+        if allowed:
+            assert reply.status not in (401, 403), reply.text
+        else:
+            assert (reply.status, reply.body.get("right")) == (403, route.need), reply.text
+
+
+async def test_access_tokens_never_manage_the_account(world):
+    body = {"name": "script", "scopes": list(Right)}
+    script = replace(world.owner, token=(await world.owner.ok("POST", "/me/tokens", body))["token"])
+    for route in ROUTES:
+        if route.need is INTERACTIVE:
+            reply = await script(route.method, _path(route, ""), {})
+            assert (reply.status, reply.code) == (403, "forbidden"), (route.method, route.path)
+        elif route.need is AUTHENTICATED and route.method == "GET":
+            await script.ok(route.method, route.path)

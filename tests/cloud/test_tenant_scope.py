@@ -18,17 +18,28 @@ OWNED = {
     if isinstance(model := getattr(models, name), type) and issubclass(model, OrganizationOwned)
 }
 STATEMENTS = {"select", "update", "delete", "insert", "exists", "text", "table", "lambda_stmt", "union"}
-# These query what belongs to no organization: accounts, tokens, memberships, kept answers.
+# These query what belongs to no organization: accounts, tokens, codes, memberships, mails, kept answers.
 UNSCOPED = {
     "database/scope.py",
     "accounts/service.py",
     "accounts/tokens.py",
+    "accounts/mailed.py",
+    "accounts/mfa.py",
+    "users/service.py",
+    "mail/queue.py",
     "organizations/service.py",
     "api/idempotency.py",
     "api/system.py",
 }
 # Credentials are known before their organization is.
-OWNER_LOOKUPS = {"setup_codes/service.py"}
+OWNER_LOOKUPS = {"setup_codes/service.py", "invitations/service.py"}
+# Edge hosts and folders are read where the caller's reach narrows them; the hub and claims have no caller.
+REACHED = {
+    "EdgeHost": {"edge_hosts/service.py", "signaling/admission.py"},
+    "Folder": {"folders/service.py", "folders/tree.py"},
+}
+# Ids given by those who may see every folder are checked there.
+FOLDER_CHECKS = {"edge_hosts/service.py", "setup_codes/service.py", "users/service.py"}
 SESSION_READS = {"get", "get_one", "query", "merge", "refresh"}
 
 
@@ -43,12 +54,19 @@ def violations(source: str, path: str) -> list[str]:
                 if taken and path not in UNSCOPED:
                     found.append(f"{line} builds statements with {sorted(taken)}; use a Scope")
             case ast.ImportFrom(module=str(module), names=names) if module.endswith("database.scope"):
-                if any(name.name == "owner_of" for name in names) and path not in OWNER_LOOKUPS:
+                if (
+                    any(name.name in ("owner_of", "owners_of") for name in names)
+                    and path not in OWNER_LOOKUPS
+                ):
                     found.append(f"{line} looks up owners of rows")
             case ast.Import(names=names) if any(name.name.startswith("sqlalchemy") for name in names):
                 found.append(f"{line} imports the whole of SQLAlchemy")
             case ast.Attribute(attr="__table__" | "exec_driver_sql") if not path.startswith("database/"):
                 found.append(f"{line} goes below the models")
+            case ast.Call(
+                func=ast.Attribute(attr="select" | "get" | "find"), args=[ast.Name(id=name), *_]
+            ) if name in REACHED and path not in REACHED[name] | FOLDER_CHECKS:
+                found.append(f"{line} reads {name} past the caller's reach")
             case ast.Call() if path != "database/scope.py" and _reads_owned(node):
                 found.append(f"{line} reads an organization's row without a Scope")
     return found
@@ -69,7 +87,16 @@ def _reads_owned(call: ast.Call) -> bool:
 
 
 def test_the_models_that_belong_to_organizations_are_known():
-    assert {"EdgeHost", "ClientDevice", "Folder", "SetupCode", "RemoteSession", "AuditEvent"} == OWNED
+    assert {
+        "EdgeHost",
+        "ClientDevice",
+        "Folder",
+        "FolderAccess",
+        "Invitation",
+        "SetupCode",
+        "RemoteSession",
+        "AuditEvent",
+    } == OWNED
 
 
 def test_nothing_goes_around_the_scope():
@@ -95,6 +122,12 @@ def test_nothing_goes_around_the_scope():
 )
 def test_ways_around_are_noticed(source):
     assert violations(source, "edge_hosts/service.py")
+
+
+@pytest.mark.parametrize("statement", ["call.scope.select(EdgeHost)", "scope.get(Folder, x, 'folder')"])
+def test_the_callers_reach_is_not_gone_past(statement):
+    assert violations(statement, "sessions/routes.py")
+    assert not violations("call.scope.select(RemoteSession)", "sessions/routes.py")
 
 
 @pytest.mark.parametrize("statement", ["select(EdgeHost)", "update(RemoteSession)", "delete(AuditEvent)"])

@@ -139,7 +139,7 @@ async def test_mistakes_are_one_sentence_and_a_code(tmp_path):
 
 async def test_migrating_and_describing_need_no_running_cloud(tmp_path):
     code, out, _ = await _run("cloud", "migrate", "--data-dir", str(tmp_path), "--json")
-    assert (code, json.loads(out)) == (0, {"revision": "0002"})
+    assert (code, json.loads(out)) == (0, {"revision": "0003"})
     code, out, _ = await _run("cloud", "openapi")
     assert code == 0
     assert "/api/v1/claims" in json.loads(out)["paths"]

@@ -31,6 +31,9 @@ def login_command(
     organization: Annotated[
         str | None, typer.Option(help="Name or id, when the account is in several.")
     ] = None,
+    code: Annotated[
+        str | None, typer.Option(help="Of the authenticator app, or a recovery code (asked for when needed).")
+    ] = None,
     device_name: Annotated[str | None, typer.Option(help="What the cloud calls this machine.")] = None,
 ) -> None:
     """Sign in to a cloud and enrol this machine.
@@ -44,12 +47,12 @@ def login_command(
     before = invocation.profile.known()
     settings = invocation.settings
     address = check_url(
-        _required(settings.url or (before.url if before else None), "The cloud's address", "URL")
+        required(settings.url or (before.url if before else None), "The cloud's address", "URL")
     )
     known = before.email if before and before.url == address else None
-    mail = _required(settings.email or known, "E-mail", "--email")
+    mail = required(settings.email or known, "E-mail", "--email")
     password = read_password("FARSITE_CLIENT_PASSWORD", "Password", from_stdin=password_stdin)
-    stored = invocation.run(_log_in(invocation, address, mail, password))
+    stored = invocation.run(_log_in(invocation, address, mail, password, code))
     home = str(invocation.profile.home)
     invocation.output.result(
         {**_shown(stored), "stored_in": home},
@@ -58,10 +61,10 @@ def login_command(
     invocation.output.line(f"Kept in {home}, readable by you only. Next: farsite edges")
 
 
-async def _log_in(invocation: Invocation, url: str, email: str, password: str) -> Stored:
+async def _log_in(invocation: Invocation, url: str, email: str, password: str, code: str | None) -> Stored:
     settings = invocation.settings
     async with CloudClient(url, proxy=settings.proxy, ca_file=settings.ca_file) as cloud:
-        signed_in = await _sign_in(cloud, email, password)
+        signed_in = await _sign_in(cloud, email, password, code)
         organization = _choose(await cloud.organizations(), settings.organization)
         stored = await invocation.profile.enrol(cloud, signed_in, organization, settings.device_name)
         if problem := clock_problem(cloud.clock_offset):
@@ -69,10 +72,15 @@ async def _log_in(invocation: Invocation, url: str, email: str, password: str) -
         return stored
 
 
-async def _sign_in(cloud: CloudClient, email: str, password: str) -> SignInResult:
+async def _sign_in(cloud: CloudClient, email: str, password: str, code: str | None) -> SignInResult:
     try:
-        return await cloud.sign_in(email, password)
+        return await cloud.sign_in(email, password, code)
     except FarsiteError as error:
+        if error.code is ErrorCode.MFA_REQUIRED and sys.stdin.isatty():
+            asked = str(typer.prompt("Code of your authenticator app", err=True))
+            return await cloud.sign_in(email, password, asked)
+        if error.code is ErrorCode.MFA_REQUIRED:
+            raise FarsiteError(error.code, f"{error.detail} Give it with --code.") from None
         if error.code is not ErrorCode.NOT_FOUND:
             raise
         raise FarsiteError(
@@ -81,7 +89,7 @@ async def _sign_in(cloud: CloudClient, email: str, password: str) -> SignInResul
         ) from None
 
 
-def _required(value: str | None, prompt: str, name: str) -> str:
+def required(value: str | None, prompt: str, name: str) -> str:
     if value:
         return value
     if not sys.stdin.isatty():
@@ -93,7 +101,7 @@ def _choose(organizations: list[Organization], wanted: str | None) -> Organizati
     if not organizations:
         raise FarsiteError(ErrorCode.FORBIDDEN, "This account is in no organization. Ask to be invited.")
     if wanted:
-        return _named(organizations, wanted)
+        return named(organizations, wanted)
     if len(organizations) == 1:
         return organizations[0]
     names = ", ".join(organization.name for organization in organizations)
@@ -103,10 +111,10 @@ def _choose(organizations: list[Organization], wanted: str | None) -> Organizati
             f"The account is in several organizations: choose with --organization: {names}",
         )
     typer.echo(f"Organizations: {names}", err=True)
-    return _named(organizations, str(typer.prompt("Which one", default=organizations[0].name, err=True)))
+    return named(organizations, str(typer.prompt("Which one", default=organizations[0].name, err=True)))
 
 
-def _named(organizations: list[Organization], wanted: str) -> Organization:
+def named(organizations: list[Organization], wanted: str) -> Organization:
     for organization in organizations:
         if wanted == organization.id or wanted.casefold() == organization.name.casefold():
             return organization

@@ -4,30 +4,67 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import JSON, ForeignKey, LargeBinary, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from farsite_cloud.database.base import Base, IdColumn, UtcDateTime
 
 
 class Account(Base):
+    """`totp_secret` is sealed; it counts once `totp_since` says that the app was proven to have it.
+
+    `totp_step` is the time step of the last code that was used: older ones and the same are refused.
+    """
+
     __tablename__ = "accounts"
 
     id: Mapped[str] = mapped_column(IdColumn, primary_key=True)
     email: Mapped[str] = mapped_column(String(254), unique=True)
     name: Mapped[str] = mapped_column(String(100), default="")
     password_hash: Mapped[str] = mapped_column(String(255))
+    totp_secret: Mapped[bytes | None] = mapped_column(LargeBinary)
+    totp_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    totp_step: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class Token(Base):
-    """Only the SHA-256 digest of a token is known here."""
+    """A sign-in, or (with `scopes`) a personal access token. Only its SHA-256 digest is known here.
+
+    `mfa`: whoever made it had proven a second factor.
+    """
 
     __tablename__ = "tokens"
 
     id: Mapped[str] = mapped_column(IdColumn, primary_key=True)
     account_id: Mapped[str] = mapped_column(IdColumn, ForeignKey("accounts.id"), index=True)
     digest: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str] = mapped_column(String(100), default="", server_default="")
+    scopes: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    mfa: Mapped[bool] = mapped_column(default=False, server_default=false())
+    source: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    agent: Mapped[str] = mapped_column(String(200), default="", server_default="")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class RecoveryCode(Base):
+    """`id` is the digest; a used code's row is deleted."""
+
+    __tablename__ = "recovery_codes"
+
+    id: Mapped[str] = mapped_column(IdColumn, primary_key=True)
+    account_id: Mapped[str] = mapped_column(IdColumn, ForeignKey("accounts.id"), index=True)
+
+
+class MailedCode(Base):
+    """A single-use code mailed to `email` for one purpose. `id` is its digest; a used code's row is deleted."""
+
+    __tablename__ = "mailed_codes"
+
+    id: Mapped[str] = mapped_column(IdColumn, primary_key=True)
+    purpose: Mapped[str] = mapped_column(String(20))
+    email: Mapped[str] = mapped_column(String(254), index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from farsite_cloud.accounts import service, tokens
+from farsite_cloud.accounts import mfa, service, tokens
+from farsite_cloud.accounts.endings import sign_out_tokens
 from farsite_cloud.accounts.models import Account
 from farsite_cloud.api.call import Call, call_of
-from farsite_cloud.database import Scope
 from farsite_cloud.organizations.service import memberships_of, organization_answer
-from farsite_cloud.sessions.models import RemoteSession
-from farsite_cloud.sessions.service import end_sessions_of_token
-from farsite_cloud.signaling.notices import tell_ended
 from farsite_signaling.rest import AUTHENTICATED, PUBLIC, Api
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -21,7 +18,7 @@ api = Api()
 
 @api.route("POST", "/auth/sign-in", need=PUBLIC, request=wire.SignInRequest, response=wire.SignInResult)
 async def sign_in(request: web.Request, body: wire.SignInRequest) -> wire.SignInResult:
-    """Exchange e-mail address and password for a token."""
+    """Exchange e-mail address and password, and a code where a second factor is on, for a token."""
     call = call_of(request)
     _begin_attempt(call, body.email)
     # Read and verified outside the transaction: hashing is slow, and only one writer writes at a time.
@@ -33,7 +30,9 @@ async def sign_in(request: web.Request, body: wire.SignInRequest) -> wire.SignIn
         if account is None or not right:
             detail = "The e-mail address or the password is wrong."
             raise FarsiteError(ErrorCode.SIGN_IN_FAILED, detail)
-        token, expires_at = await tokens.issue(call.session, account, call.now)
+        proven = await _second_factor(call, account, body)
+        origin = tokens.Origin(call.source, call.agent, mfa=proven)
+        token, expires_at = await tokens.issue(call.session, account, call.now, origin)
     call.services.limits.account.succeeded(account.email)
     call.services.limits.address.succeeded(call.source)
     return wire.SignInResult(token=token, expires_at=expires_at, account=_account(account))
@@ -44,6 +43,20 @@ def _begin_attempt(call: Call, email: str) -> None:
     limits.address.check(call.source)
     limits.account.begin(email.lower())
     limits.address.failed(call.source)
+
+
+async def _second_factor(call: Call, account: Account, body: wire.SignInRequest) -> bool:
+    """Whether there is one, proven by `code`. Raises `mfa_required` without a code, `sign_in_failed` for a wrong one."""
+    if not mfa.is_on(account):
+        return False
+    if body.code is None:
+        detail = (
+            "This account has a second factor: give a code of your authenticator app, or a recovery code."
+        )
+        raise FarsiteError(ErrorCode.MFA_REQUIRED, detail)
+    code = body.code.get_secret_value()
+    await mfa.prove(call.session, account, code, call.services.vault, call.now)
+    return True
 
 
 async def _look_up(call: Call, email: str) -> tuple[Account | None, list[str]]:
@@ -57,17 +70,11 @@ async def _look_up(call: Call, email: str) -> tuple[Account | None, list[str]]:
 
 @api.route("POST", "/auth/sign-out", need=AUTHENTICATED)
 async def sign_out(request: web.Request) -> None:
-    """Revoke the token this request was made with, and end the sessions opened with it."""
+    """Revoke the token this request was made with; its tunnels close."""
     call = call_of(request)
-    token, peers = call.caller.token_id, call.services.peers
     found = await memberships_of(call.session, call.caller.account_id)
-    ended: list[RemoteSession] = []
     with call.act("account.sign_out", organizations=[organization.id for organization, _ in found]) as act:
-        await tokens.revoke(call.session, token, call.now)
-        for organization, _ in found:
-            ended += await end_sessions_of_token(Scope(call.session, organization.id), token, call.now)
-        act.details["sessions_ended"] = len(ended)
-    call.later(lambda: tell_ended(peers, ended, ErrorCode.SESSION_ENDED, "You signed out."))
+        act.details["sessions_ended"] = await sign_out_tokens(call, [call.caller.token_id], "You signed out.")
 
 
 @api.route("GET", "/me", need=AUTHENTICATED, response=wire.Me)

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from farsite_cloud.accounts.mailed import drop_codes
 from farsite_cloud.accounts.models import Account
 from farsite_cloud.accounts.passwords import Passwords
 from farsite_cloud.accounts.tokens import revoke_all
@@ -22,9 +23,12 @@ async def any_account(session: AsyncSession) -> bool:
     return bool(await session.scalar(select(func.count()).select_from(Account)))
 
 
-def create_account(session: AsyncSession, email: str, password_hash: str, now: datetime) -> Account:
+def create_account(
+    session: AsyncSession, email: str, password_hash: str, now: datetime, name: str = ""
+) -> Account:
+    """Of an address that is proven, or that the operator named."""
     account = Account(
-        id=new_id(now), email=email.lower(), name="", password_hash=password_hash, created_at=now
+        id=new_id(now), email=email.lower(), name=name, password_hash=password_hash, created_at=now
     )
     session.add(account)
     return account
@@ -38,4 +42,5 @@ async def set_password(
     if account is None:
         raise FarsiteError(ErrorCode.NOT_FOUND, f"There is no account {email!r}.")
     account.password_hash = await passwords.hash(password)
+    await drop_codes(session, account.email)
     await revoke_all(session, account.id, now)

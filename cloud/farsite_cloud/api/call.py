@@ -14,12 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from farsite_cloud.accounts.tokens import Caller
 from farsite_cloud.api.source import source_address
 from farsite_cloud.audit.log import REFUSED, Act, write
-from farsite_cloud.database import Scope
+from farsite_cloud.database import EVERYWHERE, Reach, Scope
+from farsite_cloud.mail.letters import Letter, render
+from farsite_cloud.mail.queue import put
 from farsite_cloud.organizations.keys import OrganizationKeys
-from farsite_cloud.organizations.models import Organization
+from farsite_cloud.organizations.models import Membership, Organization
 from farsite_cloud.services import SERVICES, Services
 from farsite_signaling.wire.errors import FarsiteError
-from farsite_signaling.wire.rights import Role
+from farsite_signaling.wire.rights import Right, Role, rights_of
 
 logger = logging.getLogger(__name__)
 _READING = ("GET", "HEAD", "OPTIONS")
@@ -39,7 +41,9 @@ class Call:
         self._reads = request.method in _READING
         self._session: AsyncSession | None = None
         self._caller: Caller | None = None
-        self._membership: tuple[Organization, Role] | None = None
+        self._membership: tuple[Organization, Membership] | None = None
+        self._reach = EVERYWHERE
+        self.agent = _printable(request.headers.get("User-Agent", ""))
         self._refused: list[Act] = []
         self._later: list[Callable[[], Awaitable[object]]] = []
 
@@ -57,10 +61,23 @@ class Call:
 
     @property
     def role(self) -> Role:
-        return _there(self._membership)[1]
+        return Role(_there(self._membership)[1].role)
+
+    @property
+    def rights(self) -> frozenset[Right]:
+        """What the role includes, and the token's scopes if it has any."""
+        rights = rights_of(self.role)
+        scopes = self.caller.scopes
+        return rights if scopes is None else rights & scopes
 
     @property
     def scope(self) -> Scope:
+        """The organization, as far as the caller reaches into it."""
+        return Scope(self.session, self.organization.id, self._reach)
+
+    @property
+    def whole(self) -> Scope:
+        """The organization with every folder: for what must stay true whoever asks."""
         return Scope(self.session, self.organization.id)
 
     @property
@@ -70,12 +87,19 @@ class Call:
     def signed_in(self, caller: Caller) -> None:
         self._caller = caller
 
-    def entered(self, organization: Organization, role: Role) -> None:
-        self._membership = (organization, role)
+    def entered(self, organization: Organization, membership: Membership, reach: Reach) -> None:
+        self._membership = (organization, membership)
+        self._reach = reach
 
     def later(self, effect: Callable[[], Awaitable[object]]) -> None:
         """Run after the commit and before the answer; what it raises is answered."""
         self._later.append(effect)
+
+    def mail(self, recipient: str, letter: Letter, **values: object) -> None:
+        """Put a mail into the queue, in this unit of work; it leaves after the commit."""
+        content = render(letter, email=recipient, url=self.services.urls.api, **values)
+        put(self.session, recipient, content, self.services.vault, self.now)
+        self.later(self.services.mailer.wake)
 
     @contextmanager
     def act(
@@ -138,6 +162,10 @@ class Call:
         except FarsiteError as error:
             # The refusal stands and is answered even when the disk is full.
             logger.error("refusals not kept in the audit log: %s", error)
+
+
+def _printable(text: str) -> str:
+    return "".join(character for character in text if character.isprintable())[:200]
 
 
 def _there(value: T | None) -> T:

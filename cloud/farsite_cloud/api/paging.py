@@ -19,9 +19,14 @@ def read_page(request: web.Request) -> tuple[str | None, int]:
     return None if page.cursor is None else _decode(page.cursor), page.limit
 
 
+def cursor_of(key: str) -> str:
+    """The cursor of a page whose last row has this id."""
+    return b64encode(key.encode())
+
+
 def next_cursor(rows: Sequence[OrganizationOwned], limit: int) -> str | None:
     """`rows` were asked for with one more than `limit`; that one tells that there is another page."""
-    return b64encode(rows[limit - 1].id.encode()) if len(rows) > limit else None
+    return cursor_of(rows[limit - 1].id) if len(rows) > limit else None
 
 
 def _decode(cursor: str) -> str:

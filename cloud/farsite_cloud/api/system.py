@@ -50,7 +50,7 @@ async def _ready(request: web.Request) -> web.Response:
     """Ready when the database answers. A missing relay is a warning: most paths work without it."""
     services = request.app[SERVICES]
     warning = services.relay.warning
-    warnings = [warning] if warning is not None else []
+    warnings = [text for text in (warning, services.mailer.warning) if text is not None]
     try:
         async with services.database.reading() as session:
             await session.execute(text("SELECT 1"))

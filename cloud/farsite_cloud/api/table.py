@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from farsite_cloud.accounts.mfa_routes import api as second_factors
+from farsite_cloud.accounts.own import api as own_account
+from farsite_cloud.accounts.registration import api as registration
 from farsite_cloud.accounts.routes import api as accounts
 from farsite_cloud.api.authorize import check_table
 from farsite_cloud.audit.routes import api as audit
@@ -10,15 +13,24 @@ from farsite_cloud.clients.routes import api as clients
 from farsite_cloud.edge_hosts.renewal import api as renewals
 from farsite_cloud.edge_hosts.routes import api as edge_hosts
 from farsite_cloud.folders.routes import api as folders
+from farsite_cloud.invitations.accepting import api as accepting
+from farsite_cloud.invitations.routes import api as invitations
 from farsite_cloud.organizations.routes import api as organizations
 from farsite_cloud.relay_checks import api as relay_checks
 from farsite_cloud.sessions.routes import api as sessions
 from farsite_cloud.setup_codes.routes import api as setup_codes
+from farsite_cloud.users.routes import api as users
 from farsite_signaling.rest import Api
 
 FEATURES = (
     accounts,
+    registration,
+    own_account,
+    second_factors,
     organizations,
+    users,
+    invitations,
+    accepting,
     folders,
     clients,
     setup_codes,

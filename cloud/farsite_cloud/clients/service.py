@@ -51,6 +51,17 @@ async def own_client(scope: Scope, urn: str, account_id: str) -> ClientDevice:
     return client
 
 
+async def revoke_clients(scope: Scope, account_id: str, now: datetime) -> list[ClientDevice]:
+    """All of an account's client devices in the organization that were not revoked before."""
+    statement = scope.select(ClientDevice).where(
+        ClientDevice.account_id == account_id, ClientDevice.revoked_at.is_(None)
+    )
+    clients = await scope.all(statement)
+    for client in clients:
+        client.revoked_at = now
+    return clients
+
+
 def client_name(client: ClientDevice) -> ClientName:
     return ClientName(OrgId(client.organization_id), AccountId(client.account_id), ClientId(client.id))
 

@@ -64,6 +64,7 @@ def ready_event(cloud: Cloud) -> dict[str, Any]:
         "owner_email": first.owner_email if first else None,
         "password_file": str(first.password_file) if first and first.password_file else None,
         "turn": cloud.services.relay.describe(),
+        "mail": cloud.services.mailer.describe(),
     }
 
 
@@ -96,4 +97,8 @@ def ready_lines(event: dict[str, Any], settings: CloudSettings) -> list[str]:
         lines.append(f"warning: {event['turn']['warning']}")
     else:
         lines.append(f"Relay: {', '.join(event['turn']['urls'])}")
+    if event["mail"]["warning"]:
+        lines.append(f"Mail: {event['mail']['warning']}")
+    else:
+        lines.append(f"Mail: through {event['mail']['server']}")
     return lines

@@ -2,6 +2,6 @@
 
 from farsite_cloud.database.base import Base, OrganizationOwned, UtcDateTime
 from farsite_cloud.database.connection import Database
-from farsite_cloud.database.scope import Scope
+from farsite_cloud.database.scope import EVERYWHERE, Reach, Scope
 
-__all__ = ["Base", "Database", "OrganizationOwned", "Scope", "UtcDateTime"]
+__all__ = ["EVERYWHERE", "Base", "Database", "OrganizationOwned", "Reach", "Scope", "UtcDateTime"]

@@ -6,9 +6,10 @@ to every statement. `tests/cloud/test_tenant_scope.py` refuses code that goes ar
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy import CursorResult, Select, Update, func, select, update
+from sqlalchemy import ColumnElement, CursorResult, Delete, Select, Update, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from farsite_cloud.database.base import OrganizationOwned
@@ -17,18 +18,35 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 OwnedT = TypeVar("OwnedT", bound=OrganizationOwned)
 
 
-class Scope:
-    """One organization's part of the database, inside one unit of work."""
+@dataclass(frozen=True)
+class Reach:
+    """Folders that may be seen, with all below them; `roots` None: every folder."""
 
-    def __init__(self, session: AsyncSession, organization_id: str) -> None:
+    roots: frozenset[str] | None = None
+
+
+EVERYWHERE = Reach()
+
+
+class Scope:
+    """One organization's part of the database, inside one unit of work.
+
+    `reach` narrows it to folders for a member who is not let into all of them; `EdgeHosts` and `Folders` keep to it.
+    """
+
+    def __init__(self, session: AsyncSession, organization_id: str, reach: Reach = EVERYWHERE) -> None:
         self.session = session
         self.organization_id = organization_id
+        self.reach = reach
 
     def select(self, model: type[OwnedT]) -> Select[OwnedT]:
         return select(model).where(model.organization_id == self.organization_id)
 
     def update(self, model: type[OwnedT]) -> Update:
         return update(model).where(model.organization_id == self.organization_id)
+
+    def delete(self, model: type[OwnedT]) -> Delete:
+        return delete(model).where(model.organization_id == self.organization_id)
 
     async def all(self, statement: Select[OwnedT]) -> list[OwnedT]:
         return list((await self.session.scalars(statement)).all())
@@ -49,7 +67,7 @@ class Scope:
             raise FarsiteError(ErrorCode.NOT_FOUND, f"There is no {what} {key[:64]!r} in this organization.")
         return row
 
-    async def change(self, statement: Update) -> int:
+    async def change(self, statement: Update | Delete) -> int:
         """How many rows it changed."""
         result = await self.session.execute(statement)
         assert isinstance(result, CursorResult)
@@ -63,3 +81,11 @@ class Scope:
 async def owner_of(session: AsyncSession, model: type[OwnedT], key: str) -> str | None:
     """The organization that owns a row, for credentials that are known before their organization is."""
     return await session.scalar(select(model.organization_id).where(model.id == key))
+
+
+async def owners_of(
+    session: AsyncSession, model: type[OwnedT], *conditions: ColumnElement[bool]
+) -> list[str]:
+    """The organizations that own such rows, for people who are known before they enter one."""
+    statement = select(model.organization_id).where(*conditions).distinct()
+    return sorted(await session.scalars(statement))

@@ -9,6 +9,7 @@ from farsite_cloud.api.etags import check_if_match, etag
 from farsite_cloud.api.paging import next_cursor, read_page
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.edge_hosts.service import EdgeHosts, edge_answer, edge_name
+from farsite_cloud.sessions.endings import OUT_OF_REACH, end_out_of_reach
 from farsite_cloud.sessions.service import end_sessions_of_edge
 from farsite_cloud.signaling.notices import tell_ended
 from farsite_signaling.rest import Answer, Api
@@ -59,6 +60,11 @@ async def change_edge_host(request: web.Request, body: wire.EdgeHostChange) -> A
         check_if_match(request, edge.revision)
         await edges.change(edge, body)
         act.details |= body.model_dump(exclude_none=True)
+        if body.folder_id is not None:
+            # Whoever does not reach its new folder is not connected to it any longer.
+            ended = await end_out_of_reach(call.whole, call.now)
+            peers = call.services.peers
+            call.later(lambda: tell_ended(peers, ended, ErrorCode.SESSION_ENDED, OUT_OF_REACH))
     return Answer(_answer(call, edge), etag(edge.revision))
 
 

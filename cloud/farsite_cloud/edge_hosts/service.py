@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sqlalchemy import Select
+
 from farsite_cloud.database import Scope
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.folders.models import Folder
+from farsite_cloud.folders.tree import in_reach
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.hub import Report
@@ -14,21 +17,29 @@ from farsite_signaling.wire.ids import EdgeId, EdgeName, OrgId, clean
 
 
 class EdgeHosts:
-    """Revoked edge hosts stay in the database, for the audit log, and out of every answer."""
+    """Those the scope reaches. Revoked ones stay in the database, for the audit log, and out of every answer."""
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
 
     async def list(self, after: str | None, limit: int) -> list[EdgeHost]:
         """One more than `limit`, if there are."""
-        statement = self._scope.select(EdgeHost).where(EdgeHost.revoked_at.is_(None))
+        statement = self._reached().where(EdgeHost.revoked_at.is_(None))
         if after is not None:
             statement = statement.where(EdgeHost.id > after)
         return await self._scope.all(statement.order_by(EdgeHost.id).limit(limit + 1))
 
+    def _reached(self) -> Select[EdgeHost]:
+        statement = self._scope.select(EdgeHost)
+        folders = in_reach(self._scope)
+        return statement if folders is None else statement.where(EdgeHost.folder_id.in_(folders))
+
     async def get(self, edge_id: str) -> EdgeHost:
-        """Raises `not_found`."""
-        edge = await self._scope.get(EdgeHost, edge_id, "edge host")
+        """Raises `not_found`, for one out of reach as for none at all."""
+        edge = await self._scope.first(self._reached().where(EdgeHost.id == edge_id))
+        if edge is None:
+            detail = f"There is no edge host {edge_id[:64]!r} in this organization."
+            raise FarsiteError(ErrorCode.NOT_FOUND, detail)
         if edge.revoked_at is not None:
             detail = f"The edge host {edge_id[:64]!r} was removed from this organization."
             raise FarsiteError(ErrorCode.NOT_FOUND, detail)
@@ -42,6 +53,23 @@ class EdgeHosts:
         for name, value in changes.items():
             setattr(edge, name, value)
         edge.revision += 1
+
+    async def ids(self) -> set[str]:
+        return {edge.id for edge in await self._scope.all(self._reached())}
+
+    async def in_folder(self, folder_id: str) -> int:
+        """How many there are, whoever may see them; removed ones do not count."""
+        rows = self._scope.select(EdgeHost).where(
+            EdgeHost.folder_id == folder_id, EdgeHost.revoked_at.is_(None)
+        )
+        return await self._scope.count(rows)
+
+    async def move_removed(self, folder_id: str, to: str) -> None:
+        """Rows of removed edge hosts leave a folder that is about to go."""
+        removed = self._scope.update(EdgeHost).where(
+            EdgeHost.folder_id == folder_id, EdgeHost.revoked_at.is_not(None)
+        )
+        await self._scope.change(removed.values(folder_id=to))
 
     async def reported(self, edge_id: str, report: Report, now: datetime) -> None:
         edge = await self.get(edge_id)

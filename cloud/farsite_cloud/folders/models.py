@@ -13,6 +13,7 @@ from farsite_cloud.database.base import Base, IdColumn, OrganizationOwned, UtcDa
 class Folder(OrganizationOwned, Base):
     __tablename__ = "folders"
 
-    parent_id: Mapped[str | None] = mapped_column(IdColumn, ForeignKey("folders.id"))
+    parent_id: Mapped[str | None] = mapped_column(IdColumn, ForeignKey("folders.id"), index=True)
     name: Mapped[str] = mapped_column(String(100))
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

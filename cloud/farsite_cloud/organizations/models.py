@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, LargeBinary, String, Text
+from sqlalchemy import ForeignKey, LargeBinary, String, Text, UniqueConstraint, false, true
 from sqlalchemy.orm import Mapped, mapped_column
 
-from farsite_cloud.database.base import Base, IdColumn, UtcDateTime
+from farsite_cloud.database.base import Base, IdColumn, OrganizationOwned, UtcDateTime
 
 
 class Organization(Base):
@@ -22,13 +22,30 @@ class Organization(Base):
     authority_key: Mapped[bytes] = mapped_column(LargeBinary)
     grant_public_key: Mapped[str] = mapped_column(Text)
     grant_key: Mapped[bytes] = mapped_column(LargeBinary)
+    invited_start_as_viewers: Mapped[bool] = mapped_column(default=True, server_default=true())
+    require_mfa: Mapped[bool] = mapped_column(default=False, server_default=false())
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class Membership(Base):
+    """`all_folders` is for operators and viewers; without it `FolderAccess` says which ones they reach."""
+
     __tablename__ = "memberships"
 
     organization_id: Mapped[str] = mapped_column(IdColumn, ForeignKey("organizations.id"), primary_key=True)
     account_id: Mapped[str] = mapped_column(IdColumn, ForeignKey("accounts.id"), primary_key=True, index=True)
     role: Mapped[str] = mapped_column(String(20))
+    all_folders: Mapped[bool] = mapped_column(default=True, server_default=true())
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class FolderAccess(OrganizationOwned, Base):
+    """A member reaches this folder and what is below it."""
+
+    __tablename__ = "folder_access"
+    __table_args__ = (UniqueConstraint("organization_id", "account_id", "folder_id"),)
+
+    account_id: Mapped[str] = mapped_column(IdColumn, ForeignKey("accounts.id"))
+    folder_id: Mapped[str] = mapped_column(IdColumn, ForeignKey("folders.id"), index=True)

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from farsite_cloud.api.call import call_of
-from farsite_cloud.organizations.service import memberships_of, organization_answer
-from farsite_signaling.rest import AUTHENTICATED, Api
+from farsite_cloud.accounts.tokens import mfa_accounts
+from farsite_cloud.api.call import Call, call_of
+from farsite_cloud.api.etags import check_if_match, etag
+from farsite_cloud.api.idempotency import HEADER, once
+from farsite_cloud.organizations.models import Organization
+from farsite_cloud.organizations.service import (
+    check_may_create,
+    lock,
+    members_of,
+    memberships_of,
+    organization_answer,
+)
+from farsite_cloud.organizations.service import create_organization as create_rows
+from farsite_cloud.sessions.endings import end_of_accounts
+from farsite_cloud.signaling.notices import tell_ended
+from farsite_signaling.rest import AUTHENTICATED, INTERACTIVE, Answer, Api
 from farsite_signaling.wire import cloud_api as wire
-from farsite_signaling.wire.rights import Right
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.rights import Right, Role
 
 api = Api()
 
@@ -23,7 +37,68 @@ async def list_organizations(request: web.Request) -> wire.OrganizationList:
 
 
 @api.route("GET", "/organizations/{org}", need=Right.ORGANIZATION_READ, response=wire.Organization)
-async def get_organization(request: web.Request) -> wire.Organization:
+async def get_organization(request: web.Request) -> Answer:
     """One organization, with the account's role in it."""
     call = call_of(request)
-    return organization_answer(call.organization, call.role)
+    return Answer(organization_answer(call.organization, call.role), etag(call.organization.revision))
+
+
+@api.route(
+    "POST",
+    "/organizations",
+    need=INTERACTIVE,
+    request=wire.OrganizationRequest,
+    response=wire.Organization,
+    status=201,
+    headers=(HEADER,),
+)
+async def create_organization(request: web.Request, body: wire.OrganizationRequest) -> wire.Organization:
+    """Make an organization; its creator becomes its owner."""
+    call = call_of(request)
+
+    async def create() -> wire.Organization:
+        account_id = call.caller.account_id
+        await check_may_create(call.session, account_id)
+        made = await create_rows(call.session, body.name, account_id, call.services.vault, call.now)
+        with call.act("organization.created", made.name, organizations=[made.id]):
+            return organization_answer(made, Role.OWNER)
+
+    return await once(request, call.caller.account_id, wire.Organization, create)
+
+
+@api.route(
+    "PATCH",
+    "/organizations/{org}",
+    need=Right.ORGANIZATION_MANAGE,
+    request=wire.OrganizationChange,
+    response=wire.Organization,
+    headers=("If-Match",),
+)
+async def change_organization(request: web.Request, body: wire.OrganizationChange) -> Answer:
+    """Rename it, or change its rules: what invited members start as, whether a second factor is asked for."""
+    call = call_of(request)
+    with call.act("organization.changed") as act:
+        organization = await lock(call.session, call.organization.id)
+        act.target = organization.name
+        check_if_match(request, organization.revision)
+        changes = body.model_dump(exclude_none=True)
+        if body.require_mfa and not organization.require_mfa:
+            await _ask_for_mfa(call, organization)
+        for name, value in changes.items():
+            setattr(organization, name, value)
+        organization.revision += 1
+        act.details |= changes
+    return Answer(organization_answer(organization, call.role), etag(organization.revision))
+
+
+async def _ask_for_mfa(call: Call, organization: Organization) -> None:
+    """Nobody locks themselves out; members without a second factor are cut off until they have one."""
+    if not call.caller.mfa:
+        detail = "Turn on your own second factor and sign in with it before you ask others for one."
+        raise FarsiteError(ErrorCode.MFA_SETUP_REQUIRED, detail)
+    members = await members_of(call.session, organization.id)
+    without = sorted(set(members) - await mfa_accounts(call.session, members))
+    ended = await end_of_accounts(call.whole, without, call.now)
+    detail = f"The organization {organization.name!r} now asks for a second factor."
+    peers = call.services.peers
+    call.later(lambda: tell_ended(peers, ended, ErrorCode.MFA_SETUP_REQUIRED, detail))

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from farsite_cloud.database import Scope
+from farsite_cloud.database import EVERYWHERE, Reach, Scope
 from farsite_cloud.folders.models import Folder
 from farsite_cloud.ids import new_id
 from farsite_cloud.organizations.keys import seal_new_keys
-from farsite_cloud.organizations.models import Membership, Organization
+from farsite_cloud.organizations.models import FolderAccess, Membership, Organization
 from farsite_cloud.vault import Vault
 from farsite_signaling.wire import cloud_api as wire
-from farsite_signaling.wire.rights import Role
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.rights import EVERY_FOLDER, Role
 
 DEFAULT_FOLDER = "Default folder"
+MOST_OWNED = 100
 
 
 async def memberships_of(session: AsyncSession, account_id: str) -> list[tuple[Organization, Role]]:
@@ -31,14 +33,43 @@ async def memberships_of(session: AsyncSession, account_id: str) -> list[tuple[O
 
 async def membership(
     session: AsyncSession, organization_id: str, account_id: str
-) -> tuple[Organization, Role] | None:
+) -> tuple[Organization, Membership] | None:
     statement = (
-        select(Organization, Membership.role)
+        select(Organization, Membership)
         .join(Membership, Membership.organization_id == Organization.id)
         .where(Membership.account_id == account_id, Organization.id == organization_id)
     )
     row = (await session.execute(statement)).first()
-    return None if row is None else (row.Organization, Role(row.role))
+    return None if row is None else (row.Organization, row.Membership)
+
+
+async def members_of(session: AsyncSession, organization_id: str) -> list[str]:
+    """Account ids."""
+    statement = select(Membership.account_id).where(Membership.organization_id == organization_id)
+    return list(await session.scalars(statement))
+
+
+async def reach_of(session: AsyncSession, member: Membership) -> Reach:
+    if member.role in EVERY_FOLDER or member.all_folders:
+        return EVERYWHERE
+    scope = Scope(session, member.organization_id)
+    rows = await scope.all(scope.select(FolderAccess).where(FolderAccess.account_id == member.account_id))
+    return Reach(frozenset(row.folder_id for row in rows))
+
+
+async def lock(session: AsyncSession, organization_id: str) -> Organization:
+    """One change of an organization's people at a time, so that two of them cannot undo what a check relied on."""
+    organization = await session.get(Organization, organization_id, with_for_update=True)
+    assert organization is not None, "the caller is in it"
+    return organization
+
+
+async def check_may_create(session: AsyncSession, account_id: str) -> None:
+    """Raises `conflict` when the account owns as many as one may."""
+    owned = (Membership.account_id == account_id) & (Membership.role == Role.OWNER)
+    count = await session.scalar(select(func.count()).select_from(Membership).where(owned)) or 0
+    if count >= MOST_OWNED:
+        raise FarsiteError(ErrorCode.CONFLICT, f"An account owns at most {MOST_OWNED} organizations.")
 
 
 async def find_organization(session: AsyncSession, organization_id: str) -> Organization | None:
@@ -67,4 +98,6 @@ def organization_answer(organization: Organization, role: Role) -> wire.Organiza
         name=organization.name,
         role=role,
         default_folder_id=organization.default_folder_id,
+        invited_start_as_viewers=organization.invited_start_as_viewers,
+        require_mfa=organization.require_mfa,
     )

@@ -11,7 +11,7 @@ from farsite_cloud.database.base import Base, IdColumn, OrganizationOwned, UtcDa
 
 
 class RemoteSession(OrganizationOwned, Base):
-    """Live while `ended_at` is empty and `until` has not passed."""
+    """Live while `ended_at` is empty and `until` has not passed. `token_id`: what it was asked for with."""
 
     __tablename__ = "sessions"
     __table_args__ = (Index(None, "edge_host_id", "client_device_id"),)

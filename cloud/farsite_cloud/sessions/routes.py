@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from farsite_cloud.api.authorize import forbidden
+from farsite_cloud.api.authorize import demand
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.audit.log import REFUSED, Act, write
 from farsite_cloud.clients.service import own_client
@@ -18,7 +18,7 @@ from farsite_signaling.rest import Api
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.ice import IceServer
-from farsite_signaling.wire.rights import Right, rights_of
+from farsite_signaling.wire.rights import Right
 
 api = Api()
 
@@ -132,8 +132,8 @@ async def close_session(request: web.Request) -> None:
     with call.act("session.ended", request.match_info["session"]) as act:
         session = await call.scope.get(RemoteSession, request.match_info["session"], "session")
         act.session = session.id
-        if session.account_id != call.caller.account_id and Right.EDGE_MANAGE not in rights_of(call.role):
-            raise forbidden(Right.EDGE_MANAGE, call.role)
+        if session.account_id != call.caller.account_id:
+            demand(call, Right.EDGE_MANAGE)
         end_session(session, ErrorCode.SESSION_ENDED, call.now)
     detail = f"Ended by {call.caller.email}."
     call.later(lambda: tell_ended(call.services.peers, [session], ErrorCode.SESSION_ENDED, detail))

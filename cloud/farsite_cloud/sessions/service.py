@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Select
+from sqlalchemy import Select
 
 from farsite_cloud.accounts.tokens import Caller
 from farsite_cloud.clients.models import ClientDevice
@@ -41,7 +41,8 @@ def start_session(
 def grant_for(
     session: RemoteSession, edge: EdgeHost, client: ClientDevice, caller: Caller, role: Role, now: datetime
 ) -> Grant:
-    """What the edge host will let the client do: all that the role may, on every device."""
+    """What the edge host will let the client do: all that role and token may, on every device."""
+    rights = rights_of(role) if caller.scopes is None else rights_of(role) & caller.scopes
     issued = int(now.timestamp())
     return Grant(
         iss=f"urn:farsite:{session.organization_id}",
@@ -50,7 +51,7 @@ def grant_for(
         sid=session.id,
         org=session.organization_id,
         role=role,
-        rights=rights_of(role),
+        rights=rights,
         email=caller.email,
         iat=issued,
         nbf=issued,
@@ -59,13 +60,13 @@ def grant_for(
     )
 
 
-def _live(scope: Scope, now: datetime) -> Select[RemoteSession]:
+def live_sessions(scope: Scope, now: datetime) -> Select[RemoteSession]:
     return scope.select(RemoteSession).where(RemoteSession.ended_at.is_(None), RemoteSession.until > now)
 
 
 async def live_session(scope: Scope, edge_id: str, client_id: str, now: datetime) -> RemoteSession | None:
     return await scope.first(
-        _live(scope, now)
+        live_sessions(scope, now)
         .where(RemoteSession.edge_host_id == edge_id, RemoteSession.client_device_id == client_id)
         .order_by(RemoteSession.id.desc())
     )
@@ -81,18 +82,7 @@ async def end_sessions_of_edge(
     scope: Scope, edge_id: str, code: ErrorCode, now: datetime
 ) -> list[RemoteSession]:
     """The sessions that were live, now ended."""
-    return await _end(scope, RemoteSession.edge_host_id == edge_id, code, now)
-
-
-async def end_sessions_of_token(scope: Scope, token_id: str, now: datetime) -> list[RemoteSession]:
-    """The sessions that were live, now ended."""
-    return await _end(scope, RemoteSession.token_id == token_id, ErrorCode.SESSION_ENDED, now)
-
-
-async def _end(
-    scope: Scope, which: ColumnElement[bool], code: ErrorCode, now: datetime
-) -> list[RemoteSession]:
-    sessions = await scope.all(_live(scope, now).where(which))
+    sessions = await scope.all(live_sessions(scope, now).where(RemoteSession.edge_host_id == edge_id))
     for session in sessions:
         end_session(session, code, now)
     return sessions

@@ -63,3 +63,24 @@ async def use_setup_code(scope: Scope, digest: str, now: datetime) -> SetupCode:
         raise FarsiteError(ErrorCode.SETUP_CODE_USED, detail)
     detail = f"This setup code expired at {code.expires_at:%H:%M} UTC. Make a new one."
     raise FarsiteError(ErrorCode.SETUP_CODE_EXPIRED, detail)
+
+
+async def waiting_setup_codes(scope: Scope, folder_id: str, now: datetime) -> int:
+    """Codes for a folder that can still be used."""
+    good = scope.select(SetupCode).where(
+        SetupCode.folder_id == folder_id, SetupCode.used_at.is_(None), SetupCode.expires_at > now
+    )
+    return await scope.count(good)
+
+
+async def forget_setup_codes(scope: Scope, folder_id: str) -> None:
+    """All codes for a folder: they are used or expired, and the folder goes."""
+    await scope.change(scope.delete(SetupCode).where(SetupCode.folder_id == folder_id))
+
+
+async def void_setup_codes(scope: Scope, account_id: str, now: datetime) -> None:
+    """Codes made by somebody who leaves claim nothing any more."""
+    theirs = scope.update(SetupCode).where(
+        SetupCode.created_by == account_id, SetupCode.used_at.is_(None), SetupCode.expires_at > now
+    )
+    await scope.change(theirs.values(expires_at=now))

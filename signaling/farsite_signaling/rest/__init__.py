@@ -4,6 +4,7 @@ from farsite_signaling.rest.errors import problem_middleware, problem_response
 from farsite_signaling.rest.openapi import openapi
 from farsite_signaling.rest.routes import (
     AUTHENTICATED,
+    INTERACTIVE,
     PUBLIC,
     Answer,
     Api,
@@ -17,6 +18,7 @@ from farsite_signaling.rest.serving import Front, FrontLimits, add_headers
 
 __all__ = [
     "AUTHENTICATED",
+    "INTERACTIVE",
     "PUBLIC",
     "Answer",
     "Api",

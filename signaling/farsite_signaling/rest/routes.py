@@ -20,10 +20,13 @@ class Access(Enum):
 
     PUBLIC = "public"
     AUTHENTICATED = "authenticated"
+    INTERACTIVE = "interactive"
+    """Signed in with a password: no personal access token may use the route."""
 
 
 PUBLIC = Access.PUBLIC
 AUTHENTICATED = Access.AUTHENTICATED
+INTERACTIVE = Access.INTERACTIVE
 Need = Right | Access
 Handler = Callable[..., Awaitable[Any]]
 Authorize = Callable[[web.Request, Need], Awaitable[None]]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from farsite_signaling.wire.ice import IceServer
 from farsite_signaling.wire.ids import Lines, Name
@@ -20,6 +20,26 @@ class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+def _not_blank(text: str) -> str:
+    if not any(character.isprintable() and not character.isspace() for character in text):
+        raise ValueError("a name is needed")
+    return text.strip()
+
+
+Title = Annotated[Name, Field(min_length=1, max_length=100), AfterValidator(_not_blank)]
+Email = Annotated[
+    str,
+    StringConstraints(
+        to_lower=True,
+        strip_whitespace=True,
+        max_length=254,
+        pattern=r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9]([A-Za-z0-9.-]{0,188}[A-Za-z0-9])?$",
+    ),
+]
+Password = Annotated[SecretStr, Field(min_length=10, max_length=1024)]
+Secret = Annotated[SecretStr, Field(min_length=1, max_length=1024)]
+
+
 class Page(_Request):
     """Query of every list: the cursor comes from the page before."""
 
@@ -30,6 +50,9 @@ class Page(_Request):
 class SignInRequest(_Request):
     email: Name = Field(min_length=3, max_length=254)
     password: SecretStr = Field(min_length=1, max_length=1024)
+    code: SecretStr | None = Field(
+        default=None, max_length=64, description="of the authenticator app, or a recovery code"
+    )
 
 
 class Account(_Schema):
@@ -49,6 +72,18 @@ class Organization(_Schema):
     name: str
     role: Role
     default_folder_id: str
+    invited_start_as_viewers: bool = True
+    require_mfa: bool = False
+
+
+class OrganizationRequest(_Request):
+    name: Title
+
+
+class OrganizationChange(_Request):
+    name: Title | None = None
+    invited_start_as_viewers: bool | None = None
+    require_mfa: bool | None = None
 
 
 class OrganizationList(_Schema):
@@ -68,6 +103,20 @@ class Folder(_Schema):
 
 class FolderList(_Schema):
     folders: list[Folder]
+
+
+class FolderRequest(_Request):
+    """Without `parent_id` a folder at the top."""
+
+    name: Title
+    parent_id: str | None = Field(default=None, max_length=64)
+
+
+class FolderChange(_Request):
+    """`parent_id` left out: it stays where it is; null: it moves to the top."""
+
+    name: Title | None = None
+    parent_id: str | None = Field(default=None, max_length=64)
 
 
 class EnrolRequest(_Request):

@@ -22,6 +22,9 @@ class ErrorCode(StrEnum):
     UNAUTHENTICATED = "unauthenticated"
     SIGN_IN_FAILED = "sign_in_failed"
     TOKEN_EXPIRED = "token_expired"
+    MFA_REQUIRED = "mfa_required"
+    MFA_SETUP_REQUIRED = "mfa_setup_required"
+    CODE_INVALID = "code_invalid"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
     RATE_LIMITED = "rate_limited"
@@ -86,6 +89,9 @@ _STATUS: dict[ErrorCode, int] = {
     ErrorCode.UNAUTHENTICATED: 401,
     ErrorCode.SIGN_IN_FAILED: 401,
     ErrorCode.TOKEN_EXPIRED: 401,
+    ErrorCode.MFA_REQUIRED: 401,
+    ErrorCode.MFA_SETUP_REQUIRED: 403,
+    ErrorCode.CODE_INVALID: 400,
     ErrorCode.CERTIFICATE_EXPIRED: 401,
     ErrorCode.CERTIFICATE_REVOKED: 401,
     ErrorCode.CERTIFICATE_INVALID: 401,

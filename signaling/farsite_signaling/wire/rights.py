@@ -20,6 +20,10 @@ class Right(StrEnum):
 
     ORGANIZATION_READ = "organization.read"
     ORGANIZATION_MANAGE = "organization.manage"
+    ORGANIZATION_OWN = "organization.own"
+    FOLDER_MANAGE = "folder.manage"
+    USER_READ = "user.read"
+    USER_MANAGE = "user.manage"
     EDGE_READ = "edge.read"
     EDGE_CLAIM = "edge.claim"
     EDGE_MANAGE = "edge.manage"
@@ -34,6 +38,7 @@ class Right(StrEnum):
 
 _VIEWER = {
     Right.ORGANIZATION_READ,
+    Right.USER_READ,
     Right.EDGE_READ,
     Right.REMOTE_ACCESS,
     Right.DEVICE_READ,
@@ -42,18 +47,23 @@ _VIEWER = {
 _OPERATOR = _VIEWER | {Right.DEVICE_WEB}
 _ADMIN = _OPERATOR | {
     Right.ORGANIZATION_MANAGE,
+    Right.FOLDER_MANAGE,
+    Right.USER_MANAGE,
     Right.EDGE_CLAIM,
     Right.EDGE_MANAGE,
     Right.DEVICE_MANAGE,
     Right.DEVICE_CREDENTIALS,
     Right.AUDIT_READ,
 }
+_OWNER = _ADMIN | {Right.ORGANIZATION_OWN}
+# Roles that reach every folder; the others reach those chosen for them.
+EVERY_FOLDER = frozenset({Role.OWNER, Role.ADMIN})
 
 ROLE_RIGHTS: dict[Role, frozenset[Right]] = {
     Role.VIEWER: frozenset(_VIEWER),
     Role.OPERATOR: frozenset(_OPERATOR),
     Role.ADMIN: frozenset(_ADMIN),
-    Role.OWNER: frozenset(_ADMIN),
+    Role.OWNER: frozenset(_OWNER),
 }
 
 

@@ -1,0 +1,235 @@
+"""The cloud's REST API about people, for `CloudClient`: accounts, organizations, folders, users, invitations, tokens."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from typing import TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel, SecretStr
+
+from farsite_signaling.wire.cloud_api import (
+    Account,
+    Folder,
+    FolderChange,
+    FolderRequest,
+    Organization,
+    OrganizationChange,
+    OrganizationRequest,
+)
+from farsite_signaling.wire.people_api import (
+    ConfirmRequest,
+    Invitation,
+    InvitationList,
+    InvitationRequest,
+    Invitations,
+    JoinRequest,
+    Member,
+    MemberChange,
+    MemberList,
+    Mfa,
+    MfaConfirm,
+    MfaProof,
+    MfaSecret,
+    MfaStart,
+    NewToken,
+    OwnInvitation,
+    OwnInvitationList,
+    PasswordChange,
+    PersonalToken,
+    PersonalTokenList,
+    RecoveryCodes,
+    ResetRequest,
+    SignedIn,
+    SignedInList,
+    SignUpRequest,
+    TokenRequest,
+    Transfer,
+)
+from farsite_signaling.wire.rights import Right
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class PeopleCalls(ABC):
+    """Organizations, users and others are named by their ids."""
+
+    @abstractmethod
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        model: type[ModelT],
+        body: BaseModel | None = None,
+        *,
+        query: dict[str, str] | None = None,
+    ) -> ModelT: ...
+
+    @abstractmethod
+    async def _send(
+        self, method: str, path: str, body: BaseModel | None = None, query: dict[str, str] | None = None
+    ) -> bytes: ...
+
+    # an account, made and got back into
+
+    async def sign_up(self, email: str) -> None:
+        """A code is mailed to the address, for `confirm`."""
+        await self._send("POST", "/auth/sign-up", SignUpRequest(email=email))
+
+    async def confirm(self, code: str, password: str, name: str) -> Account:
+        """Raises `code_invalid`."""
+        body = ConfirmRequest(code=SecretStr(code), password=SecretStr(password), name=name)
+        return await self._ask("POST", "/auth/confirm", Account, body)
+
+    async def join(self, code: str, password: str, name: str) -> Account:
+        """An account with the code of an invitation, accepted by it. Raises `code_invalid`, `conflict`."""
+        body = JoinRequest(code=SecretStr(code), password=SecretStr(password), name=name)
+        return await self._ask("POST", "/auth/join", Account, body)
+
+    async def forgot_password(self, email: str) -> None:
+        """A code is mailed to the address if it has an account, for `reset_password`."""
+        await self._send("POST", "/auth/forgot", SignUpRequest(email=email))
+
+    async def reset_password(self, code: str, password: str) -> None:
+        """Raises `code_invalid`."""
+        body = ResetRequest(code=SecretStr(code), password=SecretStr(password))
+        await self._send("POST", "/auth/reset", body)
+
+    async def change_password(self, current: str, password: str) -> None:
+        """Other sign-ins and access tokens end. Raises `sign_in_failed`."""
+        body = PasswordChange(current_password=SecretStr(current), password=SecretStr(password))
+        await self._send("POST", "/me/password", body)
+
+    async def sign_ins(self) -> list[SignedIn]:
+        return (await self._ask("GET", "/me/sessions", SignedInList)).sessions
+
+    async def end_sign_in(self, sign_in: str) -> None:
+        """Its tunnels close."""
+        await self._send("DELETE", f"/me/sessions/{_quoted(sign_in)}")
+
+    async def end_other_sign_ins(self) -> None:
+        await self._send("DELETE", "/me/sessions")
+
+    # its second factor
+
+    async def mfa(self) -> Mfa:
+        return await self._ask("GET", "/me/mfa", Mfa)
+
+    async def start_mfa(self, password: str) -> MfaSecret:
+        """A secret for an authenticator app; nothing is on until `enable_mfa`."""
+        return await self._ask("POST", "/me/mfa/secret", MfaSecret, MfaStart(password=SecretStr(password)))
+
+    async def enable_mfa(self, code: str) -> list[str]:
+        """The recovery codes, shown once."""
+        body = MfaConfirm(code=SecretStr(code))
+        return (await self._ask("POST", "/me/mfa/enable", RecoveryCodes, body)).codes
+
+    async def disable_mfa(self, password: str, code: str) -> None:
+        body = MfaProof(password=SecretStr(password), code=SecretStr(code))
+        await self._send("POST", "/me/mfa/disable", body)
+
+    async def new_recovery_codes(self, password: str, code: str) -> list[str]:
+        body = MfaProof(password=SecretStr(password), code=SecretStr(code))
+        return (await self._ask("POST", "/me/mfa/recovery-codes", RecoveryCodes, body)).codes
+
+    # its access tokens
+
+    async def tokens(self) -> list[PersonalToken]:
+        return (await self._ask("GET", "/me/tokens", PersonalTokenList)).tokens
+
+    async def create_token(self, name: str, scopes: Sequence[Right], *, days: int = 90) -> NewToken:
+        """Its `token` is shown once."""
+        body = TokenRequest(name=name, scopes=list(scopes), expires_in_days=days)
+        return await self._ask("POST", "/me/tokens", NewToken, body)
+
+    async def revoke_token(self, token: str) -> None:
+        await self._send("DELETE", f"/me/tokens/{_quoted(token)}")
+
+    # organizations and folders
+
+    async def create_organization(self, name: str) -> Organization:
+        """The account becomes its owner."""
+        return await self._ask("POST", "/organizations", Organization, OrganizationRequest(name=name))
+
+    async def change_organization(self, organization: str, change: OrganizationChange) -> Organization:
+        return await self._ask("PATCH", _organization(organization), Organization, change)
+
+    async def transfer(self, organization: str, account: str) -> Member:
+        """That member becomes owner, this account admin."""
+        path = f"{_organization(organization)}/transfer"
+        return await self._ask("POST", path, Member, Transfer(account_id=account))
+
+    async def create_folder(self, organization: str, name: str, parent: str | None = None) -> Folder:
+        path = f"{_organization(organization)}/folders"
+        return await self._ask("POST", path, Folder, FolderRequest(name=name, parent_id=parent))
+
+    async def change_folder(self, organization: str, folder: str, change: FolderChange) -> Folder:
+        """`FolderChange(parent_id=None)` moves it to the top."""
+        return await self._ask("PATCH", _folder(organization, folder), Folder, change)
+
+    async def remove_folder(self, organization: str, folder: str) -> None:
+        """Raises `conflict` unless it is empty."""
+        await self._send("DELETE", _folder(organization, folder))
+
+    # users and invitations
+
+    async def users(self, organization: str, *, page_size: int = 100) -> AsyncIterator[Member]:
+        path, query = f"{_organization(organization)}/users", {"limit": str(page_size)}
+        while True:
+            page = await self._ask("GET", path, MemberList, query=query)
+            for user in page.users:
+                yield user
+            if page.next_cursor is None:
+                return
+            query["cursor"] = page.next_cursor
+
+    async def change_user(self, organization: str, account: str, change: MemberChange) -> Member:
+        """At once: sessions that the new role or folders would not allow end."""
+        return await self._ask("PATCH", _user(organization, account), Member, change)
+
+    async def remove_user(self, organization: str, account: str) -> None:
+        await self._send("DELETE", _user(organization, account))
+
+    async def invitations(self, organization: str, *, page_size: int = 100) -> AsyncIterator[Invitation]:
+        path, query = f"{_organization(organization)}/invitations", {"limit": str(page_size)}
+        while True:
+            page = await self._ask("GET", path, InvitationList, query=query)
+            for invitation in page.invitations:
+                yield invitation
+            if page.next_cursor is None:
+                return
+            query["cursor"] = page.next_cursor
+
+    async def invite(self, organization: str, request: InvitationRequest) -> Invitations:
+        path = f"{_organization(organization)}/invitations"
+        return await self._ask("POST", path, Invitations, request)
+
+    async def resend_invitation(self, organization: str, invitation: str) -> Invitation:
+        path = f"{_organization(organization)}/invitations/{_quoted(invitation)}/resend"
+        return await self._ask("POST", path, Invitation)
+
+    async def revoke_invitation(self, organization: str, invitation: str) -> None:
+        await self._send("DELETE", f"{_organization(organization)}/invitations/{_quoted(invitation)}")
+
+    async def own_invitations(self) -> list[OwnInvitation]:
+        return (await self._ask("GET", "/me/invitations", OwnInvitationList)).invitations
+
+    async def accept_invitation(self, invitation: str) -> Organization:
+        return await self._ask("POST", f"/me/invitations/{_quoted(invitation)}/accept", Organization)
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _organization(organization: str) -> str:
+    return f"/organizations/{_quoted(organization)}"
+
+
+def _folder(organization: str, folder: str) -> str:
+    return f"{_organization(organization)}/folders/{_quoted(folder)}"
+
+
+def _user(organization: str, account: str) -> str:
+    return f"{_organization(organization)}/users/{_quoted(account)}"

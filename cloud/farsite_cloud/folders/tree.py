@@ -1,0 +1,30 @@
+"""Folders as a tree: what is below a folder, and what a scope reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Select
+
+from farsite_cloud.database import Scope
+from farsite_cloud.folders.models import Folder
+
+
+def below(scope: Scope, roots: Iterable[str]) -> Select[Any]:
+    """Ids of these folders and of all below them, as a subquery. Ends also where parents make a circle."""
+    top = scope.select(Folder).with_only_columns(Folder.id).where(Folder.id.in_(sorted(roots)))
+    tree = top.cte("tree", recursive=True)
+    children = scope.select(Folder).with_only_columns(Folder.id).where(Folder.parent_id == tree.c.id)
+    return tree.union(children).select()
+
+
+def in_reach(scope: Scope) -> Select[Any] | None:
+    """None: every folder."""
+    return None if scope.reach.roots is None else below(scope, scope.reach.roots)
+
+
+async def ids_below(scope: Scope, root: str) -> set[str]:
+    """With the folder itself."""
+    found = await scope.all(scope.select(Folder).where(Folder.id.in_(below(scope, [root]))))
+    return {folder.id for folder in found}

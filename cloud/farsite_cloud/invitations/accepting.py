@@ -1,0 +1,116 @@
+"""Accepting an invitation: by the account of that address, or by making one with the mailed code."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from farsite_cloud.accounts.registration import new_account
+from farsite_cloud.api.call import Call, call_of
+from farsite_cloud.database import Scope
+from farsite_cloud.invitations.models import Invitation
+from farsite_cloud.invitations.service import (
+    Invitations,
+    gone,
+    organization_of_code,
+    organizations_inviting,
+    starting_role,
+)
+from farsite_cloud.organizations.models import Organization
+from farsite_cloud.organizations.service import find_organization, organization_answer
+from farsite_cloud.users.service import Users
+from farsite_signaling.rest import INTERACTIVE, PUBLIC, Api
+from farsite_signaling.wire import cloud_api, people_api
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+
+api = Api()
+
+
+@api.route("GET", "/me/invitations", need=INTERACTIVE, response=people_api.OwnInvitationList)
+async def list_own_invitations(request: web.Request) -> people_api.OwnInvitationList:
+    """Invitations that wait for the account's address."""
+    call = call_of(request)
+    found = []
+    for organization_id in await organizations_inviting(call.session, call.caller.email):
+        scope = Scope(call.session, organization_id)
+        invitation = await Invitations(scope).pending_of(call.caller.email, call.now)
+        if invitation is not None:
+            found.append(_own(invitation, await _organization(call, organization_id)))
+    return people_api.OwnInvitationList(invitations=found)
+
+
+def _own(invitation: Invitation, organization: Organization) -> people_api.OwnInvitation:
+    return people_api.OwnInvitation(
+        id=invitation.id,
+        organization_id=organization.id,
+        organization_name=organization.name,
+        role=starting_role(invitation, organization),
+        invited_by=invitation.invited_by,
+        expires_at=invitation.expires_at,
+    )
+
+
+async def _organization(call: Call, organization_id: str) -> Organization:
+    organization = await find_organization(call.session, organization_id)
+    assert organization is not None, "a foreign key says so"
+    return organization
+
+
+@api.route("POST", "/me/invitations/{invitation}/accept", need=INTERACTIVE, response=cloud_api.Organization)
+async def accept_invitation(request: web.Request) -> cloud_api.Organization:
+    """Accept an invitation to the account's own address."""
+    call = call_of(request)
+    for organization_id in await organizations_inviting(call.session, call.caller.email):
+        scope = Scope(call.session, organization_id)
+        invitation = await Invitations(scope).pending_of(call.caller.email, call.now)
+        if invitation is not None and invitation.id == request.match_info["invitation"]:
+            return await _accept(call, scope, invitation, call.caller.account_id, call.caller.email)
+    raise FarsiteError(ErrorCode.NOT_FOUND, gone().detail)
+
+
+async def _accept(
+    call: Call, scope: Scope, invitation: Invitation, account_id: str, email: str
+) -> cloud_api.Organization:
+    organization = await _organization(call, scope.organization_id)
+    with call.act("invitation.accepted", email, actor=email, organizations=[organization.id]) as act:
+        await Invitations(scope).take(invitation)
+        role = starting_role(invitation, organization)
+        await Users(scope).add(
+            account_id, role, invitation.folder_ids, all_folders=invitation.all_folders, now=call.now
+        )
+        act.details |= {"role": role, "invited_by": invitation.invited_by, "invited_as": invitation.role}
+    return organization_answer(organization, role)
+
+
+@api.route(
+    "POST",
+    "/auth/join",
+    need=PUBLIC,
+    request=people_api.JoinRequest,
+    response=cloud_api.Account,
+    status=201,
+)
+async def join(request: web.Request, body: people_api.JoinRequest) -> cloud_api.Account:
+    """Make an account with an invitation's code, which proves the invited address, and accept the invitation."""
+    call = call_of(request)
+    code = body.code.get_secret_value()
+    await _check_code(call, code)
+    hashed = await call.services.passwords.hash(body.password.get_secret_value())
+    scope = Scope(call.session, await organization_of_code(call.session, code))
+    invitation = await Invitations(scope).with_code(code, call.now)
+    account = await new_account(call, invitation.email, hashed, body.name)
+    await call.session.flush()
+    await _accept(call, scope, invitation, account.id, account.email)
+    return account
+
+
+async def _check_code(call: Call, code: str) -> None:
+    """Before anything slow is done for it, and counted when wrong."""
+    limits = call.services.limits.codes
+    limits.check(call.source)
+    try:
+        async with call.services.database.reading() as session:
+            scope = Scope(session, await organization_of_code(session, code))
+            await Invitations(scope).with_code(code, call.now)
+    except FarsiteError:
+        limits.failed(call.source)
+        raise

@@ -1,0 +1,1 @@
+"""Members of an organization: their roles and the folders they reach."""

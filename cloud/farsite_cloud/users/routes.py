@@ -1,0 +1,170 @@
+"""Users of an organization: list, change role and folders, remove, hand the organization over."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from farsite_cloud.api.authorize import demand
+from farsite_cloud.api.call import Call, call_of
+from farsite_cloud.api.etags import check_if_match, etag
+from farsite_cloud.api.paging import cursor_of, read_page
+from farsite_cloud.clients.service import client_name, revoke_clients
+from farsite_cloud.organizations.models import Membership
+from farsite_cloud.organizations.service import lock
+from farsite_cloud.sessions.endings import OUT_OF_REACH, RIGHTS_CHANGED, end_of_accounts, end_out_of_reach
+from farsite_cloud.sessions.models import RemoteSession
+from farsite_cloud.setup_codes.service import void_setup_codes
+from farsite_cloud.signaling.notices import tell_ended
+from farsite_cloud.users.service import Row, Users, check_choice, member_answer
+from farsite_signaling.rest import Answer, Api
+from farsite_signaling.wire import cloud_api, people_api
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.rights import EVERY_FOLDER, Right, Role, rights_of
+
+api = Api()
+_LIST = "/organizations/{org}/users"
+_ONE = _LIST + "/{account}"
+_REMOVED = "You were removed from this organization."
+
+
+@api.route("GET", _LIST, need=Right.USER_READ, response=people_api.MemberList, query=cloud_api.Page)
+async def list_users(request: web.Request) -> people_api.MemberList:
+    """Users and their roles, by account id. Folders are shown to those who manage users."""
+    call = call_of(request)
+    after, limit = read_page(request)
+    rows = await Users(call.whole).page(after, limit)
+    shown = rows[:limit]
+    return people_api.MemberList(
+        users=await _answers(call, shown),
+        next_cursor=cursor_of(shown[-1][1].id) if len(rows) > limit else None,
+    )
+
+
+@api.route("GET", _ONE, need=Right.USER_READ, response=people_api.Member)
+async def get_user(request: web.Request) -> Answer:
+    """One user."""
+    call = call_of(request)
+    row = await Users(call.whole).get(request.match_info["account"])
+    return await _answer(call, row)
+
+
+async def _answers(call: Call, rows: list[Row]) -> list[people_api.Member]:
+    managing = Right.USER_MANAGE in call.rights
+    folders = await Users(call.whole).folders_of([account.id for _, account in rows]) if managing else {}
+    return [member_answer(row, folders, managing=managing) for row in rows]
+
+
+async def _answer(call: Call, row: Row) -> Answer:
+    [answer] = await _answers(call, [row])
+    return Answer(answer, etag(row[0].revision))
+
+
+@api.route(
+    "PATCH",
+    _ONE,
+    need=Right.USER_MANAGE,
+    request=people_api.MemberChange,
+    response=people_api.Member,
+    headers=("If-Match",),
+)
+async def change_user(request: web.Request, body: people_api.MemberChange) -> Answer:
+    """Change role or folders, at once: sessions that the new ones would not allow end. Owners are made by owners."""
+    call = call_of(request)
+    users = Users(call.whole)
+    with call.act("user.changed", request.match_info["account"]) as act:
+        await lock(call.session, call.organization.id)
+        row = await users.get(request.match_info["account"])
+        member, account = row
+        act.target = account.email
+        check_if_match(request, member.revision)
+        before = Role(member.role)
+        if Role.OWNER in (before, body.role) and body.role not in (before, None):
+            demand(call, Right.ORGANIZATION_OWN)
+        await _change(call, users, member, body)
+        await users.check_owned()
+        act.details |= {"from": before} | body.model_dump(exclude_none=True)
+        await _close_lost(call, member, before)
+    return await _answer(call, row)
+
+
+async def _change(call: Call, users: Users, member: Membership, body: people_api.MemberChange) -> None:
+    role = body.role or Role(member.role)
+    chosen = body.folder_ids is not None or body.all_folders is not None
+    if chosen or (role not in EVERY_FOLDER and member.role in EVERY_FOLDER):
+        check_choice(role, body.folder_ids, body.all_folders)
+    await users.set_role(member, role)
+    if chosen and role not in EVERY_FOLDER:
+        await users.set_folders(
+            member, body.folder_ids or [], all_folders=bool(body.all_folders), now=call.now
+        )
+    member.revision += 1
+
+
+async def _close_lost(call: Call, member: Membership, before: Role) -> None:
+    """Grants are of the rights at their time: with fewer rights, and out of reach, sessions end."""
+    await call.session.flush()
+    if rights_of(before) - rights_of(Role(member.role)):
+        _tell(call, await end_of_accounts(call.whole, [member.account_id], call.now), RIGHTS_CHANGED)
+    _tell(call, await end_out_of_reach(call.whole, call.now), OUT_OF_REACH)
+
+
+def _tell(call: Call, ended: list[RemoteSession], detail: str) -> None:
+    peers = call.services.peers
+    call.later(lambda: tell_ended(peers, ended, ErrorCode.SESSION_ENDED, detail))
+
+
+@api.route("DELETE", _ONE, need=Right.USER_MANAGE)
+async def remove_user(request: web.Request) -> None:
+    """Remove a user from the organization: certificates, connections and sessions end at once."""
+    call = call_of(request)
+    users = Users(call.whole)
+    with call.act("user.removed", request.match_info["account"]) as act:
+        await lock(call.session, call.organization.id)
+        member, account = await users.get(request.match_info["account"])
+        act.target = account.email
+        if member.role == Role.OWNER:
+            demand(call, Right.ORGANIZATION_OWN)
+        act.details["role"] = member.role
+        await users.remove(member)
+        await users.check_owned()
+        await _cut_off(call, account.id)
+
+
+async def _cut_off(call: Call, account_id: str) -> None:
+    await void_setup_codes(call.whole, account_id, call.now)
+    _tell(call, await end_of_accounts(call.whole, [account_id], call.now), _REMOVED)
+    peers = call.services.peers
+
+    async def disconnect() -> None:
+        for client in clients:
+            await peers.disconnect(
+                str(client_name(client)), ErrorCode.CERTIFICATE_REVOKED, _REMOVED, retry=False
+            )
+
+    clients = await revoke_clients(call.whole, account_id, call.now)
+    call.later(disconnect)
+
+
+@api.route(
+    "POST",
+    "/organizations/{org}/transfer",
+    need=Right.ORGANIZATION_OWN,
+    request=people_api.Transfer,
+    response=people_api.Member,
+)
+async def transfer(request: web.Request, body: people_api.Transfer) -> Answer:
+    """Hand the organization over to a member: they become owner, the caller becomes admin."""
+    call = call_of(request)
+    users = Users(call.whole)
+    with call.act("organization.transferred", body.account_id) as act:
+        await lock(call.session, call.organization.id)
+        heir, own = await users.get(body.account_id), await users.get(call.caller.account_id)
+        act.target = heir[1].email
+        if body.account_id == call.caller.account_id:
+            raise FarsiteError(ErrorCode.CONFLICT, "You own this organization already.")
+        await users.set_role(heir[0], Role.OWNER)
+        await users.set_role(own[0], Role.ADMIN)
+        heir[0].revision += 1
+        own[0].revision += 1
+        await _close_lost(call, own[0], Role.OWNER)
+    return await _answer(call, heir)

@@ -1,0 +1,207 @@
+"""REST schemas of the cloud about people: accounts, sign-in, members, invitations, tokens."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import Field, SecretStr
+
+from farsite_signaling.wire.cloud_api import Email, Password, Secret, Title, _Request, _Schema
+from farsite_signaling.wire.rights import Right, Role
+
+# accounts
+
+
+class SignUpRequest(_Request):
+    """A code is mailed to the address; `ConfirmRequest` uses it."""
+
+    email: Email
+
+
+class ConfirmRequest(_Request):
+    code: Secret
+    password: Password
+    name: Title
+
+
+class ResetRequest(_Request):
+    code: Secret
+    password: Password
+
+
+class PasswordChange(_Request):
+    current_password: Secret
+    password: Password
+
+
+class SignedIn(_Schema):
+    """One sign-in: a browser or a command-line install."""
+
+    id: str
+    created_at: datetime
+    expires_at: datetime
+    source: str = Field(description="address it was made from")
+    agent: str = Field(description="program it was made with")
+    mfa: bool
+    current: bool
+
+
+class SignedInList(_Schema):
+    sessions: list[SignedIn]
+
+
+# a second factor
+
+
+class Mfa(_Schema):
+    enabled: bool
+    recovery_codes_left: int
+
+
+class MfaStart(_Request):
+    password: Secret
+
+
+class MfaSecret(_Schema):
+    """For the authenticator app; on once `MfaConfirm` proves that it has it."""
+
+    secret: str = Field(repr=False)
+    uri: str = Field(repr=False, description="otpauth:// URI, what the QR code holds")
+    qr_svg: str = Field(repr=False)
+
+
+class MfaConfirm(_Request):
+    code: SecretStr = Field(min_length=6, max_length=64)
+
+
+class MfaProof(_Request):
+    password: Secret
+    code: SecretStr = Field(min_length=6, max_length=64)
+
+
+class RecoveryCodes(_Schema):
+    """Shown once; each works once instead of the app."""
+
+    codes: list[str] = Field(repr=False)
+
+
+# personal access tokens
+
+
+class TokenRequest(_Request):
+    """`scopes` are the rights it may use, never more than the account's role has."""
+
+    name: Title
+    scopes: list[Right] = Field(min_length=1, max_length=len(Right))
+    expires_in_days: int = Field(default=90, ge=1, le=366)
+
+
+class PersonalToken(_Schema):
+    id: str
+    name: str
+    scopes: list[Right]
+    created_at: datetime
+    expires_at: datetime
+
+
+class NewToken(PersonalToken):
+    token: str = Field(repr=False, description="shown once")
+
+
+class PersonalTokenList(_Schema):
+    tokens: list[PersonalToken]
+
+
+# members
+
+
+class Member(_Schema):
+    """`folder_ids` is null for every folder, and for those who may not see it."""
+
+    account_id: str
+    email: str
+    name: str
+    role: Role
+    folder_ids: list[str] | None = None
+    mfa: bool | None = None
+    since: datetime
+
+
+class MemberList(_Schema):
+    users: list[Member]
+    next_cursor: str | None = None
+
+
+class MemberChange(_Request):
+    """Operators and viewers reach `folder_ids` and what is below them, or `all_folders`."""
+
+    role: Role | None = None
+    folder_ids: list[str] | None = Field(default=None, max_length=500)
+    all_folders: bool | None = None
+
+
+class Transfer(_Request):
+    """The account becomes owner, whoever asks becomes admin."""
+
+    account_id: str = Field(max_length=64)
+
+
+# invitations
+
+
+class InvitationRequest(_Request):
+    """One role for all addresses. Operators and viewers need `folder_ids` or `all_folders`."""
+
+    emails: list[Email] = Field(min_length=1, max_length=100)
+    role: Role = Role.VIEWER
+    folder_ids: list[str] = Field(default_factory=list, max_length=500)
+    all_folders: bool = False
+
+
+class Invitation(_Schema):
+    """`starts_as` is the role it begins with: viewer while the organization says so, whatever `role` is."""
+
+    id: str
+    email: str
+    role: Role
+    starts_as: Role
+    folder_ids: list[str] | None = None
+    invited_by: str
+    created_at: datetime
+    expires_at: datetime
+    expired: bool = False
+
+
+class InvitationList(_Schema):
+    invitations: list[Invitation]
+    next_cursor: str | None = None
+
+
+class Invitations(_Schema):
+    """What became of each address: invited, or already a member."""
+
+    invitations: list[Invitation]
+    members: list[str] = Field(default_factory=list, description="addresses that are members already")
+
+
+class OwnInvitation(_Schema):
+    """An invitation as the invited person sees it."""
+
+    id: str
+    organization_id: str
+    organization_name: str
+    role: Role
+    invited_by: str
+    expires_at: datetime
+
+
+class OwnInvitationList(_Schema):
+    invitations: list[OwnInvitation]
+
+
+class JoinRequest(_Request):
+    """For an address without an account: the invitation's code proves the address."""
+
+    code: Secret
+    password: Password
+    name: Title
