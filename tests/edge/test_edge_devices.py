@@ -65,6 +65,16 @@ async def test_a_wrong_password_is_tried_once(edge: RunningEdge, camera: FakeDev
     assert camera.log_ins == 1
 
 
+async def test_a_wrong_log_in_leaves_credentials_that_work(edge: RunningEdge, camera: FakeDevice) -> None:
+    manager = edge.host.manager
+    await manager.add([ONE])
+    await manager.log_in([ONE], RIGHT)
+    assert (await manager.log_in([ONE], WRONG))[0].code == ErrorCode.DEVICE_CREDENTIALS
+    assert state(edge) is DeviceState.REACHABLE
+    camera.values["Network.Name"] = "dock"
+    assert await manager.parameters(ONE, ["Network.Name"]) == {"Network.Name": "dock"}
+
+
 async def test_a_password_changed_at_the_device_is_asked_for_once(
     edge: RunningEdge, camera: FakeDevice
 ) -> None:

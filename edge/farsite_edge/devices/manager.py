@@ -228,7 +228,9 @@ class DeviceManager:
                 )
             record = await self._read(await self._keep_pin(record, client), account)
         except FarsiteError as error:
-            await self.failed(record.id, error)
+            # Other credentials that are refused say nothing about those that are kept and work.
+            if error.code is not ErrorCode.DEVICE_CREDENTIALS or not await self._credentials.get(record.id):
+                await self.failed(record.id, error)
             raise
         await self._credentials.keep(record.id, account)
         return await self.registry.update(record.id, log_in=True)
