@@ -64,8 +64,11 @@ async def shown_by(sock: socket, host: str, port: int) -> Shown | None:
     context.verify_mode = ssl.CERT_NONE
     try:
         reader, writer = await asyncio.open_connection(sock=sock, ssl=context, server_hostname=host)
-    except (OSError, ValueError):
-        return None
+    except BaseException as error:
+        sock.close()
+        if isinstance(error, OSError | ValueError):
+            return None
+        raise
     try:
         return await _look(reader, writer, host, port)
     finally:

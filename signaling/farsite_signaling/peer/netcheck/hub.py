@@ -127,21 +127,28 @@ async def _tls(
     context = target.tls or ssl.create_default_context()
     started = time.monotonic()
     try:
-        async with asyncio.timeout(PROBE_SECONDS):
-            _, writer = await asyncio.open_connection(sock=sock, ssl=context, server_hostname=host)
+        version, binary = await _handshake(context, sock, host)
     except ssl.SSLCertVerificationError as error:
         shown = await _look(target, host, port, names)
         return failed("hub TLS", *certificate_problem(error, shown)), shown
     except (OSError, ValueError) as error:
-        return failed(
-            "hub TLS", f"no TLS with {host}:{port}: {_reason(error)}", "Is it the cloud's HTTPS port?"
-        ), None
-    finally:
+        text = f"no TLS with {host}:{port}: {_reason(error)}"
+        return failed("hub TLS", text, "Is it the cloud's HTTPS port?"), None
+    return _accepted(version, days_left(binary), _since(started)), None
+
+
+async def _handshake(context: ssl.SSLContext, sock: socket.socket, host: str) -> tuple[str, bytes]:
+    """TLS version and the certificate in DER; the socket is closed in any case."""
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            _, writer = await asyncio.open_connection(sock=sock, ssl=context, server_hostname=host)
+    except BaseException:
         sock.close()
+        raise
     tls = writer.get_extra_info("ssl_object")
-    version, left = tls.version(), days_left(tls.getpeercert(True) or b"")
+    found = tls.version(), tls.getpeercert(True) or b""
     writer.transport.abort()
-    return _accepted(version, left, _since(started)), None
+    return found
 
 
 def _accepted(version: str, left: float | None, took: float) -> CheckRow:
