@@ -50,6 +50,8 @@ def parse(command: Any, arguments: list[str]) -> None:
     if not hasattr(command, "resolve_command"):
         return
     rest = [*context._protected_args, *context.args]
+    if not rest and command.invoke_without_command:
+        return
     _, child, left = command.resolve_command(context, rest)
     parse(child, left)
 

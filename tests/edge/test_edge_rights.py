@@ -115,7 +115,7 @@ async def test_a_grant_for_some_devices_shows_no_others(
     token = small_cloud.token(small_cloud.grant(client, devices=frozenset({"ACCC8E0000FF"})))
     with client_tls(client, tmp_path / "client") as tls:
         for route in guarded(claimed):
-            if "{id}" in route.path:
+            if "/devices/{id}" in route.path:
                 status, problem = await ask(claimed, route, tls, token)
                 wanted = "device_unknown" if route.method == "GET" else problem["code"]
                 assert (status, problem["code"]) == (404 if route.method == "GET" else status, wanted)
