@@ -5,7 +5,9 @@ A JWS (RFC 7515, ES256) signed by the organization's grant key, which the edge h
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from farsite_signaling.wire.ids import Id, UrnText
 from farsite_signaling.wire.rights import ROLE_RIGHTS, Right, Role
@@ -32,6 +34,14 @@ class Grant(BaseModel):
     nbf: int
     exp: int
     until: int
+
+    @field_validator("rights", mode="before")
+    @classmethod
+    def _known(cls, value: Any) -> Any:
+        """Rights a newer cloud knows and we do not are nobody's here; the rest of the grant holds."""
+        if not isinstance(value, list | tuple | set | frozenset):
+            return value
+        return [right for right in value if right in set(Right)]
 
     def allows(self, right: Right, device: str | None = None) -> bool:
         """Whether the session may use `right` (on `device`). Never more than its role has."""

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from farsite_signaling.wire.envelope import Answer, Candidates, Envelope, Offer, Refusal, Sealed
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError, Problem, parse_code, status_of
+from farsite_signaling.wire.grant import Grant
 from farsite_signaling.wire.heartbeat import Heartbeat
 from farsite_signaling.wire.hub import (
     MAX_MESSAGE,
@@ -34,6 +35,7 @@ from farsite_signaling.wire.hub import (
     proof_bytes,
 )
 from farsite_signaling.wire.ids import ClientName, EdgeName, parse_name
+from farsite_signaling.wire.rights import Right
 from farsite_signaling.wire.stream import MAX_OPEN, ApiTarget, DeviceTarget, OpenRequest, parse_open
 from farsite_signaling.wire.version import HISTORY, PROTOCOL_VERSION, negotiate, supported_versions
 
@@ -218,6 +220,13 @@ def test_fingerprints_are_exact(fingerprint: str) -> None:
 
 def test_grant_stays_out_of_logs() -> None:
     assert "secret" not in repr(Offer(sdp="v=0", grant="secret", versions=[1]))
+
+
+def test_rights_of_a_newer_cloud_are_left_out_of_a_grant() -> None:
+    claims = {"iss": "c", "aud": EDGE, "sub": CLIENT, "sid": "s", "org": "o", "role": "viewer"}
+    times = {"iat": 1, "nbf": 1, "exp": 2, "until": 3}
+    grant = Grant.model_validate(claims | times | {"rights": ["device.read", "coffee.brew", 7]})
+    assert grant.rights == {Right.DEVICE_READ}
 
 
 class TestOpen:
