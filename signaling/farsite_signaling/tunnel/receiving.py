@@ -7,6 +7,8 @@ from farsite_signaling.tunnel.queue import ByteQueue
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 _DEFAULT_RTT = 0.1
+_FAST_ROUND_TRIPS = 8
+_GROWTH = 4
 
 
 class ReceiveBudget:
@@ -28,8 +30,10 @@ class ReceiveBudget:
 class ReceiveBuffer:
     """Enforces the credit given and tunes it to the path.
 
-    The window doubles when a whole window was read within two round trips: then it, not the path and not the
-    reader, is the limit. It never shrinks: offsets already allowed stay allowed.
+    The window grows fourfold when a whole window was read within a few round trips: then it, not the reader, may be
+    the limit. A lost packet holds back all that follows it for a round trip or two, so on a lossy path a window of
+    several bandwidth-delay products is needed to keep the sender busy meanwhile. It never shrinks: offsets already
+    allowed stay allowed.
     """
 
     def __init__(self, budget: ReceiveBudget, limits: Limits) -> None:
@@ -109,8 +113,9 @@ class ReceiveBuffer:
     def _tune(self, now: float, rtt: float) -> None:
         if self._epoch >= 0 and self.consumed - self._epoch_consumed < self.window:
             return
-        fast = self._epoch >= 0 and now - self._epoch < 2 * rtt
+        fast = self._epoch >= 0 and now - self._epoch < _FAST_ROUND_TRIPS * rtt
         self._epoch, self._epoch_consumed = now, self.consumed
-        if fast and self.window * 2 <= self._max and self._budget.reserve(self.window):
-            self._reserved += self.window
-            self.window *= 2
+        more = min(_GROWTH * self.window, self._max) - self.window
+        if fast and more > 0 and self._budget.reserve(more):
+            self._reserved += more
+            self.window += more

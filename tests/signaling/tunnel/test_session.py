@@ -104,13 +104,29 @@ def test_the_window_stays_when_the_path_is_the_limit(pair: Pair) -> None:
     pair.b.core._rtt = 0.01
     sender.write(bytes(8000 * KIB))
     while sender.waiting:
-        pair.a.send(4)
+        pair.a.send(1)
         pair.now += 0.01
         pair.b.receive(pair.now)
         read_all(reader, pair.now)
         pair.b.send()
         pair.a.receive(pair.now)
     assert reader.window == 256 * KIB
+
+
+def test_the_window_holds_several_round_trips_so_that_a_lost_packet_stalls_nobody(pair: Pair) -> None:
+    sender, reader = pair.stream(Priority.BULK)
+    rtt = 0.3
+    pair.b.core._rtt = rtt
+    sender.write(bytes(20_000 * KIB))
+    while sender.waiting:
+        pair.a.send()
+        # What a loss does to a stream: everything waits for the retransmission, then comes at once.
+        pair.now += 2.5 * rtt
+        pair.b.receive(pair.now)
+        read_all(reader, pair.now)
+        pair.b.send()
+        pair.a.receive(pair.now)
+    assert reader.window == 4096 * KIB
 
 
 def test_interactive_overtakes_bulk(pair: Pair) -> None:
