@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from farsite_edge.api.guard import PRINCIPAL
 from farsite_edge.api.principal import Principal
 from farsite_edge.audit import AuditLog
+from farsite_edge.supervise import wait_for_any
 from farsite_edge.tasks import TaskRunner
 from farsite_edge.tasks.record import counted
 from farsite_signaling.rest import Api, read_query
@@ -78,10 +79,11 @@ class TaskRoutes:
         """Steps after a cursor; with `wait` the answer comes when something happens, or after so many seconds."""
         query = read_query(request, EventQuery)
         principal, task = request[PRINCIPAL], request.match_info["id"]
+        change = self._runner.watch()
         before = await self._visible(principal, task)
         steps = await self._runner.store.steps(task, query.cursor, MAX_STEPS)
         if not steps and query.wait and not before.state.finished:
-            await self._runner.changed(query.wait)
+            await wait_for_any(change, timeout=query.wait)
             steps = await self._runner.store.steps(task, query.cursor, MAX_STEPS)
         cursor = steps[-1].seq if steps else query.cursor
         visible = [step for step in steps if principal.sees(step.device)]

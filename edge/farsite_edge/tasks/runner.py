@@ -154,6 +154,10 @@ class TaskRunner:
                 shown[step.device].steps.append(step)
         return list(shown.values())
 
+    def watch(self) -> asyncio.Event:
+        """Set when something happens to any task from now on. Take it before looking, so that nothing is missed."""
+        return self._changed
+
     async def changed(self, wait: float) -> None:
         """Until something happens to any task, or the time is over."""
         await _wait(self._changed, wait)

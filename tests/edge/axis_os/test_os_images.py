@@ -109,6 +109,7 @@ async def test_a_file_is_read_once_and_again_when_it_changes(
         (archive(member("../info.json", b"{}")), "no info.json"),
         (archive(member("/info.json", b"{}")), "no info.json"),
     ],
+    ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "file",
 )
 async def test_what_is_refused(folder: ImageFolder, data: bytes, reason: str) -> None:
     found = await only(folder, data)
