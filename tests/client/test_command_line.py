@@ -228,6 +228,8 @@ async def test_an_interrupt_is_exit_code_130_and_a_watch_ends_well(tmp_path: Pat
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            # Shells start background jobs, and what these start, deaf to interrupts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -117,15 +117,23 @@ class RtcLink:
     async def offer(self) -> tuple[str, bool]:
         """Our description with the candidates known at once, and whether these are all."""
         self._set_state(LinkState.CONNECTING)
-        await self._pc.setLocalDescription(await self._pc.createOffer())
+        await self._describe(self._pc.createOffer)
         return self._local_description()
 
     async def answer(self, sdp: str) -> tuple[str, bool]:
-        """To an offer whose fingerprint was verified. Raises `protocol_error`."""
+        """To an offer whose fingerprint was verified. Raises `protocol_error`, or why the link was closed meanwhile."""
         self._set_state(LinkState.CONNECTING)
         await self._set_remote(sdp, "offer")
-        await self._pc.setLocalDescription(await self._pc.createAnswer())
+        await self._describe(self._pc.createAnswer)
         return self._local_description()
+
+    async def _describe(self, create: Callable[[], Awaitable[Any]]) -> None:
+        from aiortc.exceptions import InvalidStateError
+
+        try:
+            await self._pc.setLocalDescription(await create())
+        except InvalidStateError:
+            raise self._error or FarsiteError(ErrorCode.CLOSED, "The link was closed meanwhile.") from None
 
     async def accept(self, sdp: str) -> None:
         """The verified answer to our offer. Raises `protocol_error`."""
