@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, BinaryIO
 
+from farsite_edge.axis_os import exchange as x
 from farsite_edge.axis_os import machine as m
 from farsite_edge.axis_os.folder import ImageFile, ImageFolder
 from farsite_edge.axis_os.plan import Plan
@@ -94,7 +95,7 @@ class Run:
                 return action
             if self._work.cancelling.is_set() and machine.can_stop:
                 return self._cancelled()
-            if isinstance(action, m.Wait):
+            if isinstance(action, x.Wait):
                 await self._wait(action.seconds)
                 machine.waited()
                 continue
@@ -114,25 +115,25 @@ class Run:
         except TimeoutError:
             pass
 
-    async def _save(self, action: m.Action) -> None:
+    async def _save(self, action: x.Action) -> None:
         """Before every stage, so that a crash in it is known of."""
-        if isinstance(action, m.Upload):
+        if isinstance(action, x.Upload):
             self._machine.upload_begins()
         memory = self._machine.memory.model_dump(mode="json")
         if memory == self._work.memory:
             return
         await self._work.checkpoint(memory, self._machine.stage.value, self._sentence(action))
 
-    def _sentence(self, action: m.Action) -> str:
+    def _sentence(self, action: x.Action) -> str:
         memory = self._machine.memory
         match action:
-            case m.Upload(hop=hop):
+            case x.Upload(hop=hop):
                 return f"Sends {hop.version} ({hop.size / MIB:.0f} MiB), attempt {memory.uploads}."
-            case m.Commit():
+            case x.Commit():
                 return f"Commits {self._machine.hop.version}."
-            case m.Rollback():
+            case x.Rollback():
                 return f"Goes back to {memory.back_to or 'the version before'}. {memory.reason}".strip()
-            case m.AskStatus():
+            case x.AskStatus():
                 return f"It runs {memory.before}." if memory.before else "Asks for the firmware status."
         return _SENTENCES.get(self._machine.stage, "")
 
@@ -146,42 +147,42 @@ class Run:
         if installed:
             await self._manager.updating(self._work.device, version=installed[-1])
 
-    async def _ask(self, action: m.Action) -> m.Event | None:
+    async def _ask(self, action: x.Action) -> x.Event | None:
         """`None`: cancelled in the middle of the upload."""
-        if isinstance(action, m.Upload):
+        if isinstance(action, x.Upload):
             return await self._upload(action)
         try:
             async with asyncio.timeout(self._manager.timeout):
                 return await self._simple(action)
         except TimeoutError:
-            return m.Unreachable("The device does not answer in time.")
+            return x.Unreachable("The device does not answer in time.")
         except ApiError as error:
             if error.code is ErrorCode.DEVICE_CREDENTIALS:
                 return await self._login_refused(error)
-            return m.Refused(error.api_code, error.detail)
+            return x.Refused(error.api_code, error.detail)
         except FarsiteError as error:
             return await self._event_of(error)
 
-    async def _simple(self, action: m.Action) -> m.Event:
+    async def _simple(self, action: x.Action) -> x.Event:
         match action:
-            case m.AskReady():
+            case x.AskReady():
                 async with self._client(anonymous=True) as client:
                     seen = await client.system_ready()
-                return m.Ready(seen.ready, seen.setup_required, seen.boot_id)
-            case m.AskInfo(public=public):
+                return x.Ready(seen.ready, seen.setup_required, seen.boot_id)
+            case x.AskInfo(public=public):
                 info = await self._info(public)
-                return m.Info(info.version, info.model, info.soc)
-            case m.AskStatus():
+                return x.Info(info.version, info.model, info.soc)
+            case x.AskStatus():
                 async with self._client() as client:
                     status = await client.firmware_status()
-                return m.Status(status.active, status.inactive, status.committed)
-            case m.Commit():
+                return x.Status(status.active, status.inactive, status.committed)
+            case x.Commit():
                 async with self._client() as client:
                     await client.commit()
-            case m.Rollback():
+            case x.Rollback():
                 async with self._client() as client:
                     await client.rollback()
-        return m.Accepted()
+        return x.Accepted()
 
     async def _info(self, public: bool) -> Any:
         if public:
@@ -200,24 +201,24 @@ class Run:
         pinned = not (anonymous and wiped)
         return self._manager.held_client(self._work.device, anonymous=anonymous, pinned=pinned)
 
-    async def _event_of(self, error: FarsiteError) -> m.Event:
+    async def _event_of(self, error: FarsiteError) -> x.Event:
         if error.code is ErrorCode.DEVICE_CREDENTIALS:
             return await self._login_refused(error)
         if error.code is ErrorCode.DEVICE_UNREACHABLE:
-            return m.Unreachable(error.detail)
+            return x.Unreachable(error.detail)
         if error.code in _OURS or error.code is ErrorCode.DEVICE_UNKNOWN:
             raise error
-        return m.Wrong(error.detail)
+        return x.Wrong(error.detail)
 
-    async def _login_refused(self, error: FarsiteError) -> m.Event:
+    async def _login_refused(self, error: FarsiteError) -> x.Event:
         if not self._machine.memory.touched:
             # Afterwards the device may only be starting: the same credentials work on the version before.
             await self._manager.refused(self._work.device)
-        return m.LoginRefused(error.detail)
+        return x.LoginRefused(error.detail)
 
     # The image
 
-    async def _upload(self, action: m.Upload) -> m.Event | None:
+    async def _upload(self, action: x.Upload) -> x.Event | None:
         self._sent = 0
         size = action.hop.size
         try:
@@ -226,15 +227,15 @@ class Run:
             if error.code in _OURS or error.code is ErrorCode.DEVICE_UNKNOWN:
                 raise
             if error.code is ErrorCode.DEVICE_CREDENTIALS:
-                return m.LoginRefused(error.detail)
+                return x.LoginRefused(error.detail)
             if isinstance(error, ApiError):
-                return m.Refused(error.api_code, error.detail)
-            return m.Broken(error.detail, complete=self._sent >= size)
+                return x.Refused(error.api_code, error.detail)
+            return x.Broken(error.detail, complete=self._sent >= size)
         except TimeoutError:
             said = "It did not answer." if self._sent >= size else "It stopped taking data."
-            return m.Broken(f"The upload broke off at {self._sent // MIB} MiB. {said}", self._sent >= size)
+            return x.Broken(f"The upload broke off at {self._sent // MIB} MiB. {said}", self._sent >= size)
 
-    async def _send(self, action: m.Upload) -> m.Event | None:
+    async def _send(self, action: x.Upload) -> x.Event | None:
         file = await self._folder.by_id(action.hop.image)
         with storage_errors(file.path):
             opened = file.path.open("rb")
@@ -242,7 +243,7 @@ class Run:
         with opened:
             return await self._send_file(action, file, opened)
 
-    async def _send_file(self, action: m.Upload, file: ImageFile, opened: BinaryIO) -> m.Event | None:
+    async def _send_file(self, action: x.Upload, file: ImageFile, opened: BinaryIO) -> x.Event | None:
         async with self._client() as client, asyncio.timeout(self._idle) as deadline:
             request = UpgradeFirmware(
                 lambda: blocks(opened, file.path, file.image.bytes, file.image.id),
@@ -262,7 +263,7 @@ class Run:
         hops = max(1, len(self._machine.plan.hops))
         self._work.progress((self._machine.memory.hop + share * 0.6) / hops)
 
-    async def _or_cancelled(self, upload: Awaitable[Any]) -> m.Event | None:
+    async def _or_cancelled(self, upload: Awaitable[Any]) -> x.Event | None:
         """An upload the device has not got completely may be broken off: it installs nothing."""
         async with asyncio.TaskGroup() as group:
             sending = group.create_task(_caught(upload), name="upload")
@@ -278,7 +279,7 @@ class Run:
                 cancelling.cancel()
         if (error := sending.result()) is not None:
             raise error
-        return m.Accepted()
+        return x.Accepted()
 
 
 async def _caught(work: Awaitable[Any]) -> Exception | None:

@@ -17,6 +17,26 @@ from typing import assert_never
 
 from pydantic import BaseModel, ConfigDict
 
+from farsite_edge.axis_os.exchange import (
+    Accepted,
+    Action,
+    AskInfo,
+    AskReady,
+    AskStatus,
+    Broken,
+    Commit,
+    Event,
+    Info,
+    LoginRefused,
+    Ready,
+    Refused,
+    Rollback,
+    Status,
+    Unreachable,
+    Upload,
+    Wait,
+    Wrong,
+)
 from farsite_edge.axis_os.plan import Hop, Plan
 from farsite_edge.axis_os.refusals import BUSY, explain
 from farsite_edge.axis_os.versions import parse, same
@@ -39,114 +59,6 @@ class Stage(StrEnum):
     REVERT = "revert"
     REVERT_LOOK = "revert_look"
     DONE = "done"
-
-
-# Questions
-
-
-@dataclass(frozen=True)
-class AskReady:
-    pass
-
-
-@dataclass(frozen=True)
-class AskInfo:
-    """`public`: without logging in."""
-
-    public: bool = False
-
-
-@dataclass(frozen=True)
-class AskStatus:
-    pass
-
-
-@dataclass(frozen=True)
-class Upload:
-    hop: Hop
-    auto_commit: str
-    auto_rollback: str
-    factory_default: str
-
-
-@dataclass(frozen=True)
-class Commit:
-    pass
-
-
-@dataclass(frozen=True)
-class Rollback:
-    pass
-
-
-@dataclass(frozen=True)
-class Wait:
-    seconds: float
-
-
-Action = AskReady | AskInfo | AskStatus | Upload | Commit | Rollback | Wait | Outcome
-
-# Answers
-
-
-@dataclass(frozen=True)
-class Ready:
-    ready: bool
-    setup_required: bool = False
-    boot_id: str | None = None
-
-
-@dataclass(frozen=True)
-class Info:
-    version: str
-    model: str = ""
-    soc: str = ""
-
-
-@dataclass(frozen=True)
-class Status:
-    active: str
-    inactive: str | None = None
-    committed: bool | None = None
-
-
-@dataclass(frozen=True)
-class Accepted:
-    pass
-
-
-@dataclass(frozen=True)
-class Refused:
-    code: int
-    message: str
-
-
-@dataclass(frozen=True)
-class LoginRefused:
-    detail: str
-
-
-@dataclass(frozen=True)
-class Unreachable:
-    detail: str
-
-
-@dataclass(frozen=True)
-class Broken:
-    """The upload ended without an answer; `complete`: the device has the whole image."""
-
-    detail: str
-    complete: bool
-
-
-@dataclass(frozen=True)
-class Wrong:
-    """An answer that makes no sense."""
-
-    detail: str
-
-
-Event = Ready | Info | Status | Accepted | Refused | LoginRefused | Unreachable | Broken | Wrong
 
 
 @dataclass(frozen=True)

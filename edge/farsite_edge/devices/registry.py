@@ -58,8 +58,8 @@ class Registry:
     def count(self, *, managed: bool) -> int:
         return sum(record.managed == managed for record in self._records.values())
 
-    async def found(self, answers: Iterable[Found], *, by_address: bool = False) -> list[DeviceRecord]:
-        """Merge discovery answers; `by_address` marks what the administrator named (any number is kept)."""
+    async def found(self, answers: Iterable[Found]) -> list[DeviceRecord]:
+        """Merge discovery answers; returns the devices they are of."""
         merged: dict[str, DeviceRecord] = {}
         for answer in answers:
             known = merged.get(answer.serial) or self._records.get(answer.serial)

@@ -7,6 +7,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from farsite_edge.axis_os import exchange as x
 from farsite_edge.axis_os import machine as m
 from farsite_edge.axis_os.plan import Hop, Plan
 from farsite_edge.tasks.record import Outcome
@@ -17,31 +18,31 @@ OLD, NEW = "11.11.1", "11.11.2"
 PLAN = Plan(model="P", hops=[Hop(version=NEW, image="0" * 64, size=1)])
 
 
-def answer(action: m.Action, chance: Random) -> m.Event:
+def answer(action: x.Action, chance: Random) -> x.Event:
     """Any answer the question can have, sensible or not."""
     said = "said"
-    trouble: list[m.Event] = [m.LoginRefused(said), m.Unreachable(said), m.Wrong(said)]
+    trouble: list[x.Event] = [x.LoginRefused(said), x.Unreachable(said), x.Wrong(said)]
     code = chance.choice([404, 409, 412, 421, 423, 500])
-    refused = m.Refused(code, said)
+    refused = x.Refused(code, said)
     versions = [OLD, NEW, NEW, "11.11.3", "11.11.0", ""]
     active, inactive = chance.choice([OLD, NEW]), chance.choice([None, "", OLD])
     match action:
-        case m.AskReady():
+        case x.AskReady():
             boot = chance.choice([None, "a", "b", "c"])
-            sensible: list[m.Event] = [m.Ready(chance.random() < 0.8, chance.random() < 0.05, boot)]
+            sensible: list[x.Event] = [x.Ready(chance.random() < 0.8, chance.random() < 0.05, boot)]
             return chance.choice([*sensible * 5, *trouble[1:]])
-        case m.AskInfo():
+        case x.AskInfo():
             return chance.choice(
-                [m.Info(chance.choice(versions), chance.choice(["P", "P", "P", "Q", ""]))] * 6 + trouble
+                [x.Info(chance.choice(versions), chance.choice(["P", "P", "P", "Q", ""]))] * 6 + trouble
             )
-        case m.AskStatus():
-            status = m.Status(active, inactive, chance.choice([None, True, False]))
+        case x.AskStatus():
+            status = x.Status(active, inactive, chance.choice([None, True, False]))
             return chance.choice([status] * 6 + [refused, *trouble])
-        case m.Upload():
-            broken = m.Broken(said, chance.random() < 0.5)
-            return chance.choice([m.Accepted(), m.Accepted(), broken, refused, *trouble])
+        case x.Upload():
+            broken = x.Broken(said, chance.random() < 0.5)
+            return chance.choice([x.Accepted(), x.Accepted(), broken, refused, *trouble])
         case _:
-            return chance.choice([m.Accepted(), m.Accepted(), refused, *trouble])
+            return chance.choice([x.Accepted(), x.Accepted(), refused, *trouble])
 
 
 class Watch:
@@ -52,10 +53,10 @@ class Watch:
         self.seen = ""
         self.done: list[str] = []
 
-    def saw(self, event: m.Event) -> None:
-        if isinstance(event, m.Info):
+    def saw(self, event: x.Event) -> None:
+        if isinstance(event, x.Info):
             self.seen = event.version
-        elif isinstance(event, m.Status):
+        elif isinstance(event, x.Status):
             self.seen = event.active
 
 
@@ -70,7 +71,7 @@ def test_whatever_the_device_says(seed: int, kind: str) -> None:
         action = machine.action(now)
         if isinstance(action, Outcome):
             break
-        if isinstance(action, m.Wait):
+        if isinstance(action, x.Wait):
             now += action.seconds
             machine.waited()
             continue
@@ -87,13 +88,13 @@ def test_whatever_the_device_says(seed: int, kind: str) -> None:
         assert not watch.uploads
 
 
-def step(machine: m.UpgradeMachine, action: m.Action, chance: Random, watch: Watch, now: float) -> float:
-    if isinstance(action, m.Upload):
+def step(machine: m.UpgradeMachine, action: x.Action, chance: Random, watch: Watch, now: float) -> float:
+    if isinstance(action, x.Upload):
         machine.upload_begins()
         watch.uploads += 1
         assert machine.memory.uploads <= LIMITS.attempts
         assert action.auto_commit == "never" and action.auto_rollback == "30"
-    if isinstance(action, m.Commit):
+    if isinstance(action, x.Commit):
         assert watch.seen == NEW
     event = answer(action, chance)
     watch.saw(event)
@@ -106,17 +107,17 @@ def step(machine: m.UpgradeMachine, action: m.Action, chance: Random, watch: Wat
 def test_a_downgrade_lets_the_device_commit_by_itself() -> None:
     plan = PLAN.model_copy(update={"factory_default": "hard"})
     machine = m.UpgradeMachine.begin(plan, LIMITS, 0)
-    machine.feed(m.Ready(True, boot_id="a"), 1)
-    machine.feed(m.Info("12.1.1", "P"), 2)
-    machine.feed(m.Status("12.1.1", None, None), 3)
+    machine.feed(x.Ready(True, boot_id="a"), 1)
+    machine.feed(x.Info("12.1.1", "P"), 2)
+    machine.feed(x.Status("12.1.1", None, None), 3)
     action = machine.action(4)
-    assert isinstance(action, m.Upload)
+    assert isinstance(action, x.Upload)
     assert (action.auto_commit, action.factory_default) == ("started", "hard")
     machine.upload_begins()
-    machine.feed(m.Accepted(), 5)
-    machine.feed(m.Ready(True, setup_required=True, boot_id="b"), 6)
-    assert machine.action(7) == m.AskInfo(public=True)
-    machine.feed(m.Info(NEW, "P"), 8)
+    machine.feed(x.Accepted(), 5)
+    machine.feed(x.Ready(True, setup_required=True, boot_id="b"), 6)
+    assert machine.action(7) == x.AskInfo(public=True)
+    machine.feed(x.Info(NEW, "P"), 8)
     outcome = machine.action(9)
     assert isinstance(outcome, Outcome) and outcome.state is WorkState.SUCCEEDED
 
@@ -124,7 +125,7 @@ def test_a_downgrade_lets_the_device_commit_by_itself() -> None:
 def test_artpec_8_takes_nothing_old_any_more() -> None:
     plan = Plan(model="P", hops=[Hop(version="10.11.1", image="0", size=1)], factory_default="hard")
     machine = m.UpgradeMachine.begin(plan, LIMITS, 0)
-    machine.feed(m.Ready(True, boot_id="a"), 1)
-    machine.feed(m.Info("11.6.1", "P", "Axis Artpec-8"), 2)
+    machine.feed(x.Ready(True, boot_id="a"), 1)
+    machine.feed(x.Info("11.6.1", "P", "Axis Artpec-8"), 2)
     outcome = machine.action(3)
     assert isinstance(outcome, Outcome) and "10.12" in outcome.detail
