@@ -16,6 +16,7 @@ from farsite_edge.admin.site import AdminSite
 from farsite_edge.api.app import build_app, join
 from farsite_edge.api.device_routes import DeviceRoutes
 from farsite_edge.api.diagnostics_routes import DiagnosticsRoutes
+from farsite_edge.api.discovery_routes import DiscoveryRoutes
 from farsite_edge.api.guard import Guard
 from farsite_edge.api.host_routes import HostRoutes
 from farsite_edge.api.os_routes import OsRoutes
@@ -31,6 +32,7 @@ from farsite_edge.devices import DeviceManager, Finder, Gateway, Monitor, Regist
 from farsite_edge.devices.addresses import AddressRule
 from farsite_edge.devices.credentials import CredentialStore
 from farsite_edge.devices.gateway import real_gateway
+from farsite_edge.devices.scan_job import SCAN, ScanJob, ScanService
 from farsite_edge.identity.renewal import Renewal
 from farsite_edge.identity.tls import ServerTls
 from farsite_edge.lan.discovery import discovery_app
@@ -146,13 +148,14 @@ class EdgeHost:
         job = OsJob(self.manager, folder, os_limits(settings))
         self.tasks = TaskRunner(
             TaskStore(self.core.database),
-            {UPGRADE: job, ROLLBACK: job},
+            {UPGRADE: job, ROLLBACK: job, SCAN: ScanJob(self.finder)},
             parallel=settings.task_parallel,
             zone=site_zone(settings.time_zone),
             work_done=self._work_done,
             task_done=self._task_done,
         )
         self.os = OsService(self.registry, folder, self.tasks)
+        self.scans = ScanService(self.tasks, settings.discovery_ports, settings.discovery_rate)
 
     def _build_remote(self) -> None:
         settings = self.settings
@@ -188,8 +191,9 @@ class EdgeHost:
         self._api = join(
             [
                 HostRoutes(self, self.preferences, self.audit).api(),
-                DeviceRoutes(guard, self.registry, self.manager, self.finder, self.monitor, self.audit).api(),
+                DeviceRoutes(guard, self.registry, self.manager, self.monitor, self.audit).api(),
                 DiagnosticsRoutes(self.settings.transfer_limit).api(),
+                DiscoveryRoutes(self.finder, self.scans, self.audit).api(),
                 TaskRoutes(self.tasks, self.audit).api(),
                 OsRoutes(self.os, self.tasks, self.audit).api(),
             ]
