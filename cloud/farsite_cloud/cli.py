@@ -107,6 +107,15 @@ def up_command(
     smtp_ca_file: Annotated[
         Path | None, typer.Option("--smtp-ca-file", help="PEM authorities of the mail server.")
     ] = None,
+    outbound_allowed: Annotated[
+        str | None,
+        typer.Option(
+            "--outbound-allowed", help="Internal networks webhooks and identity providers may be in."
+        ),
+    ] = None,
+    outbound_ca_file: Annotated[
+        Path | None, typer.Option("--outbound-ca-file", help="PEM authorities of those.")
+    ] = None,
     log_level: Annotated[
         str | None, typer.Option("--log-level", help="debug, info, warning or error.")
     ] = None,

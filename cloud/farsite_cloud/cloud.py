@@ -21,6 +21,7 @@ from farsite_cloud.listening import open_socket, tls_context
 from farsite_cloud.mail.mailer import Mailer
 from farsite_cloud.mail.sending import Smtp
 from farsite_cloud.metrics import Metrics
+from farsite_cloud.outbound import Outbound
 from farsite_cloud.relay import Relay
 from farsite_cloud.services import Limits, Services
 from farsite_cloud.settings import CloudSettings
@@ -83,6 +84,7 @@ class Cloud:
             mailer=mailer,
             peers=self.hub,
             metrics=self._metrics(relay),
+            outbound=Outbound(tuple(self.settings.outbound_allowed), self.settings.outbound_ca_file),
         )
         await self._serve(listener, tls)
 

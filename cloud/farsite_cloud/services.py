@@ -15,6 +15,7 @@ from farsite_cloud.clock import Clock
 from farsite_cloud.database import Database
 from farsite_cloud.mail.mailer import Mailer
 from farsite_cloud.metrics import Metrics
+from farsite_cloud.outbound import Outbound
 from farsite_cloud.relay import Relay
 from farsite_cloud.settings import CloudSettings
 from farsite_cloud.urls import PublicUrls
@@ -60,6 +61,7 @@ class Services:
     mailer: Mailer
     peers: Peers
     metrics: Metrics
+    outbound: Outbound
 
 
 SERVICES = web.AppKey("services", Services)

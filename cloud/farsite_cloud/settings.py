@@ -99,6 +99,12 @@ class CloudSettings(PartSettings):
     smtp_password: SecretStr | None = Field(default=None, description="its password")
     smtp_from: str | None = Field(default=None, description="sender of mails (farsite@ the public host)")
     smtp_ca_file: Path | None = Field(default=None, description="PEM authorities of the mail server")
+    outbound_allowed: Texts = Field(
+        default_factory=list, description="internal networks that webhooks and identity providers may be in"
+    )
+    outbound_ca_file: Path | None = Field(
+        default=None, description="PEM authorities of webhooks and identity providers, beside the system's"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("owner_email", "smtp_from")
@@ -110,7 +116,7 @@ class CloudSettings(PartSettings):
             raise ValueError("not an e-mail address")
         return value.lower()
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "outbound_allowed")
     @classmethod
     def _networks(cls, values: list[str]) -> list[str]:
         return [str(ipaddress.ip_network(value, strict=False)) for value in values]
