@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from farsite_cloud.accounts.passwords import Passwords
+from farsite_cloud.accounts.used import LastUses
 from farsite_cloud.attempts import Attempts
 from farsite_cloud.clock import Clock
 from farsite_cloud.database import Database
@@ -18,6 +19,7 @@ from farsite_cloud.metrics import Metrics
 from farsite_cloud.outbound import Outbound
 from farsite_cloud.relay import Relay
 from farsite_cloud.settings import CloudSettings
+from farsite_cloud.sweeper import Sweeper
 from farsite_cloud.urls import PublicUrls
 from farsite_cloud.vault import Vault
 from farsite_signaling.wire.errors import ErrorCode
@@ -62,6 +64,8 @@ class Services:
     peers: Peers
     metrics: Metrics
     outbound: Outbound
+    used: LastUses = field(default_factory=LastUses)
+    sweeper: Sweeper = field(default_factory=Sweeper)
 
 
 SERVICES = web.AppKey("services", Services)
