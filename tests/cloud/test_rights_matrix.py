@@ -80,6 +80,7 @@ def _worth(way, role):
     return rights_of(role) - NOT_FOR_SUPPORT if way == "support" else rights_of(role)
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize(("way", "role"), IN_SOME_WAY)
 async def test_each_role_gets_what_its_rights_say(world, way, role):
     person = await _somebody(world, way, role)
@@ -92,6 +93,7 @@ async def test_each_role_gets_what_its_rights_say(world, way, role):
             assert (reply.code, reply.body["right"]) == ("forbidden", route.need)
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize(("way", "role"), IN_SOME_WAY)
 async def test_another_organization_does_not_exist(world, way, role):
     person = await _somebody(world, way, role)
@@ -160,6 +162,7 @@ async def test_without_a_token_nothing_but_the_public_routes_answers(world):
         assert (reply.status, reply.code) == (401, "unauthenticated"), (route.method, route.path)
 
 
+@pytest.mark.both_databases
 async def test_other_organizations_objects_are_not_found_under_the_own_path(world):
     other = await world.other_organization()
     edge_id, identity = await world.edge(other)
@@ -202,6 +205,7 @@ def test_only_these_routes_take_any_token():
     assert {(r.method, r.path) for r in ROUTES if r.need is AUTHENTICATED} == ANY_TOKEN_ROUTES
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("where", ["own folder", "below own folder", "other folder", "other organization"])
 @pytest.mark.parametrize(
     ("way", "role"),

@@ -28,6 +28,7 @@ async def _live(world, person):
     return edge, client, ticket
 
 
+@pytest.mark.both_databases
 async def test_whoever_is_let_in_sees_it_and_is_seen(world):
     ann = await world.account(ANN)
     granted = await world.owner.ok("POST", "~/support-access", _body(world))
@@ -47,6 +48,7 @@ async def test_whoever_is_let_in_sees_it_and_is_seen(world):
     assert "until" in mail.content.text and "broken camera" in mail.content.text
 
 
+@pytest.mark.both_databases
 async def test_live_sessions_are_cut_when_it_runs_out_without_anybody_asking(world):
     ann = await world.supporter(Role.OPERATOR, minutes=30)
     edge, client, ticket = await _live(world, ann)
@@ -77,6 +79,7 @@ async def test_it_is_ended_before_its_time(world):
     assert await world.audit("support.expired") == []
 
 
+@pytest.mark.both_databases
 async def test_two_processes_cut_once_and_one_takes_over_from_the_other(world, monkeypatch):
     ann = await world.supporter(Role.OPERATOR, minutes=30)
     edge, _, ticket = await _live(world, ann)

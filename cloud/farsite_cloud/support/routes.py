@@ -75,7 +75,7 @@ async def _grant(call: Call, body: wire.SupportRequest) -> wire.SupportAccess:
             raise FarsiteError(ErrorCode.CONFLICT, f"{body.email} is a member already.")
         until = _checked(call, body.until)
         access = await SupportAccesses(call.whole).grant(body, until, call.actor, call.now)
-    _tell(call, access)
+    await _tell(call, access)
     return support_answer(access, call.now)
 
 
@@ -94,8 +94,8 @@ def _checked(call: Call, until: datetime) -> datetime:
     return until
 
 
-def _tell(call: Call, access: SupportAccess) -> None:
-    call.services.limits.invitations.begin(call.organization.id)
+async def _tell(call: Call, access: SupportAccess) -> None:
+    await call.services.limits.invitations.begin(call.organization.id)
     call.mail(
         access.email,
         Letter.SUPPORT,
