@@ -108,6 +108,14 @@ def test_the_models_that_belong_to_organizations_are_known():
         "ExportChunk",
         "RemoteSession",
         "AuditEvent",
+        "EdgeHostTask",
+        "EdgeHostWork",
+        "EdgeImage",
+        "InventoryCount",
+        "InventoryPosition",
+        "ManagedDevice",
+        "SavedView",
+        "ThingTag",
     } == OWNED
 
 

@@ -6,10 +6,11 @@ to every statement. `tests/cloud/test_tenant_scope.py` refuses code that goes ar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, CursorResult, Delete, Select, Update, delete, func, select, update
+from sqlalchemy import ColumnElement, CursorResult, Delete, Row, Select, Update, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from farsite_cloud.database.base import OrganizationOwned
@@ -55,6 +56,10 @@ class Scope:
 
     async def all(self, statement: Select[OwnedT]) -> list[OwnedT]:
         return list((await self.session.scalars(statement)).all())
+
+    async def rows(self, statement: Select[*tuple[Any, ...]]) -> Sequence[Row[*tuple[Any, ...]]]:
+        """Of chosen columns: cheaper than objects where there are many."""
+        return (await self.session.execute(statement)).all()
 
     async def first(self, statement: Select[OwnedT]) -> OwnedT | None:
         return (await self.session.scalars(statement.limit(1))).first()
