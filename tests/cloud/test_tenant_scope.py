@@ -23,6 +23,7 @@ UNSCOPED = {
     "database/scope.py",
     "accounts/service.py",
     "accounts/tokens.py",
+    "browser/service.py",
     "accounts/mailed.py",
     "accounts/mfa.py",
     "users/service.py",

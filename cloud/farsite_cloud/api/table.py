@@ -8,6 +8,7 @@ from farsite_cloud.accounts.registration import api as registration
 from farsite_cloud.accounts.routes import api as accounts
 from farsite_cloud.api.authorize import check_table
 from farsite_cloud.audit.routes import api as audit
+from farsite_cloud.browser.routes import api as device_sign_ins
 from farsite_cloud.claims.routes import api as claims
 from farsite_cloud.clients.routes import api as clients
 from farsite_cloud.edge_hosts.renewal import api as renewals
@@ -29,6 +30,7 @@ FEATURES = (
     accounts,
     registration,
     own_account,
+    device_sign_ins,
     second_factors,
     organizations,
     users,
