@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from contextlib import AsyncExitStack
@@ -27,6 +28,7 @@ from farsite_cloud.settings import CloudSettings
 from farsite_cloud.signaling.authorizer import CloudAuthorizer
 from farsite_cloud.urls import PublicUrls, public_urls
 from farsite_cloud.vault import Vault
+from farsite_cloud.work.dispatcher import Dispatcher
 from farsite_signaling.hub import Hub
 from farsite_signaling.rest import Front
 
@@ -67,10 +69,14 @@ class Cloud:
             database, vault, passwords = await self._open_storage()
             relay = Relay(self.settings, self.urls)
         await self._stack.enter_async_context(relay)
-        hub = Hub(CloudAuthorizer(database, self.clock), allowed_origins=(self.urls.origin,))
+        work_wanted = asyncio.Event()
+        authorizer = CloudAuthorizer(database, self.clock, work_wanted)
+        hub = Hub(authorizer, allowed_origins=(self.urls.origin,))
         self.hub = await self._stack.enter_async_context(hub)
         smtp = Smtp(self.settings, self.urls.api) if self.settings.smtp_host else None
         mailer = await self._stack.enter_async_context(Mailer(database, vault, self.clock, smtp))
+        dispatcher = Dispatcher(database, vault, self.clock, self.hub, wanted=work_wanted)
+        work = await self._stack.enter_async_context(dispatcher)
         self.services = Services(
             settings=self.settings,
             database=database,
@@ -83,6 +89,7 @@ class Cloud:
             mailer=mailer,
             peers=self.hub,
             metrics=self._metrics(relay),
+            work=work,
         )
         await self._serve(listener, tls)
 

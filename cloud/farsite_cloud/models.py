@@ -11,15 +11,29 @@ from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.folders.models import Folder
 from farsite_cloud.invitations.models import Invitation
 from farsite_cloud.mail.models import Mail
+from farsite_cloud.notices.models import (
+    Notice,
+    NoticeChoice,
+    NoticeEvent,
+    NoticeSettings,
+    Webhook,
+    WebhookDelivery,
+)
 from farsite_cloud.organizations.models import FolderAccess, Membership, Organization
+from farsite_cloud.policies.models import PolicyTemplate, PolicyTemplateVersion
 from farsite_cloud.sessions.models import RemoteSession
 from farsite_cloud.setup_codes.models import SetupCode
+from farsite_cloud.work.models import Campaign, CampaignDevice, CampaignOrder, CampaignStep
 
 metadata = Base.metadata
 
 __all__ = [
     "Account",
     "AuditEvent",
+    "Campaign",
+    "CampaignDevice",
+    "CampaignOrder",
+    "CampaignStep",
     "ClientDevice",
     "EdgeHost",
     "Folder",
@@ -29,10 +43,18 @@ __all__ = [
     "Mail",
     "MailedCode",
     "Membership",
+    "Notice",
+    "NoticeChoice",
+    "NoticeEvent",
+    "NoticeSettings",
     "Organization",
+    "PolicyTemplate",
+    "PolicyTemplateVersion",
     "RecoveryCode",
     "RemoteSession",
     "SetupCode",
     "Token",
+    "Webhook",
+    "WebhookDelivery",
     "metadata",
 ]

@@ -32,6 +32,12 @@ class Peers(Protocol):
     async def disconnect(self, urn: str, code: ErrorCode, detail: str, *, retry: bool = False) -> bool: ...
 
 
+class Waker(Protocol):
+    """Something that works in the background, and should look now."""
+
+    async def wake(self) -> None: ...
+
+
 class Limits:
     """How often who may guess what."""
 
@@ -60,6 +66,7 @@ class Services:
     mailer: Mailer
     peers: Peers
     metrics: Metrics
+    work: Waker
 
 
 SERVICES = web.AppKey("services", Services)

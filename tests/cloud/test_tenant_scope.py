@@ -32,7 +32,7 @@ UNSCOPED = {
     "api/system.py",
 }
 # Credentials are known before their organization is.
-OWNER_LOOKUPS = {"setup_codes/service.py", "invitations/service.py"}
+OWNER_LOOKUPS = {"setup_codes/service.py", "invitations/service.py", "work/dispatcher.py"}
 # Edge hosts and folders are read where the caller's reach narrows them; the hub and claims have no caller.
 REACHED = {
     "EdgeHost": {"edge_hosts/service.py", "signaling/admission.py"},
@@ -96,6 +96,18 @@ def test_the_models_that_belong_to_organizations_are_known():
         "SetupCode",
         "RemoteSession",
         "AuditEvent",
+        "Campaign",
+        "CampaignDevice",
+        "CampaignOrder",
+        "CampaignStep",
+        "Notice",
+        "NoticeChoice",
+        "NoticeEvent",
+        "NoticeSettings",
+        "PolicyTemplate",
+        "PolicyTemplateVersion",
+        "Webhook",
+        "WebhookDelivery",
     } == OWNED
 
 

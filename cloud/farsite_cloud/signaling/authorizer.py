@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -12,10 +13,12 @@ from farsite_cloud.database import Database, Scope
 from farsite_cloud.edge_hosts.service import EdgeHosts
 from farsite_cloud.sessions.service import live_session
 from farsite_cloud.signaling.admission import admit
+from farsite_cloud.work.reports import edge_changed, keep_report
 from farsite_signaling.identity.certificates import public_key_of
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.hub import Hello, Report
 from farsite_signaling.wire.ids import ClientName, EdgeName, parse_name
+from farsite_signaling.wire.work import WorkReport
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +26,8 @@ logger = logging.getLogger(__name__)
 class CloudAuthorizer:
     """Implements `farsite_signaling.hub.Authorizer`."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, work_wanted: asyncio.Event | None = None) -> None:
+        self._work_wanted = work_wanted or asyncio.Event()
         self._database = database
         self._clock = clock
 
@@ -60,15 +64,29 @@ class CloudAuthorizer:
         now = self._clock()
         async with self._database.writing() as session:
             scope = Scope(session, peer.org)
-            await EdgeHosts(scope).reported(peer.edge, report, now)
+            changed = await EdgeHosts(scope).reported(peer.edge, report, now)
+            if changed:
+                await edge_changed(scope, peer.edge, now)
+                self._work_wanted.set()
             await keep_reported(scope, peer.edge, report.audit, now)
+
+    async def work_reported(self, name: str, report: WorkReport) -> None:
+        peer = parse_name(name)
+        if not isinstance(peer, EdgeName):
+            raise FarsiteError(ErrorCode.FORBIDDEN, "Only edge hosts report.")
+        async with self._database.writing() as session:
+            await keep_report(Scope(session, peer.org), peer.edge, report, self._clock())
+        self._work_wanted.set()
 
     async def presence_changed(self, name: str, online: bool) -> None:
         logger.info("%s is %s", name, "online" if online else "offline")
         peer = parse_name(name)
         if isinstance(peer, EdgeName):
             async with self._database.writing() as session:
-                await EdgeHosts(Scope(session, peer.org)).seen(peer.edge, self._clock())
+                scope = Scope(session, peer.org)
+                await EdgeHosts(scope).seen(peer.edge, self._clock())
+                await edge_changed(scope, peer.edge, self._clock())
+            self._work_wanted.set()
 
 
 def _no_session() -> FarsiteError:

@@ -30,6 +30,7 @@ from farsite_signaling.wire.hub import (
     Undeliverable,
 )
 from farsite_signaling.wire.rights import Right
+from farsite_signaling.wire.work import WorkOrder, WorkReport, WorkReportAccepted
 
 if TYPE_CHECKING:
     from farsite_signaling.peer.listener import TunnelListener
@@ -70,6 +71,8 @@ class RemoteAccess:
         self._acceptor = acceptor
         self._on_change = on_change
         self.on_accepted: Callable[[str], None] = lambda _id: None
+        self.on_order: Callable[[WorkOrder], None] = lambda _order: None
+        self.on_work_accepted: Callable[[str], None] = lambda _id: None
         self._events = TunnelEvents(audit)
         self._client: SignalingClient | None = None
         self._listener: TunnelListener | None = None
@@ -112,7 +115,7 @@ class RemoteAccess:
         """Whether the cloud said that this session is over."""
         return session in self._ended
 
-    async def send(self, report: Report) -> None:
+    async def send(self, report: Report | WorkReport) -> None:
         """Raises `FarsiteError` (`cloud_unreachable`) when not online."""
         if self._client is None:
             raise FarsiteError(ErrorCode.CLOUD_UNREACHABLE, "Not connected to the cloud right now.")
@@ -233,6 +236,10 @@ class RemoteAccess:
                 await self._end(message)
             case ReportAccepted():
                 self.on_accepted(message.id)
+            case WorkOrder():
+                self.on_order(message)
+            case WorkReportAccepted():
+                self.on_work_accepted(message.id)
             case _:
                 logger.debug("from the hub: %s", message.type)
 

@@ -7,6 +7,7 @@ from typing import Protocol
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from farsite_signaling.wire.hub import Hello, Report
+from farsite_signaling.wire.work import WorkReport
 
 
 class Authorizer(Protocol):
@@ -23,6 +24,9 @@ class Authorizer(Protocol):
 
     async def report_received(self, name: str, report: Report) -> None:
         """Returns once the report is kept: its sender then forgets the audit rows in it."""
+
+    async def work_reported(self, name: str, report: WorkReport) -> None:
+        """Returns once it is kept: its sender does not send it again then."""
 
     async def presence_changed(self, name: str, online: bool) -> None:
         """Called once per change, one at a time for each name; called again after a failure."""

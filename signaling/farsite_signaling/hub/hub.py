@@ -36,6 +36,7 @@ from farsite_signaling.wire.hub import (
     Welcome,
     dump,
 )
+from farsite_signaling.wire.work import WorkReport, WorkReportAccepted
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -253,6 +254,8 @@ class Hub:
                 await self._forward(connection, message)
             case Report():
                 await self._report(connection, message)
+            case WorkReport():
+                await self._work_report(connection, message)
             case Ping():
                 connection.send(Pong(token=message.token))
             case Pong() | Unknown():
@@ -286,6 +289,14 @@ class Hub:
             log.warning("report of %s not taken: %s", connection.name, error)
             return
         connection.send(ReportAccepted(id=report.id))
+
+    async def _work_report(self, connection: Connection, report: WorkReport) -> None:
+        try:
+            await self._ask(self._authorizer.work_reported(connection.name, report))
+        except FarsiteError as error:
+            log.warning("work report of %s not taken: %s", connection.name, error)
+            return
+        connection.send(WorkReportAccepted(id=report.id))
 
     async def _ask(self, question: Awaitable[T]) -> T:
         """The authorizer's answer. Its failures become `unavailable`: never a yes, never the end of the hub."""

@@ -33,6 +33,7 @@ from farsite_signaling.wire.ids import (
     PeerName,
     parse_name,
 )
+from farsite_signaling.wire.work import WorkReport
 
 
 @dataclass
@@ -46,6 +47,7 @@ class MemoryOrganization:
     revoked: set[str] = field(default_factory=set)
     presence: list[tuple[str, bool]] = field(default_factory=list)
     reports: list[tuple[str, Report]] = field(default_factory=list)
+    work: list[tuple[str, WorkReport]] = field(default_factory=list)
     failure: Exception | None = None
     delay: float = 0.0
 
@@ -88,6 +90,10 @@ class MemoryOrganization:
     async def report_received(self, name: str, report: Report) -> None:
         await self._hesitate()
         self.reports.append((name, report))
+
+    async def work_reported(self, name: str, report: WorkReport) -> None:
+        await self._hesitate()
+        self.work.append((name, report))
 
     async def presence_changed(self, name: str, online: bool) -> None:
         await self._hesitate()
