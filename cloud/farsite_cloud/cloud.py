@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import socket
 from contextlib import AsyncExitStack
@@ -12,23 +11,26 @@ from aiohttp import web
 
 from farsite_cloud.accounts.passwords import Passwords
 from farsite_cloud.api.application import application
+from farsite_cloud.attempts import LocalAttempts
 from farsite_cloud.clock import Clock, system_clock
 from farsite_cloud.database import Database
-from farsite_cloud.database.connection import sqlite_url
+from farsite_cloud.database.opening import open_database
 from farsite_cloud.database.schema import upgrade
 from farsite_cloud.datadir import own_folder, storage_failures
-from farsite_cloud.firstrun import FirstRun, empty, set_up_owner
+from farsite_cloud.duties import duties_of
+from farsite_cloud.firstrun import FirstRun, open_vault
 from farsite_cloud.listening import open_socket, tls_context
 from farsite_cloud.mail.mailer import Mailer
 from farsite_cloud.mail.sending import Smtp
 from farsite_cloud.metrics import Metrics
+from farsite_cloud.outbound import Outbound
 from farsite_cloud.relay import Relay
 from farsite_cloud.services import Limits, Services
 from farsite_cloud.settings import CloudSettings
 from farsite_cloud.signaling.authorizer import CloudAuthorizer
+from farsite_cloud.sweeper import Sweeper
 from farsite_cloud.urls import PublicUrls, public_urls
 from farsite_cloud.vault import Vault
-from farsite_cloud.work.dispatcher import Dispatcher
 from farsite_signaling.hub import Hub
 from farsite_signaling.rest import Front
 
@@ -69,28 +71,28 @@ class Cloud:
             database, vault, passwords = await self._open_storage()
             relay = Relay(self.settings, self.urls)
         await self._stack.enter_async_context(relay)
-        work_wanted = asyncio.Event()
-        authorizer = CloudAuthorizer(database, self.clock, work_wanted)
+        sweeper = Sweeper()
+        authorizer = CloudAuthorizer(database, self.clock, sweeper.wake)
         hub = Hub(authorizer, allowed_origins=(self.urls.origin,))
         self.hub = await self._stack.enter_async_context(hub)
         smtp = Smtp(self.settings, self.urls.api) if self.settings.smtp_host else None
         mailer = await self._stack.enter_async_context(Mailer(database, vault, self.clock, smtp))
-        dispatcher = Dispatcher(database, vault, self.clock, self.hub, wanted=work_wanted)
-        work = await self._stack.enter_async_context(dispatcher)
         self.services = Services(
             settings=self.settings,
             database=database,
             vault=vault,
             clock=self.clock,
             passwords=passwords,
-            limits=Limits(self.clock),
+            limits=Limits(lambda name, rule: LocalAttempts(self.clock, rule)),
             urls=self.urls,
             relay=relay,
             mailer=mailer,
             peers=self.hub,
             metrics=self._metrics(relay),
-            work=work,
+            outbound=Outbound(tuple(self.settings.outbound_allowed), self.settings.outbound_ca_file),
+            sweeper=sweeper,
         )
+        await self._stack.enter_async_context(self.services.sweeper.running(duties_of(self.services)))
         await self._serve(listener, tls)
 
     def _listen(self) -> socket.socket:
@@ -103,15 +105,12 @@ class Cloud:
         return listener
 
     async def _open_storage(self) -> tuple[Database, Vault, Passwords]:
-        database = Database(sqlite_url(self.settings.data_dir))
+        database = open_database(self.settings)
         self._stack.push_async_callback(database.aclose)
         await upgrade(database)
         passwords = Passwords()
         self._stack.callback(passwords.close)
-        first = await empty(database)
-        vault = Vault.open(self.settings.data_dir, create=first)
-        if first:
-            self.first_run = await set_up_owner(self.settings, database, vault, passwords, self.clock)
+        vault, self.first_run = await open_vault(self.settings, database, passwords, self.clock)
         return database, vault, passwords
 
     def _metrics(self, relay: Relay) -> Metrics:

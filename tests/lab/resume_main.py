@@ -83,6 +83,9 @@ class Authorizer:
     async def work_reported(self, name: str, report: WorkReport) -> None:
         pass
 
+    async def inventory_received(self, name: str, delta: Any) -> list[Any]:
+        return []
+
     async def presence_changed(self, name: str, online: bool) -> None:
         pass
 

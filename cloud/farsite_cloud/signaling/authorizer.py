@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import BaseModel
 
 from farsite_cloud.audit.log import keep_reported
 from farsite_cloud.clock import Clock
 from farsite_cloud.database import Database, Scope
 from farsite_cloud.edge_hosts.service import EdgeHosts
+from farsite_cloud.inventory.ingest import receive
 from farsite_cloud.sessions.service import live_session
 from farsite_cloud.signaling.admission import admit
 from farsite_cloud.work.reports import edge_changed, keep_report
@@ -18,6 +20,7 @@ from farsite_signaling.identity.certificates import public_key_of
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.hub import Hello, Report
 from farsite_signaling.wire.ids import ClientName, EdgeName, parse_name
+from farsite_signaling.wire.inventory import InventoryDelta
 from farsite_signaling.wire.work import WorkReport
 
 logger = logging.getLogger(__name__)
@@ -26,8 +29,10 @@ logger = logging.getLogger(__name__)
 class CloudAuthorizer:
     """Implements `farsite_signaling.hub.Authorizer`."""
 
-    def __init__(self, database: Database, clock: Clock, work_wanted: asyncio.Event | None = None) -> None:
-        self._work_wanted = work_wanted or asyncio.Event()
+    def __init__(
+        self, database: Database, clock: Clock, wake: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        self._wake = wake
         self._database = database
         self._clock = clock
 
@@ -67,7 +72,7 @@ class CloudAuthorizer:
             changed = await EdgeHosts(scope).reported(peer.edge, report, now)
             if changed:
                 await edge_changed(scope, peer.edge, now)
-                self._work_wanted.set()
+                await self._look()
             await keep_reported(scope, peer.edge, report.audit, now)
 
     async def work_reported(self, name: str, report: WorkReport) -> None:
@@ -76,7 +81,19 @@ class CloudAuthorizer:
             raise FarsiteError(ErrorCode.FORBIDDEN, "Only edge hosts report.")
         async with self._database.writing() as session:
             await keep_report(Scope(session, peer.org), peer.edge, report, self._clock())
-        self._work_wanted.set()
+        await self._look()
+
+    async def inventory_received(self, name: str, delta: InventoryDelta) -> Sequence[BaseModel]:
+        peer = parse_name(name)
+        if not isinstance(peer, EdgeName):
+            raise FarsiteError(ErrorCode.FORBIDDEN, "Only edge hosts have an inventory.")
+        async with self._database.writing() as session:
+            return await receive(Scope(session, peer.org), peer.edge, delta, self._clock())
+
+    async def _look(self) -> None:
+        """What waited for this goes on at once."""
+        if self._wake is not None:
+            await self._wake()
 
     async def presence_changed(self, name: str, online: bool) -> None:
         logger.info("%s is %s", name, "online" if online else "offline")
@@ -86,7 +103,7 @@ class CloudAuthorizer:
                 scope = Scope(session, peer.org)
                 await EdgeHosts(scope).seen(peer.edge, self._clock())
                 await edge_changed(scope, peer.edge, self._clock())
-            self._work_wanted.set()
+            await self._look()
 
 
 def _no_session() -> FarsiteError:

@@ -85,7 +85,7 @@ async def _create(call: Call, body: wire.CampaignRequest) -> wire.Campaign:
         act.details |= {"kind": body.kind, "title": title, "parameters": body.parameters}
         answer = await _answer(call, campaign)
         act.details["edge_hosts"] = answer.orders.total
-    call.later(call.services.work.wake)
+    call.later(call.services.sweeper.wake)
     return answer
 
 
@@ -171,7 +171,7 @@ async def pause_campaign(request: web.Request) -> wire.Campaign:
         campaign = await Campaigns(call.scope).pause(
             request.match_info["campaign"], author_of(call), call.now
         )
-    call.later(call.services.work.wake)
+    call.later(call.services.sweeper.wake)
     return await _answer(call, campaign)
 
 
@@ -186,7 +186,7 @@ async def resume_campaign(request: web.Request, body: wire.CampaignResume) -> wi
         campaigns = Campaigns(call.scope)
         demand(call, kind_of((await campaigns.get(request.match_info["campaign"])).kind).right)
         campaign = await campaigns.resume(request.match_info["campaign"], body, author_of(call), call.now)
-    call.later(call.services.work.wake)
+    call.later(call.services.sweeper.wake)
     return await _answer(call, campaign)
 
 
@@ -198,7 +198,7 @@ async def cancel_campaign(request: web.Request) -> wire.Campaign:
         campaign = await Campaigns(call.scope).cancel(
             request.match_info["campaign"], author_of(call), call.now
         )
-    call.later(call.services.work.wake)
+    call.later(call.services.sweeper.wake)
     return await _answer(call, campaign)
 
 
@@ -225,7 +225,7 @@ async def _retry(request: web.Request, call: Call, body: wire.CampaignRetry) -> 
         again = await campaigns.retry(before, body.rollout, body.expires_in_hours, author_of(call), call.now)
         act.details["campaign"] = again.id
         answer = await _answer(call, again)
-    call.later(call.services.work.wake)
+    call.later(call.services.sweeper.wake)
     return answer
 
 

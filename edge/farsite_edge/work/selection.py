@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from farsite_edge.axis_os.versions import parse
 from farsite_edge.devices.record import DeviceRecord
 from farsite_signaling.wire.edge_tasks import MAX_DEVICES
+from farsite_signaling.wire.os_versions import parse
 from farsite_signaling.wire.work import Selection
 
 

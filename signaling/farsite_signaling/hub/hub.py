@@ -36,6 +36,7 @@ from farsite_signaling.wire.hub import (
     Welcome,
     dump,
 )
+from farsite_signaling.wire.inventory import InventoryDelta
 from farsite_signaling.wire.work import WorkReport, WorkReportAccepted
 
 log = logging.getLogger(__name__)
@@ -256,6 +257,8 @@ class Hub:
                 await self._report(connection, message)
             case WorkReport():
                 await self._work_report(connection, message)
+            case InventoryDelta():
+                await self._inventory(connection, message)
             case Ping():
                 connection.send(Pong(token=message.token))
             case Pong() | Unknown():
@@ -297,6 +300,16 @@ class Hub:
             log.warning("work report of %s not taken: %s", connection.name, error)
             return
         connection.send(WorkReportAccepted(id=report.id))
+
+    async def _inventory(self, connection: Connection, delta: InventoryDelta) -> None:
+        try:
+            answers = await self._ask(self._authorizer.inventory_received(connection.name, delta))
+        except FarsiteError as error:
+            # Not answered: its sender keeps the changes and sends them again.
+            log.warning("inventory of %s not taken: %s", connection.name, error)
+            return
+        for answer in answers:
+            connection.send(answer)
 
     async def _ask(self, question: Awaitable[T]) -> T:
         """The authorizer's answer. Its failures become `unavailable`: never a yes, never the end of the hub."""

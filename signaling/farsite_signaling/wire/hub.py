@@ -23,6 +23,7 @@ from farsite_signaling.wire.envelope import Envelope
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.ice import IceServer
 from farsite_signaling.wire.ids import Id, UrnText
+from farsite_signaling.wire.inventory import InventoryAccepted, InventoryDelta, InventoryWanted, TagsSet
 from farsite_signaling.wire.work import WorkOrder, WorkReport, WorkReportAccepted
 
 HUB_CONTEXT = b"farsite-hub-v1\0"
@@ -163,6 +164,10 @@ HubMessage = (
     | WorkOrder
     | WorkReport
     | WorkReportAccepted
+    | InventoryDelta
+    | InventoryAccepted
+    | InventoryWanted
+    | TagsSet
     | Bye
 )
 _ADAPTER: TypeAdapter[HubMessage] = TypeAdapter(Annotated[HubMessage, Field(discriminator="type")])
