@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from farsite_signaling.wire.hub import Hello, Report
+from farsite_signaling.wire.hub import Hello, Report, SessionEnded
 
 
 class Authorizer(Protocol):
@@ -23,6 +24,9 @@ class Authorizer(Protocol):
 
     async def report_received(self, name: str, report: Report) -> None:
         """Returns once the report is kept: its sender then forgets the audit rows in it."""
+
+    async def sessions_ended(self, name: str, held: Sequence[str]) -> Sequence[SessionEnded]:
+        """Which of the sessions that a peer says it holds are not live (any more), with what they ended with."""
 
     async def presence_changed(self, name: str, online: bool) -> None:
         """Called once per change, one at a time for each name; called again after a failure."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -22,7 +23,7 @@ from farsite_signaling.identity import (
 )
 from farsite_signaling.identity.certificates import public_key_of
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-from farsite_signaling.wire.hub import HUB_PATH, Hello, Report
+from farsite_signaling.wire.hub import HUB_PATH, Hello, Report, SessionEnded
 from farsite_signaling.wire.ids import (
     AccountId,
     ClientId,
@@ -46,6 +47,7 @@ class MemoryOrganization:
     revoked: set[str] = field(default_factory=set)
     presence: list[tuple[str, bool]] = field(default_factory=list)
     reports: list[tuple[str, Report]] = field(default_factory=list)
+    ended: set[str] = field(default_factory=set)
     failure: Exception | None = None
     delay: float = 0.0
 
@@ -88,6 +90,10 @@ class MemoryOrganization:
     async def report_received(self, name: str, report: Report) -> None:
         await self._hesitate()
         self.reports.append((name, report))
+
+    async def sessions_ended(self, name: str, held: Sequence[str]) -> list[SessionEnded]:
+        await self._hesitate()
+        return [SessionEnded(session=session) for session in held if session in self.ended]
 
     async def presence_changed(self, name: str, online: bool) -> None:
         await self._hesitate()
