@@ -6,11 +6,13 @@ import logging
 from collections.abc import Sequence
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import BaseModel
 
 from farsite_cloud.audit.log import keep_reported
 from farsite_cloud.clock import Clock
 from farsite_cloud.database import Database, Scope
 from farsite_cloud.edge_hosts.service import EdgeHosts
+from farsite_cloud.inventory.ingest import receive
 from farsite_cloud.sessions.models import RemoteSession
 from farsite_cloud.sessions.service import is_live, live_session, sessions_of_edge
 from farsite_cloud.signaling.admission import admit
@@ -18,6 +20,7 @@ from farsite_signaling.identity.certificates import public_key_of
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.hub import Hello, Report, SessionEnded
 from farsite_signaling.wire.ids import ClientName, EdgeName, parse_name
+from farsite_signaling.wire.inventory import InventoryDelta
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +77,13 @@ class CloudAuthorizer:
             known = await sessions_of_edge(Scope(session, peer.org), peer.edge, held)
         now = self._clock()
         return [_ended(key, known.get(key)) for key in held if not is_live(known.get(key), now)]
+
+    async def inventory_received(self, name: str, delta: InventoryDelta) -> Sequence[BaseModel]:
+        peer = parse_name(name)
+        if not isinstance(peer, EdgeName):
+            raise FarsiteError(ErrorCode.FORBIDDEN, "Only edge hosts have an inventory.")
+        async with self._database.writing() as session:
+            return await receive(Scope(session, peer.org), peer.edge, delta, self._clock())
 
     async def presence_changed(self, name: str, online: bool) -> None:
         logger.info("%s is %s", name, "online" if online else "offline")

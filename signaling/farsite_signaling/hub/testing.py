@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import BaseModel
 
 from farsite_signaling.hub.authorizer import Authorizer
 from farsite_signaling.hub.hub import Hub
@@ -34,6 +35,7 @@ from farsite_signaling.wire.ids import (
     PeerName,
     parse_name,
 )
+from farsite_signaling.wire.inventory import InventoryAccepted, InventoryDelta
 
 
 @dataclass
@@ -48,6 +50,7 @@ class MemoryOrganization:
     presence: list[tuple[str, bool]] = field(default_factory=list)
     reports: list[tuple[str, Report]] = field(default_factory=list)
     ended: set[str] = field(default_factory=set)
+    inventory: list[tuple[str, InventoryDelta]] = field(default_factory=list)
     failure: Exception | None = None
     delay: float = 0.0
 
@@ -94,6 +97,11 @@ class MemoryOrganization:
     async def sessions_ended(self, name: str, held: Sequence[str]) -> list[SessionEnded]:
         await self._hesitate()
         return [SessionEnded(session=session) for session in held if session in self.ended]
+
+    async def inventory_received(self, name: str, delta: InventoryDelta) -> Sequence[BaseModel]:
+        await self._hesitate()
+        self.inventory.append((name, delta))
+        return [InventoryAccepted(epoch=delta.epoch, position=delta.last)]
 
     async def presence_changed(self, name: str, online: bool) -> None:
         await self._hesitate()
