@@ -27,9 +27,8 @@ from pydantic import BaseModel, SecretStr
 from farsite_client.http import TIMEOUT, failures, parse, raise_for_problem, read_limited, reveal
 from farsite_client.people import PeopleCalls
 from farsite_signaling.peer.proxy import parse_proxy
+from farsite_signaling.wire.audit_api import AuditList, AuditRow
 from farsite_signaling.wire.cloud_api import (
-    AuditList,
-    AuditRow,
     EdgeHost,
     EdgeHostChange,
     EdgeHostList,

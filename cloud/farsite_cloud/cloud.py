@@ -11,6 +11,7 @@ from aiohttp import web
 
 from farsite_cloud.accounts.passwords import Passwords
 from farsite_cloud.api.application import application
+from farsite_cloud.audit.keeping import AuditKeeping
 from farsite_cloud.clock import Clock, system_clock
 from farsite_cloud.database import Database
 from farsite_cloud.database.connection import sqlite_url
@@ -21,6 +22,7 @@ from farsite_cloud.listening import open_socket, tls_context
 from farsite_cloud.mail.mailer import Mailer
 from farsite_cloud.mail.sending import Smtp
 from farsite_cloud.metrics import Metrics
+from farsite_cloud.periodic import Periodic
 from farsite_cloud.relay import Relay
 from farsite_cloud.services import Limits, Services
 from farsite_cloud.settings import CloudSettings
@@ -32,6 +34,7 @@ from farsite_signaling.rest import Front
 
 logger = logging.getLogger(__name__)
 SHUTDOWN_SECONDS = 5.0
+AUDIT_SECONDS = 3600.0
 
 
 class Cloud:
@@ -84,7 +87,12 @@ class Cloud:
             peers=self.hub,
             metrics=self._metrics(relay),
         )
+        await self._start_periodic(database, vault)
         await self._serve(listener, tls)
+
+    async def _start_periodic(self, database: Database, vault: Vault) -> None:
+        keeping = AuditKeeping(database, vault, self.clock, self.settings.audit_retention_days)
+        await self._stack.enter_async_context(Periodic("audit logs", AUDIT_SECONDS, keeping.run))
 
     def _listen(self) -> socket.socket:
         """Bound first: a port that is taken stops the start before anything is written."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from farsite_cloud.accounts.models import Account, MailedCode, RecoveryCode, Token
 from farsite_cloud.api.models import KeptAnswer
-from farsite_cloud.audit.models import AuditEvent
+from farsite_cloud.audit.models import AuditChain, AuditCheckpoint, AuditEvent, OperatorEvent
 from farsite_cloud.clients.models import ClientDevice
 from farsite_cloud.database.base import Base
 from farsite_cloud.edge_hosts.models import EdgeHost
@@ -19,6 +19,8 @@ metadata = Base.metadata
 
 __all__ = [
     "Account",
+    "AuditChain",
+    "AuditCheckpoint",
     "AuditEvent",
     "ClientDevice",
     "EdgeHost",
@@ -29,6 +31,7 @@ __all__ = [
     "Mail",
     "MailedCode",
     "Membership",
+    "OperatorEvent",
     "Organization",
     "RecoveryCode",
     "RemoteSession",

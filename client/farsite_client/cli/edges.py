@@ -10,7 +10,8 @@ import typer
 
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.output import ago
-from farsite_signaling.wire.cloud_api import AuditRow, EdgeHost
+from farsite_signaling.wire.audit_api import AuditRow
+from farsite_signaling.wire.cloud_api import EdgeHost
 
 edges = typer.Typer(add_completion=False, rich_markup_mode=None)
 audit = typer.Typer(add_completion=False, rich_markup_mode=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,15 @@ FILE = "farsite.db"
 BUSY_TIMEOUT_MS = 10_000
 POOL_TIMEOUT = 10.0
 _WRITING = "farsite_writing"
+_LAST = "farsite_last"
+LastStep = Callable[[AsyncSession], Awaitable[None]]
+
+
+def at_the_end(session: AsyncSession, step: LastStep) -> None:
+    """Do this last in the unit of work, once, before it is committed: what it locks is held for a moment only."""
+    steps: list[LastStep] = session.info.setdefault(_LAST, [])
+    if step not in steps:
+        steps.append(step)
 
 
 def sqlite_url(data_dir: Path) -> URL:
@@ -56,6 +65,8 @@ async def _unit_of_work(sessions: async_sessionmaker[AsyncSession]) -> AsyncIter
     try:
         async with sessions() as session, session.begin():
             yield session
+            for step in session.info.pop(_LAST, ()):
+                await step(session)
     except DBAPIError as error:
         raise storage_error(error) from error
     except PoolTimeout:

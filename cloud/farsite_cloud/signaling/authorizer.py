@@ -61,7 +61,7 @@ class CloudAuthorizer:
         async with self._database.writing() as session:
             scope = Scope(session, peer.org)
             await EdgeHosts(scope).reported(peer.edge, report, now)
-            await keep_reported(scope, peer.edge, report.audit, now)
+            keep_reported(scope, peer.edge, report.audit, now)
 
     async def presence_changed(self, name: str, online: bool) -> None:
         logger.info("%s is %s", name, "online" if online else "offline")
