@@ -22,6 +22,8 @@ from farsite_signaling.wire.audit_chain import OPERATOR, ChainCheck, Link, start
 from farsite_signaling.wire.hub import AuditEntry, Report, ReportAccepted
 from farsite_signaling.wire.rights import Role
 
+pytestmark = pytest.mark.both_databases
+
 
 async def _act(world, number=1, action="test.act", actor="ann@example.com", **more):
     async with world.services.database.writing() as session:

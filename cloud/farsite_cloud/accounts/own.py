@@ -27,10 +27,10 @@ async def own_account(call: Call) -> Account:
 
 async def check_password(call: Call, account: Account, password: str) -> None:
     """Counted like a sign-in. Raises `sign_in_failed`, `rate_limited`."""
-    call.services.limits.account.begin(account.email)
+    await call.services.limits.account.begin(account.email)
     if not await call.services.passwords.verify(account.password_hash, password):
         raise FarsiteError(ErrorCode.SIGN_IN_FAILED, "The password is wrong.")
-    call.services.limits.account.succeeded(account.email)
+    await call.services.limits.account.succeeded(account.email)
 
 
 @api.route("POST", "/me/password", need=INTERACTIVE, request=wire.PasswordChange)

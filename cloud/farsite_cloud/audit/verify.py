@@ -43,7 +43,7 @@ class _Run:
             ledger = Ledger(session, self._chain)
             self._head, self._floor = await ledger.head()
             kept = await ledger.checkpoints(limit=_MOST_CHECKPOINTS)
-            key = await public_key(ledger)
+            key = await public_key(ledger) if kept or checkpoint else None
         check = ChainCheck(self._floor)
         given = None if checkpoint is None else self._given(checkpoint, key)
         check.broken = self._judge_kept(check, kept, key)

@@ -52,7 +52,7 @@ def checkpoint(settings: CloudSettings, chain: str | None) -> list[AuditCheckpoi
 
 
 async def _checkpoint(settings: CloudSettings, chain: str | None) -> list[AuditCheckpoint]:
-    vault = Vault.open(settings.data_dir, create=False)
+    vault = Vault.open(settings.data_dir, create=False, given=settings.given_key)
     async with stored(settings) as database:
         now = system_clock()
         chains = await _chains(database, chain)

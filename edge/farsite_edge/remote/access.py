@@ -16,6 +16,7 @@ from farsite_edge.claim.cloud import cloud_tls
 from farsite_edge.identity.keeper import IdentityKeeper
 from farsite_edge.preferences import Preferences
 from farsite_edge.remote.events import TunnelEvents
+from farsite_edge.remote.usage import Usage
 from farsite_edge.settings import EdgeSettings
 from farsite_edge.version import __version__
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -61,6 +62,7 @@ class RemoteAccess:
         audit: AuditLog,
         *,
         acceptor: Any,
+        usage: Usage | None = None,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
@@ -70,7 +72,7 @@ class RemoteAccess:
         self._acceptor = acceptor
         self._on_change = on_change
         self.on_accepted: Callable[[str], None] = lambda _id: None
-        self._events = TunnelEvents(audit)
+        self._events = TunnelEvents(audit, usage)
         self._client: SignalingClient | None = None
         self._listener: TunnelListener | None = None
         self._router: Any = None

@@ -67,6 +67,8 @@ class ErrorCode(StrEnum):
     PROXY_UNREACHABLE = "proxy_unreachable"
     CLOUD_UNREACHABLE = "cloud_unreachable"
     TURN_UNAVAILABLE = "turn_unavailable"
+    OUTBOUND_REFUSED = "outbound_refused"
+    OUTBOUND_FAILED = "outbound_failed"
     # devices
     DEVICE_UNKNOWN = "device_unknown"
     DEVICE_UNREACHABLE = "device_unreachable"
@@ -123,6 +125,7 @@ _STATUS: dict[ErrorCode, int] = {
     ErrorCode.DEVICE_SETUP_REQUIRED: 424,
     ErrorCode.DEVICE_CERTIFICATE_CHANGED: 424,
     ErrorCode.DEVICE_ANSWER: 502,
+    ErrorCode.OUTBOUND_FAILED: 502,
 }
 
 
