@@ -12,19 +12,18 @@ from aiohttp import web
 from farsite_cloud.accounts.passwords import Passwords
 from farsite_cloud.api.application import application
 from farsite_cloud.attempts import LocalAttempts
-from farsite_cloud.audit.keeping import AuditKeeping
 from farsite_cloud.clock import Clock, system_clock
 from farsite_cloud.database import Database
 from farsite_cloud.database.opening import open_database
 from farsite_cloud.database.schema import upgrade
 from farsite_cloud.datadir import own_folder, storage_failures
+from farsite_cloud.duties import duties_of
 from farsite_cloud.firstrun import FirstRun, open_vault
 from farsite_cloud.listening import open_socket, tls_context
 from farsite_cloud.mail.mailer import Mailer
 from farsite_cloud.mail.sending import Smtp
 from farsite_cloud.metrics import Metrics
 from farsite_cloud.outbound import Outbound
-from farsite_cloud.periodic import Periodic
 from farsite_cloud.relay import Relay
 from farsite_cloud.services import Limits, Services
 from farsite_cloud.settings import CloudSettings
@@ -36,7 +35,6 @@ from farsite_signaling.rest import Front
 
 logger = logging.getLogger(__name__)
 SHUTDOWN_SECONDS = 5.0
-AUDIT_SECONDS = 3600.0
 
 
 class Cloud:
@@ -90,12 +88,8 @@ class Cloud:
             metrics=self._metrics(relay),
             outbound=Outbound(tuple(self.settings.outbound_allowed), self.settings.outbound_ca_file),
         )
-        await self._start_periodic(database, vault)
+        await self._stack.enter_async_context(self.services.sweeper.running(duties_of(self.services)))
         await self._serve(listener, tls)
-
-    async def _start_periodic(self, database: Database, vault: Vault) -> None:
-        keeping = AuditKeeping(database, vault, self.clock, self.settings.audit_retention_days)
-        await self._stack.enter_async_context(Periodic("audit logs", AUDIT_SECONDS, keeping.run))
 
     def _listen(self) -> socket.socket:
         """Bound first: a port that is taken stops the start before anything is written."""

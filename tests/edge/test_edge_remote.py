@@ -280,7 +280,7 @@ async def test_each_devices_page_is_audited_with_bytes(edge: RunningEdge, small_
     used = next(entry for entry in entries if entry.action == "device.web.closed")
     assert (used.target, used.session, used.actor) == (ONE, grant.sid, grant.sub)
     assert (used.details["streams"], used.details["bytes_sent"], used.details["bytes_received"]) == (1, 15, 3)
-    assert [entry.action for entry in entries if entry.session == grant.sid][0] == "tunnel.close"
+    assert next(entry.action for entry in entries if entry.session == grant.sid) == "tunnel.close"
 
 
 async def test_remote_access_switched_off_through_its_own_tunnel(

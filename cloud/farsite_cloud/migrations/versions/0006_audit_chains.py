@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0006"
-down_revision = "0003"
+down_revision = "0005"
 
 _ID = sa.String(length=64)
 _TIME = sa.DateTime(timezone=True)
