@@ -13,11 +13,12 @@ from farsite_cloud.clock import Clock
 from farsite_cloud.database import Database, Scope
 from farsite_cloud.edge_hosts.service import EdgeHosts
 from farsite_cloud.inventory.ingest import receive
-from farsite_cloud.sessions.service import live_session
+from farsite_cloud.sessions.models import RemoteSession
+from farsite_cloud.sessions.service import is_live, live_session, sessions_of_edge
 from farsite_cloud.signaling.admission import admit
 from farsite_signaling.identity.certificates import public_key_of
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-from farsite_signaling.wire.hub import Hello, Report
+from farsite_signaling.wire.hub import Hello, Report, SessionEnded
 from farsite_signaling.wire.ids import ClientName, EdgeName, parse_name
 from farsite_signaling.wire.inventory import InventoryDelta
 
@@ -67,6 +68,16 @@ class CloudAuthorizer:
             await EdgeHosts(scope).reported(peer.edge, report, now)
             keep_reported(scope, peer.edge, report.audit, now)
 
+    async def sessions_ended(self, name: str, held: Sequence[str]) -> list[SessionEnded]:
+        """One that is not known is over as well."""
+        peer = parse_name(name)
+        if not isinstance(peer, EdgeName):
+            raise FarsiteError(ErrorCode.FORBIDDEN, "Only edge hosts ask for this.")
+        async with self._database.reading() as session:
+            known = await sessions_of_edge(Scope(session, peer.org), peer.edge, held)
+        now = self._clock()
+        return [_ended(key, known.get(key)) for key in held if not is_live(known.get(key), now)]
+
     async def inventory_received(self, name: str, delta: InventoryDelta) -> Sequence[BaseModel]:
         peer = parse_name(name)
         if not isinstance(peer, EdgeName):
@@ -80,6 +91,12 @@ class CloudAuthorizer:
         if isinstance(peer, EdgeName):
             async with self._database.writing() as session:
                 await EdgeHosts(Scope(session, peer.org)).seen(peer.edge, self._clock())
+
+
+def _ended(key: str, session: RemoteSession | None) -> SessionEnded:
+    code = session.end_code if session is not None and session.end_code else ErrorCode.SESSION_ENDED
+    detail = "The session ended while this edge host was not connected to the cloud."
+    return SessionEnded(session=key, code=code, detail=detail)
 
 
 def _no_session() -> FarsiteError:

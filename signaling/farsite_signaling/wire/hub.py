@@ -27,6 +27,7 @@ from farsite_signaling.wire.inventory import InventoryAccepted, InventoryDelta, 
 HUB_CONTEXT = b"farsite-hub-v1\0"
 HUB_PATH = "/hub"
 MAX_MESSAGE = 96 * 1024
+MOST_HELD = 200
 
 
 class _Frozen(BaseModel):
@@ -101,6 +102,13 @@ class SessionEnded(_Frozen):
     detail: str = ""
 
 
+class SessionsHeld(_Frozen):
+    """From an edge host: sessions it has tunnels of. Those that are over are answered with `session_ended`."""
+
+    type: Literal["sessions_held"] = "sessions_held"
+    sessions: list[Id] = Field(max_length=MOST_HELD)
+
+
 class AuditEntry(_Frozen):
     """One audited act on an edge host; `id` makes sending it twice harmless."""
 
@@ -157,6 +165,7 @@ HubMessage = (
     | Pong
     | SessionAnnounced
     | SessionEnded
+    | SessionsHeld
     | Report
     | ReportAccepted
     | InventoryDelta
