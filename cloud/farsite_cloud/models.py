@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from farsite_cloud.accounts.models import Account, MailedCode, RecoveryCode, Token
 from farsite_cloud.api.models import KeptAnswer
-from farsite_cloud.audit.models import AuditEvent
+from farsite_cloud.audit.models import AuditChain, AuditCheckpoint, AuditEvent, OperatorEvent
 from farsite_cloud.browser.models import BrowserSignIn, DeviceSignIn
 from farsite_cloud.catalogue.models import CatalogueModel
 from farsite_cloud.clients.models import ClientDevice
@@ -43,6 +43,8 @@ metadata = Base.metadata
 
 __all__ = [
     "Account",
+    "AuditChain",
+    "AuditCheckpoint",
     "AuditEvent",
     "BrowserSignIn",
     "Campaign",
@@ -73,6 +75,7 @@ __all__ = [
     "NoticeChoice",
     "NoticeEvent",
     "NoticeSettings",
+    "OperatorEvent",
     "Organization",
     "PolicyTemplate",
     "PolicyTemplateVersion",

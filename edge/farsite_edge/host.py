@@ -190,6 +190,7 @@ class EdgeHost:
             self.preferences,
             self.audit,
             acceptor=acceptor,
+            usage=acceptor.usage,
             on_change=self._remote_changed,
         )
         self.reporter = Reporter(

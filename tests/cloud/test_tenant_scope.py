@@ -30,6 +30,8 @@ UNSCOPED = {
     "organizations/service.py",
     "api/idempotency.py",
     "api/system.py",
+    "audit/append.py",
+    "audit/ledger.py",
 }
 # Credentials are known before their organization is.
 OWNER_LOOKUPS = {

@@ -16,6 +16,7 @@ from farsite_signaling.identity import (
     sign_order,
 )
 from farsite_signaling.identity.certificates import load_certificate
+from farsite_signaling.identity.keys import PrivateKey
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.grant import Grant
 from farsite_signaling.wire.ids import PeerName
@@ -67,6 +68,12 @@ class OrganizationKeys:
     def sign_order(self, order: Order) -> str:
         key = self._vault.unseal(self._organization.grant_key, _grants(self._organization))
         return sign_order(load_private_key(key), order)
+
+    def checkpoint_key(self) -> PrivateKey:
+        """The authority's own: members pinned its certificate when they enrolled."""
+        return load_private_key(
+            self._vault.unseal(self._organization.authority_key, _authority(self._organization))
+        )
 
     def check(self) -> None:
         """Raises `storage_failed` when they were sealed with another key than the vault's."""

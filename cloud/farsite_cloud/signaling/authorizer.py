@@ -70,11 +70,11 @@ class CloudAuthorizer:
         now = self._clock()
         async with self._database.writing() as session:
             scope = Scope(session, peer.org)
-            changed = await EdgeHosts(scope).reported(peer.edge, report, now)
-            if changed:
+            if switched := await EdgeHosts(scope).reported(peer.edge, report, now):
                 await edge_changed(scope, peer.edge, now)
-                await self._look()
-            await keep_reported(scope, peer.edge, report.audit, now)
+            keep_reported(scope, peer.edge, report.audit, now)
+        if switched:
+            await self._look()
 
     async def work_reported(self, name: str, report: WorkReport) -> None:
         peer = parse_name(name)

@@ -9,7 +9,7 @@ from aiohttp import web
 from farsite_cloud.api.authorize import demand
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.idempotency import HEADER, once
-from farsite_cloud.api.paging import cursor_of, decode_cursor, next_cursor
+from farsite_cloud.api.paging import cursor_of, next_cursor, start_after
 from farsite_cloud.edge_hosts.service import EdgeHosts
 from farsite_cloud.work.answers import campaign_answer, device_answer, order_answer, stage_of, step_answer
 from farsite_cloud.work.kinds import KINDS, checked, kind_of
@@ -48,7 +48,7 @@ async def list_kinds(request: web.Request) -> wire.CampaignKindList:
 async def list_campaigns(request: web.Request) -> wire.CampaignList:
     """Campaigns, newest first."""
     call, query = call_of(request), read_query(request, wire.CampaignQuery)
-    rows = await Campaigns(call.scope).page(decode_cursor(query.cursor), query.limit, query.state, query.kind)
+    rows = await Campaigns(call.scope).page(start_after(query.cursor), query.limit, query.state, query.kind)
     shown = [await _answer(call, row) for row in rows[: query.limit]]
     return wire.CampaignList(campaigns=shown, next_cursor=next_cursor(rows, query.limit))
 
@@ -113,7 +113,7 @@ async def list_orders(request: web.Request) -> wire.CampaignOrderList:
     call, query = call_of(request), read_query(request, wire.CampaignOrderQuery)
     campaigns = Campaigns(call.scope)
     campaign = await campaigns.get(request.match_info["campaign"])
-    after = decode_cursor(query.cursor)
+    after = start_after(query.cursor)
     rows = await campaigns.orders(campaign.id, after, query.limit + 1, query.state)
     edges = await EdgeHosts(call.scope).by_id([row.edge_host_id for row in rows])
     total = await Campaigns(call.whole).size(campaign.id)
@@ -137,7 +137,7 @@ async def list_devices(request: web.Request) -> wire.CampaignDeviceList:
     call, query = call_of(request), read_query(request, wire.CampaignDeviceQuery)
     campaigns = Campaigns(call.scope)
     campaign = await campaigns.get(request.match_info["campaign"])
-    after = decode_cursor(query.cursor)
+    after = start_after(query.cursor)
     rows = await campaigns.devices(campaign.id, after, query.limit, query.state, query.edge_host)
     shown = [device_answer(row) for row in rows[: query.limit]]
     return wire.CampaignDeviceList(devices=shown, next_cursor=next_cursor(rows, query.limit))
@@ -156,7 +156,7 @@ async def list_steps(request: web.Request) -> wire.CampaignStepList:
     campaigns = Campaigns(call.scope)
     campaign = await campaigns.get(request.match_info["campaign"])
     order = await campaigns.order(campaign.id, request.match_info["order"])
-    rows = await campaigns.steps(order.id, decode_cursor(query.cursor), query.limit, query.device)
+    rows = await campaigns.steps(order.id, start_after(query.cursor), query.limit, query.device)
     following = cursor_of(rows[: query.limit][-1].id) if len(rows) > query.limit else None
     return wire.CampaignStepList(
         steps=[step_answer(row) for row in rows[: query.limit]], next_cursor=following

@@ -19,6 +19,7 @@ from farsite_edge.identity.keeper import IdentityKeeper
 from farsite_edge.preferences import Preferences
 from farsite_edge.remote.events import TunnelEvents
 from farsite_edge.remote.held import HeldSessions
+from farsite_edge.remote.usage import Usage
 from farsite_edge.settings import EdgeSettings
 from farsite_edge.version import __version__
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -66,6 +67,7 @@ class RemoteAccess:
         audit: AuditLog,
         *,
         acceptor: Any,
+        usage: Usage | None = None,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
@@ -79,7 +81,7 @@ class RemoteAccess:
         self.on_work_accepted: Callable[[str], None] = lambda _id: None
         self.on_inventory: Callable[[InventoryAccepted | InventoryWanted], None] = lambda _answer: None
         self.on_tags: Callable[[TagsSet], Awaitable[None]] = _ignore
-        self._events = TunnelEvents(audit)
+        self._events = TunnelEvents(audit, usage)
         self._client: SignalingClient | None = None
         self._listener: TunnelListener | None = None
         self._router: Any = None
