@@ -7,7 +7,7 @@ import time
 
 from pydantic import SecretStr
 
-from farsite_client.calls import Calls
+from farsite_client.calls import CloudCalls
 from farsite_signaling.wire.cloud_api import SignInResult
 from farsite_signaling.wire.device_sign_in import DeviceSignIn, DeviceSignInRequest, DeviceTokenRequest
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -22,7 +22,7 @@ _GO_ON = (
 )
 
 
-class DeviceSignInCalls(Calls):
+class DeviceSignInCalls(CloudCalls):
     async def start_device_sign_in(self, name: str = "", email: str | None = None) -> DeviceSignIn:
         """Show its address and user code; with `email` only that account can approve."""
         return await self._ask(
