@@ -12,6 +12,7 @@ from farsite_edge.policies.job import PolicyJob
 from farsite_edge.policies.keeper import PolicyKeeper
 from farsite_edge.policies.kind import Kind, Kinds
 from farsite_edge.policies.machine import Limits
+from farsite_edge.policies.security.kind import SecurityKind
 from farsite_edge.policies.service import PolicyService
 from farsite_edge.policies.store import PolicyStore
 from farsite_edge.settings import EdgeSettings
@@ -20,7 +21,7 @@ from farsite_edge.tasks import TaskRunner
 
 def all_kinds() -> Sequence[Kind]:
     """Every kind of policy there is."""
-    return ()
+    return (SecurityKind(),)
 
 
 class PolicyHost:
