@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
@@ -10,7 +11,8 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from farsite_cloud.accounts.passwords import Passwords
-from farsite_cloud.attempts import Attempts
+from farsite_cloud.accounts.used import LastUses
+from farsite_cloud.attempts import Attempts, Rule
 from farsite_cloud.clock import Clock
 from farsite_cloud.database import Database
 from farsite_cloud.mail.mailer import Mailer
@@ -18,6 +20,7 @@ from farsite_cloud.metrics import Metrics
 from farsite_cloud.outbound import Outbound
 from farsite_cloud.relay import Relay
 from farsite_cloud.settings import CloudSettings
+from farsite_cloud.sweeper import Sweeper
 from farsite_cloud.urls import PublicUrls
 from farsite_cloud.vault import Vault
 from farsite_signaling.wire.errors import ErrorCode
@@ -34,18 +37,21 @@ class Peers(Protocol):
 
 
 class Limits:
-    """How often who may guess what."""
+    """How often who may guess what. `attempts` makes one limit of a name and a rule."""
 
-    def __init__(self, clock: Clock) -> None:
-        self.account = Attempts(clock, free=5, longest=timedelta(minutes=5))
-        self.address = Attempts(clock, free=20, longest=timedelta(minutes=15))
-        self.claims = Attempts(clock, free=10, longest=timedelta(minutes=15))
-        self.renewals = Attempts(clock, free=20, longest=timedelta(minutes=15))
-        self.codes = Attempts(clock, free=10, longest=timedelta(minutes=15))
+    def __init__(self, attempts: Callable[[str, Rule], Attempts]) -> None:
+        def limit(name: str, *, free: int, minutes: int) -> Attempts:
+            return attempts(name, Rule(free, timedelta(minutes=minutes)))
+
+        self.account = limit("account", free=5, minutes=5)
+        self.address = limit("address", free=20, minutes=15)
+        self.claims = limit("claims", free=10, minutes=15)
+        self.renewals = limit("renewals", free=20, minutes=15)
+        self.codes = limit("codes", free=10, minutes=15)
         # Every mail that a stranger can cause counts, whether or not it is sent.
-        self.mails_to = Attempts(clock, free=3, longest=timedelta(minutes=15))
-        self.mails_from = Attempts(clock, free=10, longest=timedelta(minutes=15))
-        self.invitations = Attempts(clock, free=200, longest=timedelta(minutes=15))
+        self.mails_to = limit("mails_to", free=3, minutes=15)
+        self.mails_from = limit("mails_from", free=10, minutes=15)
+        self.invitations = limit("invitations", free=200, minutes=15)
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,8 @@ class Services:
     peers: Peers
     metrics: Metrics
     outbound: Outbound
+    used: LastUses = field(default_factory=LastUses)
+    sweeper: Sweeper = field(default_factory=Sweeper)
 
 
 SERVICES = web.AppKey("services", Services)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,7 +35,7 @@ from farsite_signaling.wire.hub import (
     dump,
     parse_hub_message,
 )
-from farsite_signaling.wire.rights import Role
+from farsite_signaling.wire.rights import EVERY_FOLDER, Role
 from farsite_signaling.wire.version import supported_versions
 
 
@@ -192,6 +192,30 @@ class World:
             await users.add(account.id, role, folders or [], all_folders=everything, now=self.clock())
         return await self.signed_in(email, org)
 
+    async def supporter(
+        self, role: Role, folders: list[str] | None = None, owner: Person | None = None, **lasting: float
+    ) -> Person:
+        """Somebody let in as support, for an hour unless it is said how long; `folders` None: all of them."""
+        owner = owner or self.owner
+        email = f"support-{role}-{owner.org[-6:]}@example.com"
+        person = await self.account(email)
+        until = self.clock() + timedelta(**(lasting or {"hours": 1}))
+        body = {"email": email, "role": role, "until": until.isoformat()}
+        body |= _choice(role, folders)
+        await owner.ok("POST", "~/support-access", body)
+        return Person(self.http, self.running.url, owner.org, person.token, person.account_id)
+
+    async def service(
+        self, role: Role, folders: list[str] | None = None, owner: Person | None = None, **token: Any
+    ) -> Person:
+        """A service account with a token; `folders` None: all of them."""
+        owner = owner or self.owner
+        body = {"name": f"program {role}", "role": role} | _choice(role, folders)
+        account = await owner.ok("POST", "~/service-accounts", body)
+        path = f"~/service-accounts/{account['id']}/tokens"
+        made = await owner.ok("POST", path, {"name": "script"} | token)
+        return Person(self.http, self.running.url, owner.org, made["token"], account["id"])
+
     async def other_organization(self) -> Person:
         """The owner of another organization on the same cloud."""
         async with self.services.database.writing() as session:
@@ -246,6 +270,12 @@ class World:
         return [row for row in rows if action is None or row["action"] == action]
 
 
+def _choice(role: Role, folders: list[str] | None) -> dict[str, Any]:
+    if role in EVERY_FOLDER:
+        return {}
+    return {"all_folders": True} if folders is None else {"folder_ids": folders}
+
+
 MakeWorld = Callable[..., Awaitable[World]]
 
 
@@ -254,12 +284,50 @@ def clock() -> MovableClock:
     return MovableClock()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Modules marked `both_databases` run on PostgreSQL as well."""
+    if "database_kind" in metafunc.fixturenames:
+        both = metafunc.definition.get_closest_marker("both_databases") is not None
+        kinds = ["sqlite", "postgresql"] if both else ["sqlite"]
+        metafunc.parametrize("database_kind", kinds, indirect=True)
+
+
 @pytest.fixture
-async def world_in(clock: MovableClock) -> AsyncIterator[MakeWorld]:
+def database_kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+Storage = Callable[[Path | None], Awaitable[dict[str, Any]]]
+
+
+@pytest.fixture
+async def storage(
+    database_kind: str, new_database: Callable[[], AbstractAsyncContextManager[str]]
+) -> AsyncIterator[Storage]:
+    """Settings of the database that belongs to a data folder."""
+    async with AsyncExitStack() as stack:
+        urls: dict[Path, str] = {}
+
+        async def settings(folder: Path | None) -> dict[str, Any]:
+            if database_kind == "sqlite":
+                return {}
+            if folder in urls:
+                return {"database": urls[folder]}
+            url = await stack.enter_async_context(new_database())
+            if folder is not None:
+                urls[folder] = url
+            return {"database": url}
+
+        yield settings
+
+
+@pytest.fixture
+async def world_in(clock: MovableClock, storage: Storage) -> AsyncIterator[MakeWorld]:
     """Makes a world whose data is in the given folder."""
     async with AsyncExitStack() as stack:
 
         async def make(folder: Path | None, **settings: Any) -> World:
+            settings = await storage(folder) | settings
             running = await stack.enter_async_context(run_cloud(folder, clock=clock, **settings))
             connector = aiohttp.TCPConnector(limit=0)
             http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))

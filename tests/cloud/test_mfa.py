@@ -54,6 +54,7 @@ async def test_signing_in_asks_for_a_code_that_works_once(world):
     assert (await _sign_in(world, _code(world, secret))).status == 200
 
 
+@pytest.mark.both_databases
 async def test_of_two_that_use_a_code_at_once_one_gets_in(world):
     secret, _ = await _turn_on(world)
     code = _code(world, secret)
@@ -77,6 +78,7 @@ async def test_guessing_codes_is_limited_with_the_right_password(world):
     assert (await _sign_in(world, "000009")).code == "rate_limited"
 
 
+@pytest.mark.both_databases
 async def test_recovery_codes_work_once_each(world):
     secret, codes = await _turn_on(world)
     assert len(set(codes)) == 10

@@ -4,6 +4,7 @@ import asyncio
 import statistics
 import time
 
+import pytest
 from argon2 import PasswordHasher
 
 from farsite_cloud.testing import OWNER_EMAIL, OWNER_PASSWORD
@@ -65,6 +66,7 @@ async def test_guessing_at_an_account_is_slowed_down_exponentially(world):
     assert (await world.stranger("POST", "/auth/sign-in", _credentials("wrong"))).status == 401
 
 
+@pytest.mark.both_databases
 async def test_parallel_guesses_do_not_slip_through_together(world):
     guesses = [world.stranger("POST", "/auth/sign-in", _credentials(f"guess {n}")) for n in range(20)]
     replies = await asyncio.gather(*guesses)
@@ -94,6 +96,7 @@ async def test_signing_out_revokes_the_token_at_once_and_no_other(world):
     await other.ok("GET", "/me")
 
 
+@pytest.mark.both_databases
 async def test_tokens_expire(world):
     world.clock.advance(days=6, hours=23)
     await world.owner.ok("GET", "/me")

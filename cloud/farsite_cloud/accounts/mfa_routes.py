@@ -98,9 +98,9 @@ async def _owner_of_factor(call: Call) -> Account:
 
 async def _prove(call: Call, account: Account, code: str) -> None:
     limits = call.services.limits.account
-    limits.begin(account.email)
+    await limits.begin(account.email)
     await mfa.prove(call.session, account, code, call.services.vault, call.now)
-    limits.succeeded(account.email)
+    await limits.succeeded(account.email)
 
 
 async def _check_not_required(call: Call, account: Account) -> None:

@@ -10,8 +10,10 @@ from farsite_cloud.accounts.mailed import Purpose, address_of_code, drop_codes, 
 from farsite_cloud.accounts.models import Account
 from farsite_cloud.accounts.tokens import revoke_all
 from farsite_cloud.api.call import Call, call_of
+from farsite_cloud.attempts import guessing
 from farsite_cloud.invitations.service import any_invitation
 from farsite_cloud.mail.letters import Letter
+from farsite_cloud.support.service import supported_by
 from farsite_signaling.rest import PUBLIC, Api
 from farsite_signaling.wire import cloud_api, people_api
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -24,11 +26,17 @@ SIGNED_OUT = "Whoever was signed in is signed out, everywhere."
 async def sign_up(request: web.Request, body: people_api.SignUpRequest) -> None:
     """Ask for an account: a code is mailed to the address. The answer is the same whether it has one."""
     call = call_of(request)
-    limit_mails(call, body.email)
+    await limit_mails(call, body.email)
     if await service.find_account(call.session, body.email) is not None:
         call.mail(body.email, Letter.ALREADY_KNOWN)
-    elif call.services.settings.sign_up == "open" or await any_invitation(call.session, body.email, call.now):
+    elif call.services.settings.sign_up == "open" or await _expected(call, body.email):
         await _mail_code(call, Purpose.CONFIRM, body.email, Letter.CONFIRM)
+
+
+async def _expected(call: Call, email: str) -> bool:
+    """Whether some organization invited this address, or lets it in as support."""
+    invited = await any_invitation(call.session, email, call.now)
+    return invited or bool(await supported_by(call.session, email, call.now))
 
 
 @api.route(
@@ -61,7 +69,7 @@ async def new_account(call: Call, email: str, hashed: str, name: str) -> cloud_a
 async def forgot(request: web.Request, body: people_api.SignUpRequest) -> None:
     """Ask for a new password: a code is mailed to the address if it has an account. The answer is the same."""
     call = call_of(request)
-    limit_mails(call, body.email)
+    await limit_mails(call, body.email)
     if await service.find_account(call.session, body.email) is not None:
         await _mail_code(call, Purpose.RESET, body.email, Letter.RESET)
 
@@ -81,7 +89,7 @@ async def reset(request: web.Request, body: people_api.ResetRequest) -> None:
         ended = await revoke_all(call.session, account.id, call.now)
         await close_tunnels(call, account.id, ended)
         await drop_codes(call.session, email)
-    call.services.limits.account.succeeded(email)
+    await call.services.limits.account.succeeded(email)
     tell_changed(call, account, SIGNED_OUT)
 
 
@@ -90,22 +98,19 @@ def tell_changed(call: Call, account: Account, effect: str) -> None:
     call.mail(account.email, Letter.PASSWORD_CHANGED, at=at, source=call.source, effect=effect)
 
 
-def limit_mails(call: Call, email: str) -> None:
+async def limit_mails(call: Call, email: str) -> None:
     """Counted before anything is looked up: the limit tells nothing either. Raises `rate_limited`."""
-    call.services.limits.mails_from.begin(call.source)
-    call.services.limits.mails_to.begin(email)
+    await call.services.limits.mails_from.begin(call.source)
+    await call.services.limits.mails_to.begin(email)
 
 
 async def hash_for_code(call: Call, purpose: Purpose, code: str, password: str) -> str:
     """Checked first and hashed outside the transaction: hashing is slow, and for those with a code only."""
-    limits = call.services.limits.codes
-    limits.check(call.source)
-    try:
-        async with call.services.database.reading() as session:
-            await address_of_code(session, purpose, code, call.now)
-    except FarsiteError:
-        limits.failed(call.source)
-        raise
+    async with (
+        guessing(call.services.limits.codes, call.source),
+        call.services.database.reading() as session,
+    ):
+        await address_of_code(session, purpose, code, call.now)
     return await call.services.passwords.hash(password)
 
 

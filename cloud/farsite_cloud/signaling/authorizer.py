@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import BaseModel
 
 from farsite_cloud.audit.log import keep_reported
 from farsite_cloud.clock import Clock
 from farsite_cloud.database import Database, Scope
 from farsite_cloud.edge_hosts.service import EdgeHosts
+from farsite_cloud.inventory.ingest import receive
 from farsite_cloud.sessions.service import live_session
 from farsite_cloud.signaling.admission import admit
 from farsite_signaling.identity.certificates import public_key_of
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.hub import Hello, Report
 from farsite_signaling.wire.ids import ClientName, EdgeName, parse_name
+from farsite_signaling.wire.inventory import InventoryDelta
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +66,13 @@ class CloudAuthorizer:
             scope = Scope(session, peer.org)
             await EdgeHosts(scope).reported(peer.edge, report, now)
             await keep_reported(scope, peer.edge, report.audit, now)
+
+    async def inventory_received(self, name: str, delta: InventoryDelta) -> Sequence[BaseModel]:
+        peer = parse_name(name)
+        if not isinstance(peer, EdgeName):
+            raise FarsiteError(ErrorCode.FORBIDDEN, "Only edge hosts have an inventory.")
+        async with self._database.writing() as session:
+            return await receive(Scope(session, peer.org), peer.edge, delta, self._clock())
 
     async def presence_changed(self, name: str, online: bool) -> None:
         logger.info("%s is %s", name, "online" if online else "offline")

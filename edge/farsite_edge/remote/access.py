@@ -6,10 +6,12 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import BaseModel
 
 from farsite_edge.audit import AuditLog
 from farsite_edge.claim.cloud import cloud_tls
@@ -23,12 +25,12 @@ from farsite_signaling.wire.grant import Grant
 from farsite_signaling.wire.hub import (
     EnvelopeMessage,
     HubMessage,
-    Report,
     ReportAccepted,
     SessionAnnounced,
     SessionEnded,
     Undeliverable,
 )
+from farsite_signaling.wire.inventory import InventoryAccepted, InventoryWanted, TagsSet
 from farsite_signaling.wire.rights import Right
 
 if TYPE_CHECKING:
@@ -50,7 +52,8 @@ class RemoteState(StrEnum):
 class RemoteAccess:
     """`run()` stays connected while claimed, with remote access off too: then it only reports.
 
-    `on_change` is called when cloud or remote access state change; `on_accepted` with acknowledged reports.
+    `on_change` is called when cloud or remote access state change; `on_accepted` with acknowledged reports,
+    `on_inventory` and `on_tags` with the cloud's messages about them.
     """
 
     def __init__(
@@ -70,6 +73,8 @@ class RemoteAccess:
         self._acceptor = acceptor
         self._on_change = on_change
         self.on_accepted: Callable[[str], None] = lambda _id: None
+        self.on_inventory: Callable[[InventoryAccepted | InventoryWanted], None] = lambda _answer: None
+        self.on_tags: Callable[[TagsSet], Awaitable[None]] = _ignore
         self._events = TunnelEvents(audit)
         self._client: SignalingClient | None = None
         self._listener: TunnelListener | None = None
@@ -112,11 +117,11 @@ class RemoteAccess:
         """Whether the cloud said that this session is over."""
         return session in self._ended
 
-    async def send(self, report: Report) -> None:
+    async def send(self, message: BaseModel) -> None:
         """Raises `FarsiteError` (`cloud_unreachable`) when not online."""
         if self._client is None:
             raise FarsiteError(ErrorCode.CLOUD_UNREACHABLE, "Not connected to the cloud right now.")
-        await self._client.send(report)
+        await self._client.send(message)
 
     # What others ask for
 
@@ -233,8 +238,19 @@ class RemoteAccess:
                 await self._end(message)
             case ReportAccepted():
                 self.on_accepted(message.id)
+            case InventoryAccepted() | InventoryWanted():
+                self.on_inventory(message)
+            case TagsSet():
+                await self._tagged(message)
             case _:
                 logger.debug("from the hub: %s", message.type)
+
+    async def _tagged(self, message: TagsSet) -> None:
+        try:
+            await self.on_tags(message)
+        except FarsiteError as error:
+            # The cloud sends them again until they are settled.
+            logger.warning("tags of the cloud not kept: %s", error)
 
     async def _end(self, message: SessionEnded) -> None:
         self._ended[message.session] = None
@@ -304,6 +320,10 @@ class RemoteAccess:
 
     def _tunnels(self) -> list[Any]:
         return list(self._listener.tunnels) if self._listener is not None else []
+
+
+async def _ignore(_message: TagsSet) -> None:
+    pass
 
 
 def _preload() -> None:

@@ -36,6 +36,7 @@ from farsite_signaling.wire.hub import (
     Welcome,
     dump,
 )
+from farsite_signaling.wire.inventory import InventoryDelta
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -253,6 +254,8 @@ class Hub:
                 await self._forward(connection, message)
             case Report():
                 await self._report(connection, message)
+            case InventoryDelta():
+                await self._inventory(connection, message)
             case Ping():
                 connection.send(Pong(token=message.token))
             case Pong() | Unknown():
@@ -286,6 +289,16 @@ class Hub:
             log.warning("report of %s not taken: %s", connection.name, error)
             return
         connection.send(ReportAccepted(id=report.id))
+
+    async def _inventory(self, connection: Connection, delta: InventoryDelta) -> None:
+        try:
+            answers = await self._ask(self._authorizer.inventory_received(connection.name, delta))
+        except FarsiteError as error:
+            # Not answered: its sender keeps the changes and sends them again.
+            log.warning("inventory of %s not taken: %s", connection.name, error)
+            return
+        for answer in answers:
+            connection.send(answer)
 
     async def _ask(self, question: Awaitable[T]) -> T:
         """The authorizer's answer. Its failures become `unavailable`: never a yes, never the end of the hub."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import BaseModel
 
 from farsite_signaling.hub.authorizer import Authorizer
 from farsite_signaling.hub.hub import Hub
@@ -33,6 +35,7 @@ from farsite_signaling.wire.ids import (
     PeerName,
     parse_name,
 )
+from farsite_signaling.wire.inventory import InventoryAccepted, InventoryDelta
 
 
 @dataclass
@@ -46,6 +49,7 @@ class MemoryOrganization:
     revoked: set[str] = field(default_factory=set)
     presence: list[tuple[str, bool]] = field(default_factory=list)
     reports: list[tuple[str, Report]] = field(default_factory=list)
+    inventory: list[tuple[str, InventoryDelta]] = field(default_factory=list)
     failure: Exception | None = None
     delay: float = 0.0
 
@@ -88,6 +92,11 @@ class MemoryOrganization:
     async def report_received(self, name: str, report: Report) -> None:
         await self._hesitate()
         self.reports.append((name, report))
+
+    async def inventory_received(self, name: str, delta: InventoryDelta) -> Sequence[BaseModel]:
+        await self._hesitate()
+        self.inventory.append((name, delta))
+        return [InventoryAccepted(epoch=delta.epoch, position=delta.last)]
 
     async def presence_changed(self, name: str, online: bool) -> None:
         await self._hesitate()

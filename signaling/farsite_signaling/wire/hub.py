@@ -22,6 +22,7 @@ from farsite_signaling.wire.envelope import Envelope
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.ice import IceServer
 from farsite_signaling.wire.ids import Id, UrnText
+from farsite_signaling.wire.inventory import InventoryAccepted, InventoryDelta, InventoryWanted, TagsSet
 
 HUB_CONTEXT = b"farsite-hub-v1\0"
 HUB_PATH = "/hub"
@@ -158,6 +159,10 @@ HubMessage = (
     | SessionEnded
     | Report
     | ReportAccepted
+    | InventoryDelta
+    | InventoryAccepted
+    | InventoryWanted
+    | TagsSet
     | Bye
 )
 _ADAPTER: TypeAdapter[HubMessage] = TypeAdapter(Annotated[HubMessage, Field(discriminator="type")])
