@@ -7,14 +7,11 @@ from typing import Any
 
 import pytest
 
-from farsite_edge.devices.credentials import Account
 from farsite_edge.policies.security.catalogue import CATALOGUE
 from farsite_edge.policies.security.settings import RECOMMENDED, SecuritySettings, validated
-from farsite_edge.simulator.accounts import Account as DeviceAccount
 from farsite_edge.simulator.models import MODELS
-from farsite_signaling.wire.edge_tasks import TaskState, WorkState
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-from farsite_signaling.wire.policy_api import PolicyChange, PolicyMode, PolicyState
+from farsite_signaling.wire.edge_tasks import TaskState
+from farsite_signaling.wire.policy_api import PolicyState
 from tests.edge.policies.conftest import Rig, rig_of
 
 NEW = "correct-horse-battery"
