@@ -9,6 +9,7 @@ from typing import Protocol
 
 from aiohttp import web
 from pydantic import BaseModel
+from redis.asyncio import Redis
 
 from farsite_cloud.accounts.passwords import Passwords
 from farsite_cloud.accounts.used import LastUses
@@ -28,6 +29,10 @@ from farsite_signaling.wire.errors import ErrorCode
 
 class Peers(Protocol):
     """The part of the hub that handlers use."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether peers may be online at other processes that cannot be asked right now."""
 
     def online(self, urn: str) -> bool: ...
 
@@ -67,6 +72,7 @@ class Services:
     mailer: Mailer
     peers: Peers
     metrics: Metrics
+    redis: Redis | None
     outbound: Outbound
     used: LastUses = field(default_factory=LastUses)
     sweeper: Sweeper = field(default_factory=Sweeper)

@@ -52,6 +52,9 @@ from farsite_edge.supervise import supervised
 from farsite_edge.tasks import TaskRecord, TaskRunner, TaskStore, WorkRow
 from farsite_edge.tasks.zone import site_zone
 from farsite_edge.version import __version__
+from farsite_edge.work import OrderStore, WorkDesk
+from farsite_edge.work.kinds import os_kinds
+from farsite_edge.work.reporter import PACE, WorkReporter
 from farsite_signaling.rest import Front, Route
 from farsite_signaling.wire.edge_api import ClaimRequest, EdgeInfo, EdgeState, EdgeStatus
 from farsite_signaling.wire.errors import FarsiteError
@@ -147,6 +150,7 @@ class EdgeHost:
         )
         self._build_tasks()
         self._build_remote()
+        self._build_work()
         self._build_api()
         self.audit.on_row = self.registry.on_change = self.reporter.due
         self.registry.on_write = self.tags.on_change = self.inventory.due
@@ -186,6 +190,7 @@ class EdgeHost:
             self.preferences,
             self.audit,
             acceptor=acceptor,
+            usage=acceptor.usage,
             on_change=self._remote_changed,
         )
         self.reporter = Reporter(
@@ -198,6 +203,29 @@ class EdgeHost:
         self.remote.on_accepted = self.reporter.accepted
         self._build_inventory()
         self.renewal = Renewal(settings, self.keeper, self.preferences, self._renewed)
+
+    def _build_work(self) -> None:
+        """Orders of the cloud become tasks; what becomes of them goes back."""
+        orders = OrderStore(self.core.database)
+        self.work_reporter = WorkReporter(
+            orders,
+            self.tasks,
+            self.keeper,
+            self.remote.send,
+            pace=min(PACE, self.settings.report_interval / 10),
+        )
+        self.work = WorkDesk(
+            orders,
+            os_kinds(self.os),
+            self.tasks,
+            self.registry,
+            self.keeper,
+            self.preferences,
+            self.audit,
+            changed=self.work_reporter.due,
+        )
+        self.remote.on_order = self.work.take
+        self.remote.on_work_accepted = self.work_reporter.accepted
 
     def _build_inventory(self) -> None:
         self.journal = Journal(self.core.database, self.core.facts)
@@ -282,6 +310,8 @@ class EdgeHost:
             "policies": self.policies.keeper.run,
             "remote access": self.remote.run,
             "reports": self.reporter.run,
+            "work": self.work.run,
+            "work reports": self.work_reporter.run,
             "inventory": self.inventory.run,
             "renewal": self.renewal.run,
         }
@@ -394,6 +424,7 @@ class EdgeHost:
     def _tell_cloud(self, state: str) -> None:
         if state == "online":
             self.reporter.due()
+            self.work_reporter.online()
             self.inventory.online()
             self._notify("cloud_online", {})
         elif state == "offline":
