@@ -20,7 +20,9 @@ from farsite_edge.api.discovery_routes import DiscoveryRoutes
 from farsite_edge.api.guard import Guard
 from farsite_edge.api.host_routes import HostRoutes
 from farsite_edge.api.os_routes import OsRoutes
+from farsite_edge.api.policy_routes import PolicyRoutes
 from farsite_edge.api.principal import LOCAL_ACTOR, Authenticator
+from farsite_edge.api.report_routes import ReportRoutes
 from farsite_edge.api.tag_routes import TagRoutes
 from farsite_edge.api.task_routes import TaskRoutes
 from farsite_edge.audit import AuditLog
@@ -251,6 +253,8 @@ class EdgeHost:
                 DiscoveryRoutes(self.finder, self.scans, self.audit).api(),
                 TaskRoutes(self.tasks, self.audit).api(),
                 OsRoutes(self.os, self.tasks, self.audit).api(),
+                PolicyRoutes(self.policies, self.tasks, self.audit).api(),
+                ReportRoutes(self.policies.reports, lambda: self.preferences.name).api(),
                 TagRoutes(self.tags, self.audit).api(),
             ]
         )
