@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
-from typing import TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 
+from farsite_client.calls import CloudCalls
 from farsite_signaling.wire.cloud_api import (
     Account,
     Folder,
@@ -49,27 +48,9 @@ from farsite_signaling.wire.people_api import (
 )
 from farsite_signaling.wire.rights import Right
 
-ModelT = TypeVar("ModelT", bound=BaseModel)
 
-
-class PeopleCalls(ABC):
+class PeopleCalls(CloudCalls):
     """Organizations, users and others are named by their ids."""
-
-    @abstractmethod
-    async def _ask(
-        self,
-        method: str,
-        path: str,
-        model: type[ModelT],
-        body: BaseModel | None = None,
-        *,
-        query: dict[str, str] | None = None,
-    ) -> ModelT: ...
-
-    @abstractmethod
-    async def _send(
-        self, method: str, path: str, body: BaseModel | None = None, query: dict[str, str] | None = None
-    ) -> bytes: ...
 
     # an account, made and got back into
 

@@ -21,7 +21,10 @@ from farsite_edge.api.discovery_routes import DiscoveryRoutes
 from farsite_edge.api.guard import Guard
 from farsite_edge.api.host_routes import HostRoutes
 from farsite_edge.api.os_routes import OsRoutes
+from farsite_edge.api.policy_routes import PolicyRoutes
 from farsite_edge.api.principal import LOCAL_ACTOR, Authenticator
+from farsite_edge.api.report_routes import ReportRoutes
+from farsite_edge.api.tag_routes import TagRoutes
 from farsite_edge.api.task_routes import TaskRoutes
 from farsite_edge.audit import AuditLog
 from farsite_edge.axis_os.folder import ImageFolder
@@ -37,6 +40,9 @@ from farsite_edge.devices.gateway import real_gateway
 from farsite_edge.devices.scan_job import SCAN, ScanJob, ScanService
 from farsite_edge.identity.renewal import Renewal
 from farsite_edge.identity.tls import ServerTls
+from farsite_edge.inventory.journal import Journal
+from farsite_edge.inventory.sender import InventorySender
+from farsite_edge.inventory.tags import Tags
 from farsite_edge.lan.discovery import discovery_app
 from farsite_edge.lan.hosts import HostRule
 from farsite_edge.lan.listening import LIMITS, listen
@@ -50,6 +56,9 @@ from farsite_edge.supervise import supervised
 from farsite_edge.tasks import TaskRecord, TaskRunner, TaskStore, WorkRow
 from farsite_edge.tasks.zone import site_zone
 from farsite_edge.version import __version__
+from farsite_edge.work import OrderStore, WorkDesk
+from farsite_edge.work.kinds import os_kinds
+from farsite_edge.work.reporter import PACE, WorkReporter
 from farsite_signaling.rest import Front, Route
 from farsite_signaling.wire.edge_api import ClaimRequest, EdgeInfo, EdgeState, EdgeStatus
 from farsite_signaling.wire.errors import FarsiteError
@@ -146,12 +155,16 @@ class EdgeHost:
         )
         self._build_tasks()
         self._build_remote()
+        self._build_work()
         self._build_api()
         self.audit.on_row = self.registry.on_change = self.reporter.due
+        self.registry.on_write = self.tags.on_change = self.inventory.due
 
     def _build_tasks(self) -> None:
         settings = self.settings
-        folder = ImageFolder(settings.os_images or settings.data_dir / "images", self.core.database)
+        self._images = folder = ImageFolder(
+            settings.os_images or settings.data_dir / "images", self.core.database
+        )
         job = OsJob(self.manager, folder, os_limits(settings))
         self.policies = PolicyHost(settings, self.core, self.manager, self._credentials)
         self.device_tasks = DeviceTasks(self.manager, self.finder, self.core.vault, device_timing(settings))
@@ -190,6 +203,7 @@ class EdgeHost:
             self.preferences,
             self.audit,
             acceptor=acceptor,
+            usage=acceptor.usage,
             on_change=self._remote_changed,
         )
         self.reporter = Reporter(
@@ -200,7 +214,44 @@ class EdgeHost:
             interval=settings.report_interval,
         )
         self.remote.on_accepted = self.reporter.accepted
+        self._build_inventory()
         self.renewal = Renewal(settings, self.keeper, self.preferences, self._renewed)
+
+    def _build_work(self) -> None:
+        """Orders of the cloud become tasks; what becomes of them goes back."""
+        orders = OrderStore(self.core.database)
+        self.work_reporter = WorkReporter(
+            orders,
+            self.tasks,
+            self.keeper,
+            self.remote.send,
+            pace=min(PACE, self.settings.report_interval / 10),
+        )
+        self.work = WorkDesk(
+            orders,
+            os_kinds(self.os),
+            self.tasks,
+            self.registry,
+            self.keeper,
+            self.preferences,
+            self.audit,
+            changed=self.work_reporter.due,
+        )
+        self.remote.on_order = self.work.take
+        self.remote.on_work_accepted = self.work_reporter.accepted
+
+    def _build_inventory(self) -> None:
+        self.journal = Journal(self.core.database, self.core.facts)
+        self.tags = Tags(self.core.database, self.registry)
+        self.inventory = InventorySender(
+            self.journal,
+            self.remote.send,
+            interval=self.settings.report_interval,
+            watch=self.tasks.watch,
+            look=self._images.images,
+        )
+        self.remote.on_inventory = self.inventory.answered
+        self.remote.on_tags = lambda message: self.tags.take(message.things)
 
     def _build_api(self) -> None:
         self._authenticator = Authenticator(self.keeper, ended=self.remote.has_ended)
@@ -214,6 +265,9 @@ class EdgeHost:
                 DiscoveryRoutes(self.finder, self.scans, self.audit).api(),
                 TaskRoutes(self.tasks, self.audit).api(),
                 OsRoutes(self.os, self.tasks, self.audit).api(),
+                PolicyRoutes(self.policies, self.tasks, self.audit).api(),
+                ReportRoutes(self.policies.reports, lambda: self.preferences.name).api(),
+                TagRoutes(self.tags, self.audit).api(),
             ]
         )
         self._runner = web.AppRunner(
@@ -273,6 +327,9 @@ class EdgeHost:
             "task secrets": self.device_tasks.run,
             "remote access": self.remote.run,
             "reports": self.reporter.run,
+            "work": self.work.run,
+            "work reports": self.work_reporter.run,
+            "inventory": self.inventory.run,
             "renewal": self.renewal.run,
         }
         self._tasks = [
@@ -326,6 +383,7 @@ class EdgeHost:
             raise
         if moved:
             await self.audit.keep_to_ourselves()
+            await self.journal.keep_to_ourselves()
         self._tls.refresh()
         self.remote.claimed()
         await self.audit.note("edge.claim", actor=source, target=record.organization_name)
@@ -384,6 +442,8 @@ class EdgeHost:
     def _tell_cloud(self, state: str) -> None:
         if state == "online":
             self.reporter.due()
+            self.work_reporter.online()
+            self.inventory.online()
             self._notify("cloud_online", {})
         elif state == "offline":
             self._notify("cloud_offline", {"detail": self.remote.cloud_detail})

@@ -8,7 +8,8 @@ from farsite_cloud.accounts import mfa, service, tokens
 from farsite_cloud.accounts.endings import sign_out_tokens
 from farsite_cloud.accounts.models import Account
 from farsite_cloud.api.call import Call, call_of
-from farsite_cloud.organizations.service import memberships_of, organization_answer
+from farsite_cloud.organizations.entrance import entrance_answer, entrances
+from farsite_cloud.organizations.service import memberships_of
 from farsite_signaling.rest import AUTHENTICATED, PUBLIC, Api
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -22,8 +23,8 @@ async def sign_in(request: web.Request, body: wire.SignInRequest) -> wire.SignIn
     call = call_of(request)
     await call.services.limits.address.check(call.source)
     # Read and verified outside the transaction: hashing is slow, and only one writer writes at a time.
-    account, organizations = await _look_up(call, body.email)
-    await _begin_attempt(call, body.email)
+    account, organizations = await look_up(call, body.email)
+    await begin_attempt(call, body.email)
     actor = account.email if account is not None else ""
     with call.act("account.sign_in", actor=actor, organizations=organizations):
         password_hash = account.password_hash if account is not None else None
@@ -31,7 +32,7 @@ async def sign_in(request: web.Request, body: wire.SignInRequest) -> wire.SignIn
         if account is None or not right:
             detail = "The e-mail address or the password is wrong."
             raise FarsiteError(ErrorCode.SIGN_IN_FAILED, detail)
-        proven = await _second_factor(call, account, body)
+        proven = await second_factor(call, account, body)
         origin = tokens.Origin(call.source, call.agent, mfa=proven)
         token, expires_at = await tokens.issue(call.session, account, call.now, origin)
     await call.services.limits.account.succeeded(account.email)
@@ -39,14 +40,14 @@ async def sign_in(request: web.Request, body: wire.SignInRequest) -> wire.SignIn
     return wire.SignInResult(token=token, expires_at=expires_at, account=_account(account))
 
 
-async def _begin_attempt(call: Call, email: str) -> None:
+async def begin_attempt(call: Call, email: str) -> None:
     """Counted once the database has answered: that it is away is nobody's guess."""
     limits = call.services.limits
     await limits.account.begin(email.lower())
     await limits.address.failed(call.source)
 
 
-async def _second_factor(call: Call, account: Account, body: wire.SignInRequest) -> bool:
+async def second_factor(call: Call, account: Account, body: wire.SignInRequest) -> bool:
     """Whether there is one, proven by `code`. Raises `mfa_required` without a code, `sign_in_failed` for a wrong one."""
     if not mfa.is_on(account):
         return False
@@ -60,7 +61,7 @@ async def _second_factor(call: Call, account: Account, body: wire.SignInRequest)
     return True
 
 
-async def _look_up(call: Call, email: str) -> tuple[Account | None, list[str]]:
+async def look_up(call: Call, email: str) -> tuple[Account | None, list[str]]:
     async with call.services.database.reading() as session:
         account = await service.find_account(session, email)
         if account is None:
@@ -83,10 +84,10 @@ async def me(request: web.Request) -> wire.Me:
     """The signed-in account and its organizations."""
     call = call_of(request)
     caller = call.caller
-    found = await memberships_of(call.session, caller.account_id)
+    found = await entrances(call.session, caller, call.now)
     return wire.Me(
         account=wire.Account(id=caller.account_id, email=caller.email, name=caller.name),
-        organizations=[organization_answer(organization, role) for organization, role in found],
+        organizations=[entrance_answer(entrance) for entrance in found],
     )
 
 

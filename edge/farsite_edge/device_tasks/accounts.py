@@ -12,9 +12,9 @@ from farsite_edge.devices.credentials import Candidate
 from farsite_edge.devices.passwords import new_name, new_password
 from farsite_edge.devices.rotation import Step
 from farsite_edge.tasks import Outcome, Work
-from farsite_edge.vapix import version_tuple
 from farsite_signaling.wire.edge_tasks import WorkState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.os_versions import version_tuple
 
 _SENTENCES = {
     Step.SET: "Tells the device.",

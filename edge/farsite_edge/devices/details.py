@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from farsite_edge.devices.record import DeviceRecord
-from farsite_edge.vapix import Api, version_tuple
+from farsite_edge.vapix import Api
 from farsite_edge.vapix.config_discovery import RestApi
 from farsite_edge.vapix.network import NetworkInfo
 from farsite_signaling.wire.device_api import ApiVersion, DeviceDetails, NetworkSettings
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.os_versions import version_tuple
 
 T = TypeVar("T")
 GROUPS = ("Properties", "Audio.NbrOfConfigs")

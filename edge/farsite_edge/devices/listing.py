@@ -11,9 +11,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from farsite_edge.devices.record import DeviceRecord
-from farsite_edge.vapix import version_tuple
 from farsite_signaling.wire.edge_api import DeviceState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.os_versions import version_tuple
 
 Sort = Literal["id", "address", "model", "state", "version", "last_seen"]
 

@@ -19,12 +19,14 @@ logger = logging.getLogger(__name__)
 
 
 class Registry:
-    """In memory, written through. `on_change` is called when something the cloud shows has changed."""
+    """In memory, written through. `on_change` is called when there are more or fewer devices, `on_write` after
+    whatever was written."""
 
     def __init__(self, database: Database, on_change: Callable[[], None] = lambda: None) -> None:
         self._database = database
         self._records: dict[str, DeviceRecord] = {}
         self.on_change = on_change
+        self.on_write: Callable[[], None] = lambda: None
 
     async def load(self) -> None:
         for row in await self._database.fetch("SELECT id, record FROM devices"):
@@ -146,6 +148,7 @@ class Registry:
         rows = [(record.id, int(record.managed), record.model_dump_json()) for record in records]
         async with self._database.transaction() as transaction:
             await transaction.execute_many("INSERT OR REPLACE INTO devices VALUES (?, ?, ?)", rows)
+        self.on_write()
 
 
 def _texts(known: DeviceRecord, answer: Found) -> dict[str, str]:
