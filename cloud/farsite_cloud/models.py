@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from farsite_cloud.accounts.models import Account, MailedCode, RecoveryCode, Token
 from farsite_cloud.api.models import KeptAnswer
-from farsite_cloud.audit.models import AuditEvent
+from farsite_cloud.audit.models import AuditChain, AuditCheckpoint, AuditEvent, OperatorEvent
 from farsite_cloud.browser.models import BrowserSignIn, DeviceSignIn
 from farsite_cloud.catalogue.models import CatalogueModel
 from farsite_cloud.clients.models import ClientDevice
@@ -23,18 +23,34 @@ from farsite_cloud.inventory.models import (
 )
 from farsite_cloud.invitations.models import Invitation
 from farsite_cloud.mail.models import Mail
+from farsite_cloud.notices.models import (
+    Notice,
+    NoticeChoice,
+    NoticeEvent,
+    NoticeSettings,
+    Webhook,
+    WebhookDelivery,
+)
 from farsite_cloud.organizations.models import ErasedOrganization, FolderAccess, Membership, Organization
+from farsite_cloud.policies.models import PolicyTemplate, PolicyTemplateVersion
 from farsite_cloud.sessions.models import RemoteSession
 from farsite_cloud.setup_codes.models import SetupCode
 from farsite_cloud.support.models import SupportAccess
 from farsite_cloud.views.models import SavedView
+from farsite_cloud.work.models import Campaign, CampaignDevice, CampaignOrder, CampaignStep
 
 metadata = Base.metadata
 
 __all__ = [
     "Account",
+    "AuditChain",
+    "AuditCheckpoint",
     "AuditEvent",
     "BrowserSignIn",
+    "Campaign",
+    "CampaignDevice",
+    "CampaignOrder",
+    "CampaignStep",
     "CatalogueModel",
     "ClientDevice",
     "DeviceSignIn",
@@ -55,7 +71,14 @@ __all__ = [
     "MailedCode",
     "ManagedDevice",
     "Membership",
+    "Notice",
+    "NoticeChoice",
+    "NoticeEvent",
+    "NoticeSettings",
+    "OperatorEvent",
     "Organization",
+    "PolicyTemplate",
+    "PolicyTemplateVersion",
     "RecoveryCode",
     "RemoteSession",
     "SavedView",
@@ -63,5 +86,7 @@ __all__ = [
     "SupportAccess",
     "ThingTag",
     "Token",
+    "Webhook",
+    "WebhookDelivery",
     "metadata",
 ]

@@ -22,7 +22,7 @@ from farsite_cloud.organizations.entrance import Entrance
 from farsite_cloud.organizations.keys import OrganizationKeys
 from farsite_cloud.organizations.models import Organization
 from farsite_cloud.services import SERVICES, Services
-from farsite_signaling.wire.errors import FarsiteError
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.rights import Right, Role
 
 logger = logging.getLogger(__name__)
@@ -101,6 +101,11 @@ class Call:
     def entered(self, entrance: Entrance) -> None:
         self._entrance = entrance
 
+    async def release(self) -> None:
+        """End a reading unit of work before a long answer: nothing is read from `session` afterwards."""
+        assert self._reads, "what was written is committed with the answer"
+        await self.session.commit()
+
     def later(self, effect: Callable[[], Awaitable[object]]) -> None:
         """Run after the commit and before the answer; what it raises is answered."""
         self._later.append(effect)
@@ -141,7 +146,9 @@ class Call:
             act.details["right"] = error.right
         logger.warning("%s refused to %r from %s: %s", act.action, act.actor, act.source, error.code)
         self.services.metrics.acts.labels(act.action, REFUSED).inc()
-        self._refused.append(act)
+        # Who is told to come back later knocks often; that is counted, not written down.
+        if act.organizations or error.code is not ErrorCode.RATE_LIMITED:
+            self._refused.append(act)
 
     async def run(self, handler: Callable[[], Awaitable[T]]) -> T:
         """Handle inside one unit of work; afterwards its effects, or its refusals' audit rows."""
@@ -163,7 +170,7 @@ class Call:
         return database.reading() if self._reads else database.writing()
 
     async def _keep_refusals(self) -> None:
-        kept = [act for act in self._refused if act.organizations]
+        kept = self._refused
         if not kept:
             return
         try:

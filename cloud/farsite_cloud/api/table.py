@@ -23,6 +23,7 @@ from farsite_cloud.sessions.routes import api as sessions
 from farsite_cloud.setup_codes.routes import api as setup_codes
 from farsite_cloud.support.routes import api as support
 from farsite_cloud.users.routes import api as users
+from farsite_cloud.work.routes import api as work
 from farsite_signaling.rest import Api
 
 FEATURES = (
@@ -46,6 +47,7 @@ FEATURES = (
     sessions,
     relay_checks,
     audit,
+    work,
 )
 
 

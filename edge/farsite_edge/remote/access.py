@@ -19,6 +19,7 @@ from farsite_edge.identity.keeper import IdentityKeeper
 from farsite_edge.preferences import Preferences
 from farsite_edge.remote.events import TunnelEvents
 from farsite_edge.remote.held import HeldSessions
+from farsite_edge.remote.usage import Usage
 from farsite_edge.settings import EdgeSettings
 from farsite_edge.version import __version__
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -33,6 +34,7 @@ from farsite_signaling.wire.hub import (
 )
 from farsite_signaling.wire.inventory import InventoryAccepted, InventoryWanted, TagsSet
 from farsite_signaling.wire.rights import Right
+from farsite_signaling.wire.work import WorkOrder, WorkReportAccepted
 
 if TYPE_CHECKING:
     from farsite_signaling.peer.listener import TunnelListener
@@ -65,6 +67,7 @@ class RemoteAccess:
         audit: AuditLog,
         *,
         acceptor: Any,
+        usage: Usage | None = None,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
@@ -74,9 +77,11 @@ class RemoteAccess:
         self._acceptor = acceptor
         self._on_change = on_change
         self.on_accepted: Callable[[str], None] = lambda _id: None
+        self.on_order: Callable[[WorkOrder], None] = lambda _order: None
+        self.on_work_accepted: Callable[[str], None] = lambda _id: None
         self.on_inventory: Callable[[InventoryAccepted | InventoryWanted], None] = lambda _answer: None
         self.on_tags: Callable[[TagsSet], Awaitable[None]] = _ignore
-        self._events = TunnelEvents(audit)
+        self._events = TunnelEvents(audit, usage)
         self._client: SignalingClient | None = None
         self._listener: TunnelListener | None = None
         self._router: Any = None
@@ -242,6 +247,10 @@ class RemoteAccess:
                 await self._end(message)
             case ReportAccepted():
                 self.on_accepted(message.id)
+            case WorkOrder():
+                self.on_order(message)
+            case WorkReportAccepted():
+                self.on_work_accepted(message.id)
             case InventoryAccepted() | InventoryWanted():
                 self.on_inventory(message)
             case TagsSet():
