@@ -68,7 +68,7 @@ class History:
         kind = column.type
         if isinstance(kind, sa.Boolean):
             return True
-        if isinstance(kind, sa.Integer | sa.Numeric):
+        if isinstance(kind, sa.Integer | sa.Numeric | sa.Float):
             return self._made
         if isinstance(kind, sa.DateTime):
             return START + timedelta(seconds=self._made)
