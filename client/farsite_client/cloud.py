@@ -24,6 +24,7 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 from pydantic import BaseModel, SecretStr
 
+from farsite_client.factors import FactorCalls
 from farsite_client.http import TIMEOUT, failures, parse, raise_for_problem, read_limited, reveal
 from farsite_client.people import PeopleCalls
 from farsite_signaling.peer.proxy import parse_proxy
@@ -89,7 +90,7 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
-class CloudClient(PeopleCalls):
+class CloudClient(PeopleCalls, FactorCalls):
     """One signed-in user at one cloud. Use as `async with`; `token` may be set later, by `sign_in`."""
 
     def __init__(

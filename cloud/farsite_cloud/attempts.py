@@ -19,7 +19,7 @@ class _Record:
 
 
 class Attempts:
-    """Failures by key (an address, an account). `free` of them cost nothing; then 1, 2, 4 … s up to `longest`.
+    """Failures by key (an address, an account). `free` of them cost nothing; then `first`, twice that … to `longest`.
 
     Forgotten after `memory` without another one. The oldest keys are dropped beyond a bound, so that an attacker
     with many addresses cannot fill the memory.
@@ -32,11 +32,13 @@ class Attempts:
         free: int,
         longest: timedelta,
         memory: timedelta = timedelta(hours=1),
+        first: timedelta = timedelta(seconds=1),
     ) -> None:
         self._clock = clock
         self._free = free
         self._longest = longest
         self._memory = memory
+        self._first = first
         self._records: OrderedDict[str, _Record] = OrderedDict()
 
     def check(self, key: str) -> None:
@@ -52,7 +54,7 @@ class Attempts:
         if record is None or record.failures < self._free:
             return timedelta()
         doublings = min(record.failures - self._free, 30)
-        pause = min(timedelta(seconds=2**doublings), self._longest)
+        pause: timedelta = min(self._first * 2**doublings, self._longest)
         return record.last + pause - self._clock()
 
     def failed(self, key: str) -> None:
@@ -68,6 +70,12 @@ class Attempts:
         """Check, and count a failure until `succeeded` is called: parallel guesses do not slip through together."""
         self.check(key)
         self.failed(key)
+
+    def forgive(self, key: str) -> None:
+        """The one that `begin` counted was right; earlier failures stay."""
+        record = self._fresh(key)
+        if record is not None:
+            record.failures = max(0, record.failures - 1)
 
     def succeeded(self, key: str) -> None:
         self._records.pop(key, None)

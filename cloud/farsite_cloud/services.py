@@ -37,11 +37,15 @@ class Limits:
     """How often who may guess what."""
 
     def __init__(self, clock: Clock) -> None:
+        # Of one account from one place, and of one account from everywhere (`accounts/guessing.py`).
         self.account = Attempts(clock, free=5, longest=timedelta(minutes=5))
+        self.everywhere = Attempts(clock, free=50, longest=timedelta(minutes=5))
         self.address = Attempts(clock, free=20, longest=timedelta(minutes=15))
         self.claims = Attempts(clock, free=10, longest=timedelta(minutes=15))
         self.renewals = Attempts(clock, free=20, longest=timedelta(minutes=15))
         self.codes = Attempts(clock, free=10, longest=timedelta(minutes=15))
+        self.passkeys = Attempts(clock, free=60, longest=timedelta(minutes=5))
+        self.resends = Attempts(clock, free=1, first=timedelta(seconds=30), longest=timedelta(minutes=15))
         # Every mail that a stranger can cause counts, whether or not it is sent.
         self.mails_to = Attempts(clock, free=3, longest=timedelta(minutes=15))
         self.mails_from = Attempts(clock, free=10, longest=timedelta(minutes=15))

@@ -36,6 +36,8 @@ class Caller:
     token_id: str
     scopes: frozenset[Right] | None = None
     mfa: bool = False
+    vouched_by: str | None = None
+    """The one organization it opens, whose identity provider said who this is."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Origin:
     source: str = ""
     agent: str = ""
     mfa: bool = False
+    vouched_by: str | None = None
 
 
 def digest(secret: str) -> str:
@@ -69,6 +72,7 @@ async def issue(
             mfa=origin.mfa,
             source=origin.source[:64],
             agent=origin.agent[:200],
+            vouched_by=origin.vouched_by,
             created_at=now,
             expires_at=expires_at,
         )
@@ -107,7 +111,10 @@ async def find_caller(session: AsyncSession, secret: str, now: datetime) -> Call
     token, account = found
     if token.expires_at <= now:
         raise FarsiteError(ErrorCode.TOKEN_EXPIRED, "Your sign-in has expired. Sign in again.")
-    return Caller(account.id, account.email, account.name, token.id, scopes_of(token), token.mfa)
+    scopes = scopes_of(token)
+    return Caller(
+        account.id, account.email, account.name, token.id, scopes, token.mfa, vouched_by=token.vouched_by
+    )
 
 
 def scopes_of(token: Token) -> frozenset[Right] | None:
@@ -162,9 +169,3 @@ async def mark_mfa(session: AsyncSession, token_id: str) -> None:
 async def clear_mfa(session: AsyncSession, account_id: str) -> None:
     """What was proven with a factor that is off now counts no longer."""
     await session.execute(update(Token).where(Token.account_id == account_id).values(mfa=False))
-
-
-async def mfa_accounts(session: AsyncSession, account_ids: Sequence[str]) -> set[str]:
-    """Which of these accounts have a second factor."""
-    statement = select(Account.id).where(Account.id.in_(account_ids), Account.totp_since.is_not(None))
-    return set(await session.scalars(statement))

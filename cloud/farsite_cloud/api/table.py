@@ -16,6 +16,7 @@ from farsite_cloud.folders.routes import api as folders
 from farsite_cloud.invitations.accepting import api as accepting
 from farsite_cloud.invitations.routes import api as invitations
 from farsite_cloud.organizations.routes import api as organizations
+from farsite_cloud.passkeys.routes import api as passkeys
 from farsite_cloud.relay_checks import api as relay_checks
 from farsite_cloud.sessions.routes import api as sessions
 from farsite_cloud.setup_codes.routes import api as setup_codes
@@ -27,6 +28,7 @@ FEATURES = (
     registration,
     own_account,
     second_factors,
+    passkeys,
     organizations,
     users,
     invitations,
