@@ -25,6 +25,19 @@ Json = Annotated[bool, typer.Option("--json", help="JSON, one line per event.")]
 def up_command(
     config: Config = None,
     data_dir: DataDir = None,
+    database: Annotated[
+        str | None,
+        typer.Option("--database", help="postgresql://… (SQLite); a password in FARSITE_DATABASE rather."),
+    ] = None,
+    redis: Annotated[
+        str | None, typer.Option("--redis", help="redis://…, shared by all processes of this cloud.")
+    ] = None,
+    database_pool: Annotated[
+        int | None, typer.Option("--database-pool", help="PostgreSQL connections at most (10).")
+    ] = None,
+    database_timeout: Annotated[
+        float | None, typer.Option("--database-timeout", help="Seconds for a statement of PostgreSQL (2).")
+    ] = None,
     bind: Annotated[
         str | None, typer.Option("--bind", help="Address to listen on (127.0.0.1; with TLS every one).")
     ] = None,

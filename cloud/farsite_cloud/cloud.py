@@ -11,12 +11,13 @@ from aiohttp import web
 
 from farsite_cloud.accounts.passwords import Passwords
 from farsite_cloud.api.application import application
+from farsite_cloud.attempts import LocalAttempts
 from farsite_cloud.clock import Clock, system_clock
 from farsite_cloud.database import Database
-from farsite_cloud.database.connection import sqlite_url
+from farsite_cloud.database.opening import open_database
 from farsite_cloud.database.schema import upgrade
 from farsite_cloud.datadir import own_folder, storage_failures
-from farsite_cloud.firstrun import FirstRun, empty, set_up_owner
+from farsite_cloud.firstrun import FirstRun, open_vault
 from farsite_cloud.listening import open_socket, tls_context
 from farsite_cloud.mail.mailer import Mailer
 from farsite_cloud.mail.sending import Smtp
@@ -78,7 +79,7 @@ class Cloud:
             vault=vault,
             clock=self.clock,
             passwords=passwords,
-            limits=Limits(self.clock),
+            limits=Limits(lambda name, rule: LocalAttempts(self.clock, rule)),
             urls=self.urls,
             relay=relay,
             mailer=mailer,
@@ -98,15 +99,12 @@ class Cloud:
         return listener
 
     async def _open_storage(self) -> tuple[Database, Vault, Passwords]:
-        database = Database(sqlite_url(self.settings.data_dir))
+        database = open_database(self.settings)
         self._stack.push_async_callback(database.aclose)
         await upgrade(database)
         passwords = Passwords()
         self._stack.callback(passwords.close)
-        first = await empty(database)
-        vault = Vault.open(self.settings.data_dir, create=first)
-        if first:
-            self.first_run = await set_up_owner(self.settings, database, vault, passwords, self.clock)
+        vault, self.first_run = await open_vault(self.settings, database, passwords, self.clock)
         return database, vault, passwords
 
     def _metrics(self, relay: Relay) -> Metrics:

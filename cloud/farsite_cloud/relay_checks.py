@@ -7,6 +7,7 @@ from datetime import timedelta
 from aiohttp import web
 
 from farsite_cloud.api.call import Call, call_of
+from farsite_cloud.attempts import guessing
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.ids import new_id
 from farsite_cloud.signaling.admission import admit
@@ -40,12 +41,8 @@ async def check_relays(request: web.Request) -> RelayCheck:
 async def check_relays_from_edge(request: web.Request, body: RelayCheckRequest) -> RelayCheck:
     """The same for an edge host, proven with its certificate's key (`farsite edge doctor`)."""
     call = call_of(request)
-    call.services.limits.renewals.check(call.source)
-    try:
+    async with guessing(call.services.limits.renewals, call.source):
         await _check_proof(call, body)
-    except FarsiteError:
-        call.services.limits.renewals.failed(call.source)
-        raise
     return _credentials(call, "edge")
 
 

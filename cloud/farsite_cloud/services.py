@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -10,7 +11,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from farsite_cloud.accounts.passwords import Passwords
-from farsite_cloud.attempts import Attempts
+from farsite_cloud.attempts import Attempts, Rule
 from farsite_cloud.clock import Clock
 from farsite_cloud.database import Database
 from farsite_cloud.mail.mailer import Mailer
@@ -34,22 +35,27 @@ class Peers(Protocol):
 
 
 class Limits:
-    """How often who may guess what."""
+    """How often who may guess what. `attempts` makes one limit of a name and a rule."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, attempts: Callable[[str, Rule], Attempts]) -> None:
+        def limit(name: str, *, free: int, minutes: int, first: int = 1) -> Attempts:
+            rule = Rule(free, timedelta(minutes=minutes), first=timedelta(seconds=first))
+            return attempts(name, rule)
+
         # Of one account from one place, and of one account from everywhere (`accounts/guessing.py`).
-        self.account = Attempts(clock, free=5, longest=timedelta(minutes=5))
-        self.everywhere = Attempts(clock, free=50, longest=timedelta(minutes=5))
-        self.address = Attempts(clock, free=20, longest=timedelta(minutes=15))
-        self.claims = Attempts(clock, free=10, longest=timedelta(minutes=15))
-        self.renewals = Attempts(clock, free=20, longest=timedelta(minutes=15))
-        self.codes = Attempts(clock, free=10, longest=timedelta(minutes=15))
-        self.passkeys = Attempts(clock, free=60, longest=timedelta(minutes=5))
-        self.resends = Attempts(clock, free=1, first=timedelta(seconds=30), longest=timedelta(minutes=15))
+        self.account = limit("account", free=5, minutes=5)
+        self.everywhere = limit("everywhere", free=50, minutes=5)
+        self.address = limit("address", free=20, minutes=15)
+        self.claims = limit("claims", free=10, minutes=15)
+        self.renewals = limit("renewals", free=20, minutes=15)
+        self.codes = limit("codes", free=10, minutes=15)
+        self.passkeys = limit("passkeys", free=60, minutes=5)
+        self.resends = limit("resends", free=1, minutes=15, first=30)
+        self.providers = limit("providers", free=60, minutes=5)
         # Every mail that a stranger can cause counts, whether or not it is sent.
-        self.mails_to = Attempts(clock, free=3, longest=timedelta(minutes=15))
-        self.mails_from = Attempts(clock, free=10, longest=timedelta(minutes=15))
-        self.invitations = Attempts(clock, free=200, longest=timedelta(minutes=15))
+        self.mails_to = limit("mails_to", free=3, minutes=15)
+        self.mails_from = limit("mails_from", free=10, minutes=15)
+        self.invitations = limit("invitations", free=200, minutes=15)
 
 
 @dataclass(frozen=True)

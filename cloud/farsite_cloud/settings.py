@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from farsite_cloud.vault import check_key
 from farsite_signaling.settings import PartSettings, Port, Texts, load
 from farsite_signaling.wire.ids import Name
 
@@ -21,6 +22,10 @@ _TURN_CONFIG_ONLY = {
     "FARSITE_TURN_REALM",
     "FARSITE_TURN_DATA_DIR",
     "FARSITE_TURN_COTURN",
+}
+_SCHEMES = {
+    "database": ("postgresql://", "postgres://"),
+    "redis": ("redis://", "rediss://", "unix://"),
 }
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 (with TLS only)
@@ -36,6 +41,19 @@ class CloudSettings(PartSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     data_dir: Path = Field(default_factory=default_data_dir, description="database, keys and secrets")
+    database: SecretStr | None = Field(
+        default=None, description="postgresql://user:password@host/name (else SQLite in the data folder)"
+    )
+    database_pool: int = Field(default=10, ge=1, le=500, description="PostgreSQL: connections at most")
+    database_timeout: float = Field(
+        default=2.0, ge=0.1, le=60, description="PostgreSQL: seconds to connect, and for a statement"
+    )
+    redis: SecretStr | None = Field(
+        default=None, description="redis://:password@host:6379/0, shared by all processes of this cloud"
+    )
+    master_key: SecretStr | None = Field(
+        default=None, description="base64 of the 32 bytes of master.key (else that file in the data folder)"
+    )
     bind: str = Field(default="", description="address to listen on (127.0.0.1; with TLS every one)")
     port: Port | None = Field(
         default=None, description="port to listen on (8080; with TLS 443); 0: any free one"
@@ -107,6 +125,21 @@ class CloudSettings(PartSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    @field_validator("database", "redis", mode="after")
+    @classmethod
+    def _address(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        known = _SCHEMES[str(info.field_name)]
+        if value is not None and not value.get_secret_value().startswith(known):
+            raise ValueError(f"it begins with {' or '.join(known)}")
+        return value
+
+    @field_validator("master_key")
+    @classmethod
+    def _key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            check_key(value.get_secret_value())
+        return value
+
     @field_validator("owner_email", "smtp_from")
     @classmethod
     def _email(cls, value: str | None) -> str | None:
@@ -130,6 +163,10 @@ class CloudSettings(PartSettings):
         if self.turn == "external" and (self.turn_host is None or self.turn_secret is None):
             raise ValueError("turn=external needs turn_host and turn_secret")
         return self
+
+    @property
+    def given_key(self) -> str | None:
+        return None if self.master_key is None else self.master_key.get_secret_value()
 
     @property
     def tls(self) -> bool:

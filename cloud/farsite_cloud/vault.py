@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
 from pathlib import Path
@@ -22,11 +23,14 @@ class Vault:
         self._cipher = AESGCM(key)
 
     @classmethod
-    def open(cls, folder: Path, *, create: bool) -> Vault:
-        """The key in `folder`; a new one only when `create`, because data sealed by a lost key stays lost.
+    def open(cls, folder: Path, *, create: bool, given: str | None = None) -> Vault:
+        """The key that is `given` (base64), or in `folder`; a new one only when `create`, because data sealed by a
+        lost key stays lost.
 
         Raises `FarsiteError` (`storage_failed`).
         """
+        if given is not None:
+            return cls(check_key(given))
         path = folder / KEY_FILE
         if create and not path.exists():
             write_private(path, secrets.token_bytes(_KEY_BYTES))
@@ -54,6 +58,20 @@ class Vault:
             raise FarsiteError(ErrorCode.STORAGE_FAILED, detail) from None
 
 
+def check_key(text: str) -> bytes:
+    """Raises `ValueError` for what is not base64 of a key."""
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except ValueError:
+        raise ValueError("it is not base64") from None
+    if len(key) != _KEY_BYTES:
+        raise ValueError(f"it has {len(key)} bytes, not {_KEY_BYTES}")
+    return key
+
+
 def _lost(path: Path, what: str) -> FarsiteError:
-    detail = f"The key file {path} {what}: restore it together with the database from your backup."
+    detail = (
+        f"The key file {path} {what}: restore it together with the database from your backup. Further processes on "
+        "the same database need a copy of the first one's, or the setting master_key."
+    )
     return FarsiteError(ErrorCode.STORAGE_FAILED, detail)

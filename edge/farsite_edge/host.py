@@ -37,6 +37,7 @@ from farsite_edge.lan.discovery import discovery_app
 from farsite_edge.lan.hosts import HostRule
 from farsite_edge.lan.listening import LIMITS, listen
 from farsite_edge.lan.multicast import MulticastResponder
+from farsite_edge.policies import BY_ITSELF, POLICY, PolicyHost, uneventful
 from farsite_edge.remote.acceptor import EdgeAcceptor
 from farsite_edge.remote.access import RemoteAccess, RemoteState
 from farsite_edge.reports.reporter import Reporter
@@ -95,6 +96,7 @@ class EdgeHost:
             await self.registry.load()
             session = await stack.enter_async_context(aiohttp.ClientSession(trust_env=False))
             self._build(session)
+            await self.policies.store.load()
             await self.tasks.load()
             await self._open_ports(stack)
             self._group = await asyncio.TaskGroup().__aenter__()
@@ -127,9 +129,11 @@ class EdgeHost:
     def _build(self, session: aiohttp.ClientSession) -> None:
         settings = self.settings
         gateway = self._gateway or real_gateway()
-        credentials = CredentialStore(self.core.database, self.core.vault, interval=settings.log_in_interval)
+        self._credentials = CredentialStore(
+            self.core.database, self.core.vault, interval=settings.log_in_interval
+        )
         self.manager = DeviceManager(
-            self.registry, credentials, gateway, session, self._rule, timeout=settings.device_timeout
+            self.registry, self._credentials, gateway, session, self._rule, timeout=settings.device_timeout
         )
         self.finder = Finder(self.registry, gateway, self._rule, settings)
         self.monitor = Monitor(
@@ -144,15 +148,17 @@ class EdgeHost:
         settings = self.settings
         folder = ImageFolder(settings.os_images or settings.data_dir / "images", self.core.database)
         job = OsJob(self.manager, folder, os_limits(settings))
+        self.policies = PolicyHost(settings, self.core, self.manager, self._credentials)
         self.tasks = TaskRunner(
             TaskStore(self.core.database),
-            {UPGRADE: job, ROLLBACK: job},
+            {UPGRADE: job, ROLLBACK: job, POLICY: self.policies.job},
             parallel=settings.task_parallel,
             zone=site_zone(settings.time_zone),
             work_done=self._work_done,
             task_done=self._task_done,
         )
         self.os = OsService(self.registry, folder, self.tasks)
+        self.policies.build(self.tasks)
 
     def _build_remote(self) -> None:
         settings = self.settings
@@ -247,6 +253,7 @@ class EdgeHost:
             "monitor": self.monitor.run,
             "discovery": self.finder.run,
             "tasks": self.tasks.run,
+            "policies": self.policies.keeper.run,
             "remote access": self.remote.run,
             "reports": self.reporter.run,
             "renewal": self.renewal.run,
@@ -329,6 +336,8 @@ class EdgeHost:
     # What happens
 
     async def _work_done(self, record: TaskRecord, row: WorkRow) -> None:
+        if record.actor == BY_ITSELF and uneventful(row):
+            return
         outcome = "allowed" if row.state.value == "succeeded" else "failed"
         await self.audit.note(
             f"{record.kind}.device",
@@ -340,6 +349,8 @@ class EdgeHost:
         )
 
     def _task_done(self, record: TaskRecord) -> None:
+        if record.kind == POLICY:
+            self.policies.keeper.done(record)
         self.reporter.due()
         self._notify("task_finished", {"id": record.id, "kind": record.kind, "state": record.state.value})
 

@@ -90,6 +90,15 @@ class EdgeSettings(PartSettings):
     os_rollback_minutes: int = Field(
         default=30, ge=1, le=120, description="until a device goes back that was not committed"
     )
+    policy_interval: float = Field(
+        default=3600.0, gt=0, description="between checks of a device against its policies"
+    )
+    policy_poll: float = Field(
+        default=15.0, gt=0, le=600, description="between looks for devices whose policies are to be checked"
+    )
+    policy_recover_timeout: float = Field(
+        default=180.0, gt=0, description="until a change after which a device is silent is undone"
+    )
     allow_loopback_devices: bool = Field(
         default=False, description="accept devices at this machine's own addresses (simulator)"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -254,13 +254,54 @@ def clock() -> MovableClock:
     return MovableClock()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Modules marked `both_databases` run on PostgreSQL as well."""
+    if "database_kind" in metafunc.fixturenames:
+        both = metafunc.definition.get_closest_marker("both_databases") is not None
+        kinds = ["sqlite", "postgresql"] if both else ["sqlite"]
+        metafunc.parametrize("database_kind", kinds, indirect=True)
+
+
 @pytest.fixture
-async def world_in(clock: MovableClock) -> AsyncIterator[MakeWorld]:
+def database_kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+Storage = Callable[[Path | None], Awaitable[dict[str, Any]]]
+
+
+@pytest.fixture
+async def storage(
+    database_kind: str, new_database: Callable[[], AbstractAsyncContextManager[str]]
+) -> AsyncIterator[Storage]:
+    """Settings of the database that belongs to a data folder."""
+    async with AsyncExitStack() as stack:
+        urls: dict[Path, str] = {}
+
+        async def settings(folder: Path | None) -> dict[str, Any]:
+            if database_kind == "sqlite":
+                return {}
+            if folder in urls:
+                return {"database": urls[folder]}
+            url = await stack.enter_async_context(new_database())
+            if folder is not None:
+                urls[folder] = url
+            return {"database": url}
+
+        yield settings
+
+
+@pytest.fixture
+async def world_in(clock: MovableClock, storage: Storage) -> AsyncIterator[MakeWorld]:
     """Makes a world whose data is in the given folder."""
     async with AsyncExitStack() as stack:
 
         async def make(folder: Path | None, **settings: Any) -> World:
+            settings = await storage(folder) | settings
             running = await stack.enter_async_context(run_cloud(folder, clock=clock, **settings))
+            # Where it listens, whatever it tells others.
+            scheme = running.url.partition(":")[0] if running.cloud.settings.tls else "http"
+            running.url = f"{scheme}://127.0.0.1:{running.cloud.port}"
             connector = aiohttp.TCPConnector(limit=0)
             http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
             world = World(running, clock, http)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farsite_cloud import attempts
-from farsite_cloud.attempts import Attempts
+from farsite_cloud.attempts import LocalAttempts, Rule
 from farsite_cloud.ids import new_id
 from farsite_cloud.setup_codes.code import code_digest, new_code
 from farsite_signaling.wire.errors import FarsiteError
@@ -22,43 +22,43 @@ class Clock:
         return self.now
 
 
-def _limited(clock: Clock, **settings) -> Attempts:
-    return Attempts(clock, free=3, longest=timedelta(minutes=1), **settings)
+def _limited(clock: Clock) -> LocalAttempts:
+    return LocalAttempts(clock, Rule(free=3, longest=timedelta(minutes=1)))
 
 
-def test_waits_double_up_to_the_longest():
+async def test_waits_double_up_to_the_longest():
     clock = Clock()
     limit = _limited(clock)
     waits = []
     for _ in range(12):
         waits.append(limit.wait("a").total_seconds())
         clock.now += limit.wait("a")
-        limit.failed("a")
+        await limit.failed("a")
     assert waits == [0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60]
     assert limit.wait("b") == timedelta()
 
 
-def test_success_and_time_forget():
+async def test_success_and_time_forget():
     clock = Clock()
     limit = _limited(clock)
     for _ in range(5):
-        limit.failed("a")
+        await limit.failed("a")
     with pytest.raises(FarsiteError) as caught:
-        limit.check("a")
+        await limit.check("a")
     assert caught.value.retry_after == 4
-    limit.succeeded("a")
-    limit.check("a")
+    await limit.succeeded("a")
+    await limit.check("a")
     for _ in range(5):
-        limit.failed("a")
+        await limit.failed("a")
     clock.now += timedelta(hours=1, seconds=1)
-    limit.check("a")
+    await limit.check("a")
 
 
-def test_memory_is_bounded(monkeypatch):
+async def test_memory_is_bounded(monkeypatch):
     monkeypatch.setattr(attempts, "_MOST_KEYS", 10)
     limit = _limited(Clock())
     for number in range(100):
-        limit.failed(str(number))
+        await limit.failed(str(number))
     assert len(limit._records) == 10
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from farsite_signaling.identity import OrganizationTrust, generate_key, load_public_key, make_request
 
+pytestmark = pytest.mark.both_databases
+
 
 def _claim(code: str, csr: str | None = None) -> dict[str, str]:
     csr = csr or make_request(generate_key(), "edge")

@@ -5,6 +5,8 @@ import pytest
 from farsite_signaling.identity import Identity, generate_key, make_request, sign_renewal
 from farsite_signaling.wire.hub import Bye, Report, ReportAccepted, SessionEnded, Welcome
 
+pytestmark = pytest.mark.both_databases
+
 
 async def test_the_list_is_paged_by_cursor(world):
     ids = [(await world.edge(name=f"Site {number}"))[0] for number in range(5)]

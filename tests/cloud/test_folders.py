@@ -7,6 +7,8 @@ import pytest
 from farsite_signaling.wire.hub import SessionAnnounced, SessionEnded
 from farsite_signaling.wire.rights import Role
 
+pytestmark = pytest.mark.both_databases
+
 
 async def _tree(world) -> dict[str, str | None]:
     folders = (await world.owner.ok("GET", "~/folders"))["folders"]

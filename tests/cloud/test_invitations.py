@@ -6,6 +6,8 @@ import pytest
 
 from farsite_signaling.wire.rights import Role
 
+pytestmark = pytest.mark.both_databases
+
 ANN, BOB = "ann@example.com", "bob@example.com"
 PASSWORD = "a good long password"
 

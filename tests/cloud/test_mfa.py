@@ -35,9 +35,11 @@ async def test_nothing_is_on_until_a_code_proves_the_app(world):
     assert (await _sign_in(world)).status == 200
     wrong = await world.owner("POST", "/me/mfa/enable", {"code": "000000"})
     assert wrong.code == "sign_in_failed"
-    assert (await world.owner.ok("GET", "/me/mfa")) == {"enabled": False, "recovery_codes_left": 0}
+    state = {"enabled": False, "app": False, "email": False, "passkeys": 0, "required": False}
+    assert (await world.owner.ok("GET", "/me/mfa")) == state | {"recovery_codes_left": 0}
     await world.owner.ok("POST", "/me/mfa/enable", {"code": _code(world, made["secret"])})
-    assert (await world.owner.ok("GET", "/me/mfa")) == {"enabled": True, "recovery_codes_left": 10}
+    on = {"enabled": True, "app": True, "recovery_codes_left": 10}
+    assert (await world.owner.ok("GET", "/me/mfa")) == state | on
     assert (await world.owner("POST", "/me/mfa/secret", PASSWORD)).code == "conflict"
 
 
@@ -54,6 +56,7 @@ async def test_signing_in_asks_for_a_code_that_works_once(world):
     assert (await _sign_in(world, _code(world, secret))).status == 200
 
 
+@pytest.mark.both_databases
 async def test_of_two_that_use_a_code_at_once_one_gets_in(world):
     secret, _ = await _turn_on(world)
     code = _code(world, secret)
@@ -77,6 +80,7 @@ async def test_guessing_codes_is_limited_with_the_right_password(world):
     assert (await _sign_in(world, "000009")).code == "rate_limited"
 
 
+@pytest.mark.both_databases
 async def test_recovery_codes_work_once_each(world):
     secret, codes = await _turn_on(world)
     assert len(set(codes)) == 10

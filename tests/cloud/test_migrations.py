@@ -10,17 +10,31 @@ from sqlalchemy import inspect, select, text
 
 from farsite_cloud.accounts.models import Account
 from farsite_cloud.accounts.service import create_account
-from farsite_cloud.database import Database, connection
-from farsite_cloud.database.connection import sqlite_url
+from farsite_cloud.database import Database, sqlite
+from farsite_cloud.database.postgres import PostgresOptions
 from farsite_cloud.database.schema import EMPTY, downgrade, revision_of, upgrade
+from farsite_cloud.database.sqlite import sqlite_url
 from farsite_cloud.folders.models import Folder
 from farsite_cloud.models import metadata
+from farsite_cloud.testing_servers import fresh_database
 from farsite_signaling.wire.errors import FarsiteError
+
+pytestmark = pytest.mark.both_databases
 
 
 @pytest.fixture
-async def database(tmp_path):
-    database = Database(sqlite_url(tmp_path))
+async def address(database_kind, tmp_path, request):
+    """Of an empty database."""
+    if database_kind == "sqlite":
+        yield sqlite_url(tmp_path)
+        return
+    async with fresh_database(request.getfixturevalue("postgres")) as url:
+        yield url
+
+
+@pytest.fixture
+async def database(address):
+    database = Database(address)
     yield database
     await database.aclose()
 
@@ -67,12 +81,14 @@ async def test_a_newer_releases_database_is_left_alone(database):
         await upgrade(database)
 
 
-async def test_sqlite_is_set_up_for_a_server(database):
+async def test_sqlite_is_set_up_for_a_server(tmp_path):
+    database = Database(sqlite_url(tmp_path))
     async with database.reading() as session:
         values = {
             name: await session.scalar(text(f"PRAGMA {name}"))
             for name in ("journal_mode", "foreign_keys", "busy_timeout")
         }
+    await database.aclose()
     assert values["journal_mode"] == "wal"
     assert values["foreign_keys"] == 1
     assert values["busy_timeout"] >= 5000
@@ -99,9 +115,9 @@ async def test_a_naive_time_is_refused(database):
             create_account(session, "a@example.com", "hash", datetime(2026, 1, 1))  # noqa: DTZ001
 
 
-async def test_too_many_at_once_are_told_to_come_back(tmp_path, monkeypatch):
-    monkeypatch.setattr(connection, "POOL_TIMEOUT", 0.01)
-    database = Database(sqlite_url(tmp_path))
+async def test_too_many_at_once_are_told_to_come_back(address, monkeypatch):
+    monkeypatch.setattr(sqlite, "POOL_TIMEOUT", 0.01)
+    database = Database(address, PostgresOptions(timeout=0.2))
     with pytest.raises(FarsiteError) as caught:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(database.aclose)

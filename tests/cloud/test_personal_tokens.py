@@ -15,6 +15,7 @@ async def _token(person, *scopes: str, **more):
     return await person.ok("POST", "/me/tokens", {"name": "script", "scopes": list(scopes), **more})
 
 
+@pytest.mark.both_databases
 async def test_a_token_is_shown_once_listed_and_revoked(world):
     made = await _token(world.owner, "edge.read")
     assert made["token"].startswith("fsp_")

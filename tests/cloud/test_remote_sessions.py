@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from farsite_cloud.organizations.service import find_organization
 from farsite_cloud.testing import OWNER_EMAIL
 from farsite_signaling.identity import load_public_key, verify_grant
 from farsite_signaling.wire.envelope import Envelope
 from farsite_signaling.wire.hub import EnvelopeMessage, SessionAnnounced, SessionEnded, Undeliverable
 from farsite_signaling.wire.rights import Role, rights_of
+
+pytestmark = pytest.mark.both_databases
 
 
 def _envelope(sender, recipient: str) -> EnvelopeMessage:

@@ -58,6 +58,7 @@ def test_a_right_without_an_organization_keeps_the_server_from_starting():
         check_table(api)
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("role", list(Role))
 async def test_each_role_gets_what_its_rights_say(world, role):
     person = await world.member(role)
@@ -70,6 +71,7 @@ async def test_each_role_gets_what_its_rights_say(world, role):
             assert (reply.code, reply.body["right"]) == ("forbidden", route.need)
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("role", list(Role))
 async def test_another_organization_does_not_exist(world, role):
     person = await world.member(role)
@@ -92,6 +94,7 @@ async def test_without_a_token_nothing_but_the_public_routes_answers(world):
         assert (reply.status, reply.code) == (401, "unauthenticated"), (route.method, route.path)
 
 
+@pytest.mark.both_databases
 async def test_other_organizations_objects_are_not_found_under_the_own_path(world):
     other = await world.other_organization()
     edge_id, identity = await world.edge(other)
@@ -134,6 +137,7 @@ def test_only_these_routes_take_any_token():
     assert {(r.method, r.path) for r in ROUTES if r.need is AUTHENTICATED} == ANY_TOKEN_ROUTES
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("where", ["own folder", "below own folder", "other folder", "other organization"])
 @pytest.mark.parametrize("role", list(Role))
 async def test_each_role_reaches_its_folders_only(world, role, where):

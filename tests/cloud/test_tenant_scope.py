@@ -101,6 +101,10 @@ def test_the_models_that_belong_to_organizations_are_known():
         "SetupCode",
         "RemoteSession",
         "AuditEvent",
+        "ExternalIdentity",
+        "IdentityProvider",
+        "ProviderDomain",
+        "ProviderSignIn",
     } == OWNED
 
 

@@ -27,6 +27,7 @@ async def test_everybody_sees_who_is_there_and_managers_see_how_far_they_reach(w
     assert (managed["folder_ids"], managed["mfa"]) == ([folder], False)
 
 
+@pytest.mark.both_databases
 async def test_users_are_listed_page_by_page(world):
     for number in range(5):
         await world.member(Role.VIEWER, email=f"v{number}@example.com")
@@ -38,6 +39,7 @@ async def test_users_are_listed_page_by_page(world):
     assert len(found) == len(set(found)) == 6
 
 
+@pytest.mark.both_databases
 async def test_a_role_changes_at_once_and_cuts_sessions_with_fewer_rights(world):
     """Security row S7: rights that shrink end live sessions within moments."""
     operator = await world.member(Role.OPERATOR)
@@ -55,6 +57,7 @@ async def test_a_role_changes_at_once_and_cuts_sessions_with_fewer_rights(world)
     assert (await operator("POST", "~/setup-codes", {"name": "x"})).status == 403
 
 
+@pytest.mark.both_databases
 async def test_fewer_folders_cut_what_is_outside_them(world):
     own, far = await world.folder("Own"), await world.folder("Far")
     operator = await world.member(Role.OPERATOR)
@@ -106,6 +109,7 @@ async def test_owners_are_made_and_unmade_by_owners_only(world):
     assert (await _change(world, world.owner, {"role": "admin"}, by=admin)).status == 200
 
 
+@pytest.mark.both_databases
 async def test_an_organization_is_never_without_an_owner(world):
     own = world.owner.account_id
     assert (await world.owner("PATCH", f"~/users/{own}", {"role": "admin"})).code == "conflict"
@@ -127,6 +131,7 @@ async def test_handing_over_makes_an_owner_and_an_admin(world):
     assert (await viewer("POST", "~/transfer", {"account_id": "nobody"})).status == 404
 
 
+@pytest.mark.both_databases
 async def test_a_removed_user_is_out_at_once(world):
     """Security row S7: certificates, connections, sessions and setup codes end with the membership."""
     admin = await world.member(Role.ADMIN)

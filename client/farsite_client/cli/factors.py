@@ -6,6 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
+import click
 import typer
 
 from farsite_client.cli.account import required
@@ -88,9 +89,10 @@ def mfa_on(
 
 
 def _prompt(what: str, otherwise: str) -> str:
-    if not sys.stdin.isatty():
-        raise FarsiteError(ErrorCode.MFA_REQUIRED, f"It is on once its code is given: {otherwise}")
-    return str(typer.prompt(what, err=True))
+    try:
+        return str(typer.prompt(what, err=True))
+    except (click.Abort, typer.Abort):
+        raise FarsiteError(ErrorCode.MFA_REQUIRED, f"It is on once its code is given: {otherwise}") from None
 
 
 @mfa.command("confirm")

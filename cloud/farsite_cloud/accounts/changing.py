@@ -27,9 +27,9 @@ async def begin_change(call: Call, account: Account, proof: FactorProof) -> Fact
         # Nothing but what an organization asks for: choosing a factor is how one complies.
         return factors
     guess = signed_in_guess(call)
-    guess.begin()
+    await guess.begin()
     await prove(call, account, factors, proof.code, proof.passkey)
-    guess.right()
+    await guess.right()
     return factors
 
 

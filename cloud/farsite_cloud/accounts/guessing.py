@@ -30,23 +30,23 @@ class Guess:
     def _here(self) -> str:
         return f"{self.email}|{self.device or place(self.call.source)}"
 
-    def begin(self) -> None:
+    async def begin(self) -> None:
         """Raises `rate_limited`. Counted at once: parallel guesses do not slip through together."""
         limits, here = self.call.services.limits, place(self.call.source)
         if self.device is None:
-            limits.address.check(here)
-        limits.account.check(self._here)
+            await limits.address.check(here)
+        await limits.account.begin(self._here)
         if not self.known:
-            limits.everywhere.begin(self.email)
-        limits.account.failed(self._here)
-        limits.address.failed(here)
+            await limits.everywhere.begin(self.email)
+        await limits.address.failed(here)
 
-    def right(self) -> None:
+    async def right(self) -> None:
         limits = self.call.services.limits
-        limits.account.succeeded(self._here)
-        limits.address.succeeded(place(self.call.source))
+        await limits.account.succeeded(self._here)
+        # Not all forgotten: an account of one's own must not pay for guesses at others'.
+        await limits.address.forgive(place(self.call.source))
         if not self.known:
-            limits.everywhere.forgive(self.email)
+            await limits.everywhere.forgive(self.email)
 
 
 async def guess_of(call: Call, session: AsyncSession, email: str) -> Guess:

@@ -75,10 +75,10 @@ async def enable_mfa(request: web.Request, body: people_api.MfaConfirm) -> peopl
         raise FarsiteError(ErrorCode.CONFLICT, "Ask for a secret first (POST /me/mfa/secret).")
     async with FactorChange(call, account, "account.mfa_enabled", "app") as change:
         guess = signed_in_guess(call)
-        guess.begin()
+        await guess.begin()
         code = body.code.get_secret_value()
         await mfa.prove_app(call.session, account, code, call.services.vault, call.now)
-        guess.right()
+        await guess.right()
         account.totp_since = call.now
         codes = await change.turned_on("A second factor was turned on")
     return people_api.RecoveryCodes(codes=codes)
@@ -118,15 +118,16 @@ async def enable_email_codes(request: web.Request, body: people_api.MfaConfirm) 
 async def _use_mailed(call: Call, code: str) -> None:
     """Raises `sign_in_failed`."""
     account = await own_account(call)
+    account_id = account.id
     guess = signed_in_guess(call)
-    guess.begin()
+    await guess.begin()
     plain = "".join(code.split())
     if not await mail_codes.use_code(call.session, account, plain, call.services.vault, call.now):
-        call.even_refused(lambda session: mail_codes.count_try(session, account.id))
+        call.even_refused(lambda session: mail_codes.count_try(session, account_id))
         detail = "The code is wrong, was used before or has expired. Have another one mailed."
         raise FarsiteError(ErrorCode.SIGN_IN_FAILED, detail)
-    guess.right()
-    call.services.limits.resends.succeeded(account.id)
+    await guess.right()
+    await call.services.limits.resends.succeeded(account.id)
 
 
 @api.route("POST", f"{_MFA}/mail-code", need=INTERACTIVE)

@@ -29,10 +29,10 @@ async def own_account(call: Call) -> Account:
 async def check_password(call: Call, account: Account, password: str) -> None:
     """Counted like a sign-in. Raises `sign_in_failed`, `rate_limited`."""
     guess = signed_in_guess(call)
-    guess.begin()
+    await guess.begin()
     if not await call.services.passwords.verify(account.password_hash, password):
         raise FarsiteError(ErrorCode.SIGN_IN_FAILED, "The password is wrong.")
-    guess.right()
+    await guess.right()
 
 
 @api.route("POST", "/me/password", need=INTERACTIVE, request=wire.PasswordChange)

@@ -32,21 +32,21 @@ async def prove(
 async def prove_code(call: Call, account: Account, factors: Factors, code: str) -> None:
     """Raises `sign_in_failed`."""
     plain = "".join(code[:100].split())
-    vault = call.services.vault
+    vault, account_id = call.services.vault, account.id
     if not mail_codes.looks_like_one(plain):
         return await mfa.prove(call.session, account, plain, vault, call.now)
     if factors.codes_by_mail and await mail_codes.use_code(call.session, account, plain, vault, call.now):
-        call.services.limits.resends.succeeded(account.id)
+        await call.services.limits.resends.succeeded(account.id)
         return None
     # Kept although the attempt is refused: few tries are what makes a short code strong.
-    call.even_refused(lambda session: mail_codes.count_try(session, account.id))
+    call.even_refused(lambda session: mail_codes.count_try(session, account_id))
     detail = "The code is wrong, was used before or has expired. Use the newest mail's, or have another one mailed."
     raise FarsiteError(ErrorCode.SIGN_IN_FAILED, detail)
 
 
 async def mail_code(call: Call, account: Account) -> None:
     """A new code; older ones are void. Raises `rate_limited` for too many."""
-    call.services.limits.resends.begin(account.id)
+    await call.services.limits.resends.begin(account.id)
     code, until = await mail_codes.new_code(call.session, account, call.services.vault, call.now)
     at = f"{until:%H:%M}"
     call.mail(account.email, Letter.SIGN_IN_CODE, code=code, until=at, source=call.source, agent=call.agent)

@@ -10,6 +10,7 @@ from farsite_cloud.accounts.mailed import Purpose, address_of_code, drop_codes, 
 from farsite_cloud.accounts.models import Account
 from farsite_cloud.accounts.tokens import revoke_all
 from farsite_cloud.api.call import Call, call_of
+from farsite_cloud.attempts import guessing
 from farsite_cloud.invitations.service import any_invitation
 from farsite_cloud.mail.letters import Letter
 from farsite_signaling.rest import PUBLIC, Api
@@ -24,7 +25,7 @@ SIGNED_OUT = "Whoever was signed in is signed out, everywhere."
 async def sign_up(request: web.Request, body: people_api.SignUpRequest) -> None:
     """Ask for an account: a code is mailed to the address. The answer is the same whether it has one."""
     call = call_of(request)
-    limit_mails(call, body.email)
+    await limit_mails(call, body.email)
     known = await service.find_account(call.session, body.email) is not None
     invited = await any_invitation(call.session, body.email, call.now)
     letter = Letter.ALREADY_KNOWN if known else Letter.CONFIRM
@@ -62,7 +63,7 @@ async def new_account(call: Call, email: str, hashed: str, name: str) -> cloud_a
 async def forgot(request: web.Request, body: people_api.SignUpRequest) -> None:
     """Ask for a new password: a code is mailed to the address if it has an account. The answer is the same."""
     call = call_of(request)
-    limit_mails(call, body.email)
+    await limit_mails(call, body.email)
     known = await service.find_account(call.session, body.email) is not None
     await _mail_code(call, Purpose.RESET, body.email, Letter.RESET, really=known)
 
@@ -82,7 +83,7 @@ async def reset(request: web.Request, body: people_api.ResetRequest) -> None:
         ended = await revoke_all(call.session, account.id, call.now)
         await close_tunnels(call, account.id, ended)
         await drop_codes(call.session, email)
-    call.services.limits.everywhere.succeeded(email)
+    await call.services.limits.everywhere.succeeded(email)
     tell_changed(call, account, SIGNED_OUT)
 
 
@@ -91,22 +92,19 @@ def tell_changed(call: Call, account: Account, effect: str) -> None:
     call.mail(account.email, Letter.PASSWORD_CHANGED, at=at, source=call.source, effect=effect)
 
 
-def limit_mails(call: Call, email: str) -> None:
+async def limit_mails(call: Call, email: str) -> None:
     """Counted before anything is looked up: the limit tells nothing either. Raises `rate_limited`."""
-    call.services.limits.mails_from.begin(call.source)
-    call.services.limits.mails_to.begin(email)
+    await call.services.limits.mails_from.begin(call.source)
+    await call.services.limits.mails_to.begin(email)
 
 
 async def hash_for_code(call: Call, purpose: Purpose, code: str, password: str) -> str:
     """Checked first and hashed outside the transaction: hashing is slow, and for those with a code only."""
-    limits = call.services.limits.codes
-    limits.check(call.source)
-    try:
-        async with call.services.database.reading() as session:
-            await address_of_code(session, purpose, code, call.now)
-    except FarsiteError:
-        limits.failed(call.source)
-        raise
+    async with (
+        guessing(call.services.limits.codes, call.source),
+        call.services.database.reading() as session,
+    ):
+        await address_of_code(session, purpose, code, call.now)
     return await call.services.passwords.hash(password)
 
 

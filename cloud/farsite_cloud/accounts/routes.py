@@ -26,7 +26,7 @@ async def sign_in(request: web.Request, body: wire.SignInRequest) -> wire.SignIn
         account = await check_password(call, who, body.password)
         proven = await prove(call, account, who.factors, body.code, body.passkey)
         result = await signed_in(call, account, mfa=proven)
-    who.guess.right()
+    await who.guess.right()
     return result
 
 
@@ -40,7 +40,7 @@ async def mail_sign_in_code(request: web.Request, body: factor_api.MailCodeReque
         if not who.factors.codes_by_mail:
             raise FarsiteError(ErrorCode.CONFLICT, "Codes by mail are not a second factor of this account.")
         await mail_code(call, account)
-    who.guess.right()
+    await who.guess.right()
 
 
 @api.route("POST", "/auth/sign-out", need=AUTHENTICATED)

@@ -43,7 +43,7 @@ async def candidate(call: Call, email: str) -> Candidate:
         organizations = await organizations_of_account(session, looked_at)
         factors = await factors_of(session, looked_at)
         guess = await guess_of(call, session, email)
-    guess.begin()
+    await guess.begin()
     return Candidate(account, organizations, factors, guess)
 
 

@@ -15,6 +15,7 @@ from farsite_cloud.accounts.tokens import Caller
 from farsite_cloud.api.source import source_address
 from farsite_cloud.audit.log import REFUSED, Act, write
 from farsite_cloud.database import EVERYWHERE, Reach, Scope
+from farsite_cloud.database.failures import STORAGE
 from farsite_cloud.mail.letters import Letter, render
 from farsite_cloud.mail.queue import put
 from farsite_cloud.organizations.keys import OrganizationKeys
@@ -153,8 +154,9 @@ class Call:
         try:
             async with self._unit_of_work() as self._session:
                 answer = await handler()
-        except FarsiteError:
-            await self._keep_refusals()
+        except FarsiteError as error:
+            if error.code not in STORAGE:
+                await self._keep_refusals()
             raise
         finally:
             self._session = None

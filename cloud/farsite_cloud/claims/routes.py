@@ -32,12 +32,12 @@ async def claim(request: web.Request, body: wire.Claim) -> wire.ClaimResult:
     """Use a setup code: the edge host joins the organization and gets its certificate."""
     call = call_of(request)
     digest = code_digest(body.code.get_secret_value())
-    call.services.limits.claims.check(call.source)
+    await call.services.limits.claims.check(call.source)
     try:
         return await once(request, digest, wire.ClaimResult, lambda: _claim(call, digest, body))
     except FarsiteError as error:
         if error.code is ErrorCode.SETUP_CODE_INVALID:
-            call.services.limits.claims.failed(call.source)
+            await call.services.limits.claims.failed(call.source)
         raise
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import aiohttp
 from cryptography import x509
 
-from farsite_cloud.database import Database
-from farsite_cloud.database.connection import FILE, sqlite_url
+from farsite_cloud.database.opening import database_exists, described, open_database
 from farsite_cloud.database.schema import check_schema
+from farsite_cloud.database.sqlite import FILE
 from farsite_cloud.datadir import storage_failures
 from farsite_cloud.relay import SECRET_FILE, turn_settings
 from farsite_cloud.settings import CloudSettings
@@ -24,7 +24,7 @@ from farsite_cloud.turn.supervisor import CONFIG_FILE, TLS_FOLDER, service_accou
 from farsite_cloud.turn.version import Version, advice, dotted, installed_version
 from farsite_cloud.urls import PublicUrls, public_urls
 from farsite_signaling.identity.certificates import load_certificate
-from farsite_signaling.wire.errors import FarsiteError
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.netcheck import AllowLine, CheckReport, CheckRow, failed, passed, warned
 
 SECONDS = 3.0
@@ -57,21 +57,33 @@ def disk_row(folder: Path) -> CheckRow:
 
 
 async def database_row(settings: CloudSettings) -> CheckRow:
-    path = settings.data_dir / FILE
-    if not path.exists():
+    if not database_exists(settings):
         fix = "Start it: farsite up. Another folder is named with --data-dir."
         return warned("database", f"no cloud has run with the data folder {settings.data_dir}", fix)
-    database = Database(sqlite_url(settings.data_dir))
+    started = asyncio.get_running_loop().time()
+    database = open_database(settings)
     try:
         with storage_failures(settings.data_dir):
             problem = await check_schema(database)
     except FarsiteError as error:
-        return failed("database", error.detail, "Put back a backup of the data folder.")
+        return failed("database", f"{described(settings)}: {error.detail}", _database_fix(settings, error))
     finally:
         await database.aclose()
     if problem:
         return warned("database", problem, "Start this release's cloud, or run: farsite cloud migrate")
-    return passed("database", f"{path} is sound ({path.stat().st_size / 1024:.0f} KiB)")
+    if settings.database is not None:
+        took = (asyncio.get_running_loop().time() - started) * 1000
+        return passed("database", f"{described(settings)} answers and has this release's schema", took)
+    size = (settings.data_dir / FILE).stat().st_size
+    return passed("database", f"{described(settings)} is sound ({size / 1024:.0f} KiB)")
+
+
+def _database_fix(settings: CloudSettings, error: FarsiteError) -> str:
+    if settings.database is None:
+        return "Put back a backup of the data folder."
+    if error.code is ErrorCode.UNAVAILABLE:
+        return "Start PostgreSQL, and check the setting database, DNS and the firewall to it."
+    return "Check user, password and name in the setting database, and PostgreSQL's log."
 
 
 async def url_row(settings: CloudSettings, urls: PublicUrls) -> CheckRow:

@@ -1,41 +1,36 @@
-"""The engine, and units of work: one transaction, committed when its block ends well."""
+"""Units of work: one transaction, committed when its block ends well."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
 
-from sqlalchemy import URL, Connection, event
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from farsite_cloud.database.failures import busy, storage_error
-
-FILE = "farsite.db"
-BUSY_TIMEOUT_MS = 10_000
-POOL_TIMEOUT = 10.0
-_WRITING = "farsite_writing"
-
-
-def sqlite_url(data_dir: Path) -> URL:
-    """Of a file that only its owner can read; SQLite gives its side files the same mode."""
-    (data_dir / FILE).touch(mode=0o600)
-    return URL.create("sqlite+aiosqlite", database=str(data_dir / FILE))
+from farsite_cloud.database.postgres import PostgresOptions, postgres_engine
+from farsite_cloud.database.sqlite import sqlite_engine
 
 
 class Database:
-    """Call `aclose` when done. `writing` and `reading` are the only ways to a session."""
+    """Call `aclose` when done. `writing` and `reading` are the only ways to a session.
 
-    def __init__(self, url: URL | str) -> None:
-        self.engine = create_async_engine(url, pool_timeout=POOL_TIMEOUT)
-        if self.engine.dialect.name == "sqlite":
-            _prepare_sqlite(self.engine)
-        writer = self.engine.execution_options(**{_WRITING: True})
+    `url`: of an SQLite file (`sqlite_url`), or `postgresql://…`, to which `options` belong.
+    """
+
+    def __init__(self, url: URL | str, options: PostgresOptions | None = None) -> None:
+        self.engine = _engine(url, options or PostgresOptions())
+        writer = self.engine.execution_options(farsite_writing=True)
         self._writers = async_sessionmaker(writer, expire_on_commit=False)
         self._readers = async_sessionmaker(self.engine, expire_on_commit=False)
+
+    @property
+    def kind(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self.engine.dialect.name
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncSession]:
@@ -51,6 +46,12 @@ class Database:
         await self.engine.dispose()
 
 
+def _engine(url: URL | str, options: PostgresOptions) -> AsyncEngine:
+    if isinstance(url, str) and url.startswith(("postgresql:", "postgres:")):
+        return postgres_engine(url, options)
+    return sqlite_engine(make_url(url))
+
+
 @asynccontextmanager
 async def _unit_of_work(sessions: async_sessionmaker[AsyncSession]) -> AsyncIterator[AsyncSession]:
     try:
@@ -60,22 +61,3 @@ async def _unit_of_work(sessions: async_sessionmaker[AsyncSession]) -> AsyncIter
         raise storage_error(error) from error
     except PoolTimeout:
         raise busy() from None
-
-
-def _prepare_sqlite(engine: AsyncEngine) -> None:
-    @event.listens_for(engine.sync_engine, "connect")
-    def connected(connection: Any, record: Any) -> None:
-        # The driver's own transaction handling is off: it would start transactions too late to be whole.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-        cursor.execute("PRAGMA journal_mode = WAL")
-        cursor.execute("PRAGMA synchronous = NORMAL")
-        cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def begun(connection: Connection) -> None:
-        # A reader that turns writer would fail when another wrote in between; writers take their turn at once.
-        writing = connection.get_execution_options().get(_WRITING, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

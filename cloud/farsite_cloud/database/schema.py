@@ -10,14 +10,20 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from farsite_cloud.database.connection import Database
-from farsite_cloud.database.failures import storage_error
+from farsite_cloud.database.failures import busy, storage_error
+from farsite_cloud.database.postgres import PATIENT
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 HEAD = "head"
 EMPTY = "base"
+# Any number that no other program locks in this database.
+_TURN = 0x66617273697465
+_LOCK_SECONDS = 10
 
 
 def _config() -> Config:
@@ -73,11 +79,29 @@ def _quick_check(connection: Connection) -> list[str]:
 
 
 async def _in_transaction(database: Database, run: object) -> None:
+    engine = database.engine.execution_options(farsite_writing=True, **{PATIENT: True})
     try:
-        async with database.engine.execution_options(farsite_writing=True).begin() as connection:
+        async with engine.begin() as connection:
+            await connection.run_sync(_take_turn)
             await connection.run_sync(run)  # type: ignore[arg-type]
     except DBAPIError as error:
         raise storage_error(error) from error
+    except PoolTimeout:
+        raise busy() from None
+
+
+async def wait_turn(session: AsyncSession) -> None:
+    """To be called first in a unit of work that prepares the database; its turn ends with it."""
+    connection = await session.connection(execution_options={PATIENT: True})
+    await connection.run_sync(_take_turn)
+
+
+def _take_turn(connection: Connection) -> None:
+    """Of several processes that start on one PostgreSQL one prepares it; the others wait until it has."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_TURN})")
+        # An older release may be running: a table that it uses for long is not waited for, with everybody behind.
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'")
 
 
 def _run(connection: Connection, action: object, revision: str) -> None:

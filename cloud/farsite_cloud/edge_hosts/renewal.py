@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from farsite_cloud.api.call import Call, call_of
+from farsite_cloud.attempts import guessing
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.organizations.keys import OrganizationKeys
 from farsite_cloud.signaling.admission import Admitted, admit
@@ -28,12 +29,8 @@ api = Api()
 async def renew_certificate(request: web.Request, body: wire.RenewalRequest) -> wire.Enrolment:
     """Sign an edge host's next certificate; the current one stays good until it expires."""
     call = call_of(request)
-    call.services.limits.renewals.check(call.source)
-    try:
+    async with guessing(call.services.limits.renewals, call.source):
         return await _renew(call, body)
-    except FarsiteError:
-        call.services.limits.renewals.failed(call.source)
-        raise
 
 
 async def _renew(call: Call, body: wire.RenewalRequest) -> wire.Enrolment:

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from farsite_cloud.accounts.registration import new_account
 from farsite_cloud.api.call import Call, call_of
+from farsite_cloud.attempts import guessing
 from farsite_cloud.database import Scope
 from farsite_cloud.invitations.models import Invitation
 from farsite_cloud.invitations.service import (
@@ -105,12 +106,9 @@ async def join(request: web.Request, body: people_api.JoinRequest) -> cloud_api.
 
 async def _check_code(call: Call, code: str) -> None:
     """Before anything slow is done for it, and counted when wrong."""
-    limits = call.services.limits.codes
-    limits.check(call.source)
-    try:
-        async with call.services.database.reading() as session:
-            scope = Scope(session, await organization_of_code(session, code))
-            await Invitations(scope).with_code(code, call.now)
-    except FarsiteError:
-        limits.failed(call.source)
-        raise
+    async with (
+        guessing(call.services.limits.codes, call.source),
+        call.services.database.reading() as session,
+    ):
+        scope = Scope(session, await organization_of_code(session, code))
+        await Invitations(scope).with_code(code, call.now)

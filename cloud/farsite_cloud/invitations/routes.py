@@ -64,12 +64,12 @@ async def _invite(call: Call, body: people_api.InvitationRequest) -> people_api.
 
 async def _invite_one(call: Call, email: str, body: people_api.InvitationRequest) -> people_api.Invitation:
     invitation, code = await Invitations(call.scope).invite(email, body, call.caller.email, call.now)
-    _mail(call, invitation, code)
+    await _mail(call, invitation, code)
     return invitation_answer(invitation, call.organization, call.now)
 
 
-def _mail(call: Call, invitation: Invitation, code: str) -> None:
-    call.services.limits.invitations.begin(call.organization.id)
+async def _mail(call: Call, invitation: Invitation, code: str) -> None:
+    await call.services.limits.invitations.begin(call.organization.id)
     call.mail(
         invitation.email,
         Letter.INVITATION,
@@ -88,7 +88,7 @@ async def resend_invitation(request: web.Request) -> people_api.Invitation:
     with call.act("invitation.resent", request.match_info["invitation"]) as act:
         invitation = await Invitations(call.scope).get(request.match_info["invitation"])
         act.target = invitation.email
-        _mail(call, invitation, renew(invitation, call.now))
+        await _mail(call, invitation, renew(invitation, call.now))
     return invitation_answer(invitation, call.organization, call.now)
 
 

@@ -62,6 +62,10 @@ class OrganizationKeys:
         key = self._vault.unseal(self._organization.grant_key, _grants(self._organization))
         return sign_grant(load_private_key(key), grant)
 
+    def check(self) -> None:
+        """Raises `storage_failed` when they were sealed with another key than the vault's."""
+        self._vault.unseal(self._organization.grant_key, _grants(self._organization))
+
     def _open_authority(self) -> CertificateAuthority:
         key = self._vault.unseal(self._organization.authority_key, _authority(self._organization))
         return CertificateAuthority.load(key, self._organization.authority_certificate)

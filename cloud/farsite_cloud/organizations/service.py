@@ -76,6 +76,11 @@ async def find_organization(session: AsyncSession, organization_id: str) -> Orga
     return await session.get(Organization, organization_id)
 
 
+async def any_organization(session: AsyncSession) -> Organization | None:
+    """The newest."""
+    return (await session.scalars(select(Organization).order_by(Organization.id.desc()).limit(1))).first()
+
+
 async def create_organization(
     session: AsyncSession, name: str, owner_id: str, vault: Vault, now: datetime
 ) -> Organization:

@@ -48,7 +48,7 @@ async def passkey_options(request: web.Request) -> PasskeyOptions:
     """A challenge for whatever passkey of this cloud somebody has. No address is named, so none is told."""
     call = call_of(request)
     party = party_of(call.services.urls)
-    call.services.limits.passkeys.begin(place(call.source))
+    await call.services.limits.passkeys.begin(place(call.source))
     challenge = await new_challenge(call.session, Purpose.PROVE, call.now)
     options = generate_authentication_options(
         rp_id=party.id, challenge=challenge, user_verification=UserVerificationRequirement.REQUIRED
@@ -61,7 +61,7 @@ async def sign_in_with_passkey(request: web.Request, body: wire.PasskeySignIn) -
     """Exchange a passkey's answer for a token, without a password. It counts as a second factor."""
     call = call_of(request)
     limits, here = call.services.limits.address, place(call.source)
-    limits.begin(here)
+    await limits.begin(here)
     async with call.services.database.reading() as session:
         found = await find_passkey(session, body.credential)
         organizations = [] if found is None else await organizations_of_account(session, found[1])
@@ -70,8 +70,8 @@ async def sign_in_with_passkey(request: web.Request, body: wire.PasskeySignIn) -
         act.details["method"] = "passkey"
         account = await prove_passkey(call, body.credential)
         result = await signed_in(call, account, mfa=True)
-    limits.succeeded(here)
-    call.services.limits.passkeys.succeeded(here)
+    await limits.succeeded(here)
+    await call.services.limits.passkeys.succeeded(here)
     return result
 
 

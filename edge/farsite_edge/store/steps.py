@@ -78,4 +78,20 @@ STEPS: tuple[str, ...] = (
         record TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE policies (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        idempotency TEXT UNIQUE,
+        record TEXT NOT NULL
+    ) STRICT;
+
+    CREATE TABLE policy_devices (
+        policy TEXT NOT NULL,
+        device TEXT NOT NULL,
+        result TEXT NOT NULL,
+        PRIMARY KEY (policy, device)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX policy_devices_of ON policy_devices (device);
+    """,
 )

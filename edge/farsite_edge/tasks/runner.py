@@ -142,6 +142,11 @@ class TaskRunner:
         record = await self.store.get(task)
         return record.shown(await self.store.counts(task))
 
+    def unfinished(self, kind: str) -> list[WorkRow]:
+        """Devices still to be done, of all tasks of a kind."""
+        tasks = [active for active in self._active.values() if active.record.kind == kind]
+        return [row for active in tasks for row in active.rows if not row.state.finished]
+
     async def rows(self, task: str) -> list[WorkRow]:
         active = self._active.get(task)
         return active.rows if active is not None else await self.store.rows(task)

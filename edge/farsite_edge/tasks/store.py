@@ -92,6 +92,12 @@ class TaskStore:
         values = (record.model_dump_json(), int(record.state.finished), record.id)
         await self._database.execute(sql, values)
 
+    async def forget(self, task: str) -> None:
+        """A finished task nobody needs to know of."""
+        async with self._database.transaction() as transaction:
+            if await transaction.fetch("SELECT 1 FROM tasks WHERE id = ? AND finished = 1", (task,)):
+                await _delete(transaction, task)
+
     async def take(self, row: WorkRow) -> bool:
         """Whether the row is ours to work on now."""
         sql = (
@@ -158,5 +164,9 @@ async def _log(transaction: Transaction, row: WorkRow, step: str, detail: str) -
 async def _trim(transaction: Transaction) -> None:
     sql = "SELECT id FROM tasks WHERE finished = 1 ORDER BY seq DESC LIMIT -1 OFFSET ?"
     for old in await transaction.fetch(sql, (KEPT,)):
-        for table, column in (("task_steps", "task"), ("task_devices", "task"), ("tasks", "id")):
-            await transaction.execute(f"DELETE FROM {table} WHERE {column} = ?", (old["id"],))  # noqa: S608
+        await _delete(transaction, old["id"])
+
+
+async def _delete(transaction: Transaction, task: str) -> None:
+    for table, column in (("task_steps", "task"), ("task_devices", "task"), ("tasks", "id")):
+        await transaction.execute(f"DELETE FROM {table} WHERE {column} = ?", (task,))  # noqa: S608

@@ -6,7 +6,7 @@ from farsite_edge.vapix.api_discovery import Api, ApiStatus
 from farsite_edge.vapix.authentication import Credentials
 from farsite_edge.vapix.basic_device_info import DeviceInfo
 from farsite_edge.vapix.client import DeviceClient
-from farsite_edge.vapix.errors import ApiError, ApiMissing
+from farsite_edge.vapix.errors import ApiError, ApiMissing, Refused
 from farsite_edge.vapix.firmware import FirmwareStatus, UpgradeFirmware
 from farsite_edge.vapix.parameters import ParameterList, is_masked
 from farsite_edge.vapix.system_ready import SystemReady
@@ -24,6 +24,7 @@ __all__ = [
     "DeviceInfo",
     "FirmwareStatus",
     "ParameterList",
+    "Refused",
     "Rights",
     "Role",
     "SystemReady",

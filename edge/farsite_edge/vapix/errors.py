@@ -1,8 +1,9 @@
 """Failures of a device, all of them `FarsiteError` with a `device_…` code.
 
 FarsiteError
-  ApiMissing   device_answer: this firmware does not have the CGI (HTTP 404)
-  ApiError     device_answer: the CGI answered with an error of its own; `api_code` is its number
+  Refused      device_answer: the device understood what was asked, and says no
+    ApiMissing   this firmware does not have the CGI (HTTP 404)
+    ApiError     the CGI answered with an error of its own; `api_code` is its number
 """
 
 from __future__ import annotations
@@ -10,20 +11,27 @@ from __future__ import annotations
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 
-class ApiMissing(FarsiteError):
+class Refused(FarsiteError):
+    """The device will not do what it was asked."""
+
+    def __init__(self, detail: str, code: ErrorCode = ErrorCode.DEVICE_ANSWER) -> None:
+        super().__init__(code, detail)
+
+
+class ApiMissing(Refused):
     """The device's firmware does not offer the CGI that was asked for."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(ErrorCode.DEVICE_ANSWER, f"This firmware does not offer {path}.")
+        super().__init__(f"This firmware does not offer {path}.")
 
 
-class ApiError(FarsiteError):
+class ApiError(Refused):
     """A JSON API answered `{"error": {"code", "message"}}`, which comes with HTTP status 200."""
 
     def __init__(self, api_code: int, message: str) -> None:
         forbidden = api_code == FORBIDDEN
         code = ErrorCode.DEVICE_CREDENTIALS if forbidden else ErrorCode.DEVICE_ANSWER
-        super().__init__(code, f"The device answered with error {api_code}: {message}.")
+        super().__init__(f"The device answered with error {api_code}: {message}.", code)
         self.api_code = api_code
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from farsite_edge.vapix.errors import bad_answer
+from farsite_edge.vapix.errors import Refused, bad_answer
 from farsite_edge.vapix.request import FORM, KIB, Answer, ApiRequest, form
 from farsite_edge.vapix.text import clean
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -101,9 +101,8 @@ class UpdateParameters(ApiRequest[None]):
         errors = [clean(line.lstrip("# ")) for line in text.splitlines()[:20] if line.startswith("#")]
         if not errors:
             raise bad_answer("neither OK nor an error for a change of parameters")
-        raise FarsiteError(
-            ErrorCode.DEVICE_ANSWER,
-            f"The device refused the change: {'; '.join(errors)}. Read the values back: others may have changed.",
+        raise Refused(
+            f"The device refused the change: {'; '.join(errors)}. Read the values back: others may have changed."
         )
 
 

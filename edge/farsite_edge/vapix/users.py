@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from farsite_edge.vapix.errors import bad_answer
+from farsite_edge.vapix.errors import Refused, bad_answer
 from farsite_edge.vapix.request import FORM, Answer, ApiRequest, form
 from farsite_edge.vapix.text import clean
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -49,7 +49,7 @@ class _Change(ApiRequest[None]):
             return
         if not text.lower().startswith("error"):
             raise bad_answer("an unknown answer to a change of accounts")
-        raise FarsiteError(ErrorCode.DEVICE_ANSWER, f"The device refused the account: {text}")
+        raise Refused(f"The device refused the account: {text}")
 
 
 class AddUser(_Change):

@@ -28,7 +28,8 @@ from farsite_signaling.wire.hub import SessionAnnounced, SessionEnded
 from farsite_signaling.wire.version import negotiate
 
 if TYPE_CHECKING:
-    from farsite_signaling.peer.tunnel import StreamAcceptor, Tunnel
+    from farsite_signaling.peer.streams import StreamAcceptor
+    from farsite_signaling.peer.tunnel import Tunnel
 
 logger = logging.getLogger(__name__)
 

@@ -9,14 +9,17 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Self, TypeVar
 
-from farsite_signaling.peer.link import HIGH_WATER, Link
+from farsite_signaling.peer.attachment import Receiver, close_link, flush, pump
+from farsite_signaling.peer.deadlines import Deadline, Patience
+from farsite_signaling.peer.keeping import Keeper, keep
+from farsite_signaling.peer.link import Link
 from farsite_signaling.peer.stream import StreamTransport
+from farsite_signaling.peer.streams import StreamAcceptor, TunnelStreams, new_reader
 from farsite_signaling.tunnel import (
     CONTROL_LABEL,
     STREAM_LABEL,
@@ -40,35 +43,16 @@ from farsite_signaling.wire.stream import OpenRequest, Priority, Target
 
 _log = logging.getLogger(__name__)
 
-OPEN_TIMEOUT = 20.0
-"""Longer than `ACCEPT_TIMEOUT`, so that the other side's reason arrives first."""
-ACCEPT_TIMEOUT = 15.0
-MAX_ACCEPTING = 64
 FLUSH_TIMEOUT = 2.0
 GOODBYE_TIMEOUT = 1.0
-LINK_CLOSE_TIMEOUT = 5.0
 LINK_LINGER = 1.0
 """How long a link that still works stays after streams have left it: the other side may not have left it yet."""
 PROBE_PATIENCE = 2.0
 """Seconds the peer may take to answer when there is reason to doubt the link."""
 WAKE_GRACE = 30.0
 """After a sleep at least this much is left to find another link, seconds."""
-KEEPER_PAUSE = 1.0
-_STREAM_LIMIT = 64 * 1024
 
 _Protocol = TypeVar("_Protocol", bound=asyncio.BaseProtocol)
-ProtocolFactory = Callable[[], asyncio.BaseProtocol]
-
-
-class StreamAcceptor(Protocol):
-    async def accept(self, tunnel: Tunnel, request: OpenRequest) -> ProtocolFactory:
-        """Who serves the stream. Raises `FarsiteError` to refuse it: the opener gets its code and detail."""
-
-
-class Keeper(Protocol):
-    """Finds further links for a tunnel; runs as long as the tunnel stands."""
-
-    async def run(self, tunnel: Tunnel) -> None: ...
 
 
 class TunnelState(StrEnum):
@@ -78,12 +62,6 @@ class TunnelState(StrEnum):
     """The link is lost; another may be attached."""
     CLOSING = "closing"
     CLOSED = "closed"
-
-
-@dataclass
-class _Opening:
-    factory: ProtocolFactory
-    answer: asyncio.Future[StreamTransport]
 
 
 class Tunnel:
@@ -133,16 +111,13 @@ class Tunnel:
         self._closed = asyncio.Event()
         self._farewell = asyncio.Event()
         self._confirmed = asyncio.Event()
-        self._accept_slots = asyncio.Semaphore(MAX_ACCEPTING)
         self._group = asyncio.TaskGroup()
-        self._transports: dict[Stream, StreamTransport] = {}
-        self._opening: dict[Stream, _Opening] = {}
-        self._accepting: dict[Stream, asyncio.Task[None]] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._resume_timer: asyncio.TimerHandle | None = None
         self._settling = False
         self._loop: asyncio.AbstractEventLoop
         self._core: Session
+        self._streams: TunnelStreams
+        self._deadline: Deadline
+        self._patience: Patience
 
     async def __aenter__(self) -> Self:
         if self._state is not TunnelState.NEW or self._link is None:
@@ -150,12 +125,17 @@ class Tunnel:
         self._loop = asyncio.get_running_loop()
         self._core = Session(initiator=self.initiator, now=self._loop.time(), limits=self._limits)
         await self._group.__aenter__()
+        self._deadline = Deadline(self._loop, self._core.next_deadline, self._tick)
+        self._patience = Patience(self._loop, WAKE_GRACE)
+        self._streams = TunnelStreams(
+            self, self._acceptor, settle=self._settle, group=self._group, loop=self._loop
+        )
         self._since = datetime.now(UTC)
         self._enter(TunnelState.OPEN)
         self._use(self._link)
         if self._keeper is not None:
             self._keeping = self._group.create_task(
-                self._keep(self._keeper), name=f"tunnel-keep-{self.session}"
+                keep(self, self._keeper), name=f"tunnel-keep-{self.session}"
             )
         return self
 
@@ -238,11 +218,9 @@ class Tunnel:
         self, target: Target, *, priority: Priority = Priority.INTERACTIVE
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Raises `FarsiteError`: the other side's refusal, `stream_limit`, `timeout`, or why the tunnel closed."""
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(limit=_STREAM_LIMIT, loop=loop)
-        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        reader, protocol = new_reader()
         transport, _ = await self.create_connection(lambda: protocol, target, priority=priority)
-        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+        return reader, asyncio.StreamWriter(transport, protocol, reader, self._loop)
 
     async def create_connection(
         self,
@@ -254,11 +232,10 @@ class Tunnel:
         """A stream with a protocol of the caller's. Raises as `open_stream` does."""
         self._check_open()
         stream = self._core.open(OpenRequest(target=target, priority=priority))
-        opening = _Opening(protocol_factory, self._loop.create_future())
-        self._opening[stream] = opening
+        answer = self._streams.opening(stream, protocol_factory)
         self._bind(stream)
         self._settle()
-        transport = await self._answer(stream, opening)
+        transport = await self._streams.answered(stream, answer)
         return transport, transport.get_protocol()  # type: ignore[return-value]
 
     def attach(self, link: Link, *, why: str = "", opened: tuple[int, str] | None = None) -> None:
@@ -289,7 +266,7 @@ class Tunnel:
             self._lost(FarsiteError(ErrorCode.PEER_UNREACHABLE, detail))
             return
         self._core.probe(PROBE_PATIENCE, self._loop.time())
-        self._rearm()
+        self._deadline.arm()
         self._settle()
 
     def fail(self, error: FarsiteError) -> None:
@@ -341,9 +318,18 @@ class Tunnel:
             return
         if opened is not None:
             self._core.channel_opened(*opened)
-        link.start(_Receiver(self, link))
+        link.start(self._receiver(link))
         self._settle()
-        self._rearm()
+        self._deadline.arm()
+
+    def _receiver(self, link: Link) -> Receiver:
+        return Receiver(
+            self._core,
+            in_use=lambda: self._link is link,
+            settle=self._settle,
+            lost=self._lost,
+            time=self._loop.time,
+        )
 
     def _note_path(self, link: Link) -> None:
         before, now = self._last_path, (link.path, link.reason)
@@ -382,7 +368,7 @@ class Tunnel:
             with suppress(TimeoutError):
                 async with asyncio.timeout(linger):
                     await self._ending.wait()
-        await self._close_link(link)
+        await close_link(link, self.session)
 
     def _lost(self, error: FarsiteError) -> None:
         """The link leads nowhere: wait for another one, or give up."""
@@ -399,64 +385,17 @@ class Tunnel:
         self._error = error
         self.detached_at = self._loop.time()
         self._enter(TunnelState.DETACHED)
-        self._wait_for_link(error, self._resume_timeout)
+        self._patience.start(self._resume_timeout, lambda: self._begin_close(error, tell=False))
 
-    def _wait_for_link(self, error: FarsiteError, seconds: float) -> None:
-        due = self._loop.time() + seconds
-        self._resume_timer = self._loop.call_at(due, self._give_up_link, error, due)
-
-    def _give_up_link(self, error: FarsiteError, due: float) -> None:
-        if self._loop.time() > due + PROBE_PATIENCE:
-            self._wait_for_link(error, WAKE_GRACE)  # this machine slept: no time to find a link has passed
-        else:
-            self._begin_close(error, tell=False)
-
-    async def _keep(self, keeper: Keeper) -> None:
-        """The keeper's own failures end neither the tunnel nor the keeping."""
-        while not self._ending.is_set():
-            try:
-                await keeper.run(self)
-                return
-            except Exception:
-                self.keeper_failures += 1
-                _log.exception("tunnel %s: keeping its link failed; it goes on", self.session)
-                await asyncio.sleep(KEEPER_PAUSE)
-
-    async def _close_link(self, link: Link) -> None:
-        try:
-            async with asyncio.timeout(LINK_CLOSE_TIMEOUT):
-                await link.close()
-        except Exception:
-            _log.warning("tunnel %s: the link did not close", self.session, exc_info=True)
-
-    # --- time
-
-    def _arm(self) -> None:
-        due = self._core.next_deadline()
-        if due is not None:
-            self._timer = self._loop.call_at(due, self._tick)
-
-    def _tick(self) -> None:
-        # Deadlines move later all the time and are then only looked at here; no new one is nearer than the
-        # next ping.
-        self._timer = None
-        self._core.tick(self._loop.time())
+    def _tick(self, now: float) -> None:
+        self._core.tick(now)
         self._settle()
-        if self._timer is None:
-            self._arm()
-
-    def _rearm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if self._link is not None:
-            self._arm()
+            self._deadline.arm()
 
     def _cancel_timers(self) -> None:
-        for timer in (self._timer, self._resume_timer):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._resume_timer = None
+        self._deadline.cancel()
+        self._patience.stop()
 
     # --- moving messages and events
 
@@ -467,25 +406,16 @@ class Tunnel:
         self._settling = True
         try:
             while True:
-                self._pump()
+                if self._link is not None:
+                    pump(self._core, self._link)
                 if not self._dispatch():
                     break
         finally:
             self._settling = False
+        if self._core.goodbye_heard:
+            self._farewell.set()
         if self._state is TunnelState.CLOSING and not self._core.unconfirmed:
             self._confirmed.set()
-
-    def _pump(self) -> None:
-        """Fill the link's queue."""
-        link = self._link
-        if link is None:
-            return
-        next_message = self._core.next_message
-        while link.buffered_amount < HIGH_WATER:
-            outgoing = next_message()
-            if outgoing is None:
-                break
-            _put(link, outgoing)
 
     def _dispatch(self) -> bool:
         event = self._core.next_event()
@@ -499,140 +429,34 @@ class Tunnel:
     def _handle(self, event: Event) -> None:
         match event:
             case StreamReadable(stream):
-                if transport := self._transports.get(stream):
-                    transport.readable()
+                self._streams.readable(stream)
             case StreamDrained(stream):
-                if transport := self._transports.get(stream):
-                    transport.drained()
+                self._streams.drained(stream)
             case StreamFlushed(stream):
-                if transport := self._transports.get(stream):
-                    transport.flushed()
+                self._streams.flushed(stream)
             case StreamRequested(stream):
-                self._requested(stream)
+                self._streams.requested(stream, welcome=self._state is not TunnelState.CLOSING)
             case StreamAccepted(stream):
-                self._accepted(stream)
+                self._streams.accepted(stream)
             case StreamEnded(stream):
-                self._stream_ended(stream)
+                self._streams.ended(stream)
             case PeerLost(error):
                 self._lost(error)
             case TunnelEnded(error):
                 self._begin_close(error, tell=True)
-
-    def _received(self, channel: int, message: bytes) -> None:
-        self._core.message_received(channel, message, self._loop.time())
-        if self._core.goodbye_heard:
-            self._farewell.set()
-        self._settle()
-
-    # --- streams
-
-    def _transport(self, stream: Stream) -> StreamTransport:
-        extra: dict[str, Any] = {
-            "tunnel": self,
-            "stream_target": stream.request.target,
-            "peername": (self.remote, stream.number),
-            "sockname": (f"session {self.session}", stream.number),
-            "socket": None,
-            "sslcontext": None,
-            "ssl_object": None,
-            "peercert": None,
-        }
-        return StreamTransport(stream, self._settle, extra, self._loop)
-
-    def _connect(self, stream: Stream, factory: ProtocolFactory) -> StreamTransport:
-        transport = self._transport(stream)
-        protocol = factory()
-        if not stream.ended:
-            self._transports[stream] = transport
-        transport.connect(protocol)
-        if stream.ended:
-            transport.ended()
-        return transport
-
-    async def _answer(self, stream: Stream, opening: _Opening) -> StreamTransport:
-        try:
-            async with asyncio.timeout(OPEN_TIMEOUT):
-                return await asyncio.shield(opening.answer)
-        except TimeoutError:
-            self._give_up(stream, opening)
-            raise FarsiteError(ErrorCode.TIMEOUT, "The other side did not answer the open request.") from None
-        except asyncio.CancelledError:
-            self._give_up(stream, opening)
-            raise
-
-    def _give_up(self, stream: Stream, opening: _Opening) -> None:
-        self._opening.pop(stream, None)
-        if opening.answer.done() and not opening.answer.exception():
-            opening.answer.result().abort()
-        stream.reset(FarsiteError(ErrorCode.CLOSED, "Nobody waits for the stream any more."))
-        self._settle()
-
-    def _accepted(self, stream: Stream) -> None:
-        opening = self._opening.pop(stream, None)
-        if opening is None:
-            return
-        try:
-            opening.answer.set_result(self._connect(stream, opening.factory))
-        except Exception as error:
-            opening.answer.set_exception(error)
-            stream.reset(FarsiteError(ErrorCode.CLOSED, "The opener failed."))
-
-    def _stream_ended(self, stream: Stream) -> None:
-        if opening := self._opening.pop(stream, None):
-            error = stream.error or FarsiteError(ErrorCode.CLOSED, "The stream ended before it was open.")
-            opening.answer.set_exception(error)
-        if task := self._accepting.pop(stream, None):
-            task.cancel()
-        if transport := self._transports.pop(stream, None):
-            transport.ended()
-
-    def _requested(self, stream: Stream) -> None:
-        if self._acceptor is None or self._state is TunnelState.CLOSING:
-            stream.reset(FarsiteError(ErrorCode.STREAM_REFUSED, "No streams are accepted here."))
-            return
-        name = f"tunnel-accept-{self.session}-{stream.number}"
-        task = self._group.create_task(self._accept(self._acceptor, stream), name=name)
-        self._accepting[stream] = task
-
-    async def _accept(self, acceptor: StreamAcceptor, stream: Stream) -> None:
-        try:
-            async with self._accept_slots, asyncio.timeout(ACCEPT_TIMEOUT):
-                factory = await acceptor.accept(self, stream.request)
-            self._accepting.pop(stream, None)
-            self._connect(stream, factory)
-            stream.accept()
-        except FarsiteError as error:
-            self._refuse(stream, error)
-        except TimeoutError:
-            self._refuse(stream, FarsiteError(ErrorCode.TIMEOUT, "Opening the stream took too long."))
-        except Exception:
-            _log.exception("tunnel %s: accepting a stream failed", self.session)
-            self._refuse(
-                stream, FarsiteError(ErrorCode.INTERNAL, "The other side could not open the stream.")
-            )
-        self._settle()
-
-    def _refuse(self, stream: Stream, error: FarsiteError) -> None:
-        self._accepting.pop(stream, None)
-        stream.reset(error)
 
     # --- closing
 
     def _begin_close(self, error: FarsiteError, *, tell: bool) -> None:
         if self._state in (TunnelState.CLOSING, TunnelState.CLOSED):
             return
-        self._cancel_resume()
+        self._patience.stop()
         self._error = error
         self._enter(TunnelState.CLOSING)
         if self._keeping is not None:
             self._keeping.cancel()
         tell = tell and self._link is not None
         self._group.create_task(self._shut_down(error, tell=tell), name=f"tunnel-close-{self.session}")
-
-    def _cancel_resume(self) -> None:
-        if self._resume_timer is not None:
-            self._resume_timer.cancel()
-            self._resume_timer = None
 
     async def _shut_down(self, error: FarsiteError, *, tell: bool) -> None:
         try:
@@ -645,7 +469,7 @@ class Tunnel:
             self._cancel_timers()
             link, self._link = self._link, None
             if link is not None:
-                await self._close_link(link)
+                await close_link(link, self.session)
             self._enter(TunnelState.CLOSED)
             self._closed.set()
 
@@ -656,12 +480,7 @@ class Tunnel:
             self._core.fail(error)
         self._settle()
         if self._link is not None and tell:
-            self._flush(self._link)
-
-    def _flush(self, link: Link) -> None:
-        """The last words go out even when the link's queue is full."""
-        while outgoing := self._core.next_message():
-            _put(link, outgoing)
+            flush(self._core, self._link)
 
     async def _wait(self, event: asyncio.Event, timeout: float) -> None:
         self._settle()
@@ -676,48 +495,5 @@ class Tunnel:
         self._enter(TunnelState.CLOSED)
         link, self._link = self._link, None
         if link is not None:
-            await self._close_link(link)
+            await close_link(link, self.session)
         self._closed.set()
-
-
-def _put(link: Link, outgoing: tuple[int, bytes | None]) -> None:
-    channel, message = outgoing
-    if message is None:
-        link.close_channel(channel)
-    else:
-        link.send(channel, message)
-
-
-class _Receiver:
-    """Passes on what one link says, as long as it is the tunnel's link."""
-
-    def __init__(self, tunnel: Tunnel, link: Link) -> None:
-        self._tunnel = tunnel
-        self._link = link
-
-    def channel_opened(self, channel: int, label: str) -> None:
-        if self._current:
-            self._tunnel._core.channel_opened(channel, label)
-            self._tunnel._settle()
-
-    def message_received(self, channel: int, message: bytes) -> None:
-        if self._current:
-            self._tunnel._received(channel, message)
-
-    def channel_closed(self, channel: int) -> None:
-        if self._current:
-            self._tunnel._core.channel_closed(channel, self._tunnel._loop.time())
-            self._tunnel._settle()
-
-    def writable(self) -> None:
-        if self._current:
-            self._tunnel._settle()
-
-    def link_lost(self, error: FarsiteError | None) -> None:
-        if self._current:
-            error = error or FarsiteError(ErrorCode.PEER_UNREACHABLE, "The link was closed.")
-            self._tunnel._lost(error)
-
-    @property
-    def _current(self) -> bool:
-        return self._tunnel._link is self._link

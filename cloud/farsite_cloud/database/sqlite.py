@@ -1,0 +1,42 @@
+"""The embedded database: one file, many readers, one writer at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+FILE = "farsite.db"
+BUSY_TIMEOUT_MS = 5_000
+POOL_TIMEOUT = 5.0
+
+
+def sqlite_url(data_dir: Path) -> URL:
+    """Of a file that only its owner can read; SQLite gives its side files the same mode."""
+    (data_dir / FILE).touch(mode=0o600)
+    return URL.create("sqlite+aiosqlite", database=str(data_dir / FILE))
+
+
+def sqlite_engine(url: URL | str) -> AsyncEngine:
+    engine = create_async_engine(url, pool_timeout=POOL_TIMEOUT)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def connected(connection: Any, record: Any) -> None:
+        # The driver's own transaction handling is off: it would start transactions too late to be whole.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begun(connection: Connection) -> None:
+        # A reader that turns writer would fail when another wrote in between; writers take their turn at once.
+        writing = connection.get_execution_options().get("farsite_writing", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+    return engine
