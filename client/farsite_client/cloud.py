@@ -16,6 +16,7 @@ import ssl
 import time
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Self, TypeVar
@@ -24,13 +25,12 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 from pydantic import BaseModel, SecretStr
 
+from farsite_client.audit import AuditCalls
 from farsite_client.factors import FactorCalls
 from farsite_client.http import TIMEOUT, failures, parse, raise_for_problem, read_limited, reveal
 from farsite_client.people import PeopleCalls
 from farsite_signaling.peer.proxy import parse_proxy
 from farsite_signaling.wire.cloud_api import (
-    AuditList,
-    AuditRow,
     EdgeHost,
     EdgeHostChange,
     EdgeHostList,
@@ -56,6 +56,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 PREFIX = "/api/v1"
 MAX_ATTEMPTS = 3
 MAX_RETRY_WAIT = 10.0
+DOWNLOAD_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
 _RETRIED = (ErrorCode.RATE_LIMITED, ErrorCode.UNAVAILABLE)
 
 
@@ -90,7 +91,7 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
-class CloudClient(PeopleCalls, FactorCalls):
+class CloudClient(PeopleCalls, FactorCalls, AuditCalls):
     """One signed-in user at one cloud. Use as `async with`; `token` may be set later, by `sign_in`."""
 
     def __init__(
@@ -217,18 +218,6 @@ class CloudClient(PeopleCalls, FactorCalls):
         """Relays, and credentials good for minutes to try them with."""
         return await self._ask("POST", f"{_organization(organization)}/relay-check", RelayCheck)
 
-    async def audit(self, organization: str, *, page_size: int = 100) -> AsyncIterator[AuditRow]:
-        """Newest first."""
-        query: dict[str, str] = {"limit": str(page_size)}
-        path = f"{_organization(organization)}/audit"
-        while True:
-            page = await self._ask("GET", path, AuditList, query=query)
-            for row in page.rows:
-                yield row
-            if page.next_cursor is None:
-                return
-            query["cursor"] = page.next_cursor
-
     # how
 
     async def _ask(
@@ -262,9 +251,29 @@ class CloudClient(PeopleCalls, FactorCalls):
             await asyncio.sleep(wait)
         raise AssertionError("the last attempt returns or raises")
 
+    async def _download(self, path: str, query: dict[str, str] | None = None) -> AsyncIterator[bytes]:
+        """A long answer, piece by piece; only the pauses in it are bounded."""
+        async with self._answered("GET", path, None, query, timeout=DOWNLOAD_TIMEOUT) as response:
+            async for piece in response.content.iter_any():
+                yield piece
+
     async def _exchange(
         self, method: str, path: str, body: BaseModel | None, query: dict[str, str] | None
     ) -> bytes:
+        async with self._answered(method, path, body, query) as response:
+            return await read_limited(response)
+
+    @asynccontextmanager
+    async def _answered(
+        self,
+        method: str,
+        path: str,
+        body: BaseModel | None,
+        query: dict[str, str] | None,
+        *,
+        timeout: aiohttp.ClientTimeout = TIMEOUT,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Its body is still to be read. Raises what the cloud answered."""
         session = self._session
         if session is None:
             raise RuntimeError("CloudClient is used inside `async with`")
@@ -283,12 +292,13 @@ class CloudClient(PeopleCalls, FactorCalls):
                 headers=self._headers(method),
                 proxy=proxy.url if proxy is not None and not proxy.is_socks else None,
                 allow_redirects=False,
+                timeout=timeout,
             ) as response,
         ):
             self._note_clock(response)
             self._refuse_redirect(response)
             await self._raise_for_problem(response)
-            return await read_limited(response)
+            yield response
 
     def _headers(self, method: str) -> dict[str, str]:
         headers = {"Accept": "application/json", "User-Agent": "farsite-client"}

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from pydantic import SecretStr
 
-from farsite_client.calls import Calls
+from farsite_client.calls import CloudCalls
 from farsite_signaling.wire.cloud_api import SignInResult
 from farsite_signaling.wire.factor_api import (
     AddedPasskey,
@@ -39,7 +39,7 @@ class Proof:
         return {"password": SecretStr(self.password), "code": code, "passkey": self.passkey}
 
 
-class FactorCalls(Calls):
+class FactorCalls(CloudCalls):
     """Each change tells the account's owner by mail. Raise `sign_in_failed` and `mfa_required` for weak proofs."""
 
     token: str | None

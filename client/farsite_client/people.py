@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from pydantic import SecretStr
 
-from farsite_client.calls import Calls
+from farsite_client.calls import CloudCalls
 from farsite_signaling.wire.cloud_api import (
     Account,
     Folder,
@@ -43,7 +43,7 @@ from farsite_signaling.wire.people_api import (
 from farsite_signaling.wire.rights import Right
 
 
-class PeopleCalls(Calls):
+class PeopleCalls(CloudCalls):
     """Organizations, users and others are named by their ids."""
 
     # an account, made and got back into

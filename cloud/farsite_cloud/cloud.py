@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
 from aiohttp import web
+from redis.asyncio import Redis
 
 from farsite_cloud.accounts.passwords import Passwords
 from farsite_cloud.api.application import application
-from farsite_cloud.attempts import LocalAttempts
+from farsite_cloud.attempts import Attempts, LocalAttempts, Rule
 from farsite_cloud.clock import Clock, system_clock
+from farsite_cloud.cluster.attempts import RedisAttempts
+from farsite_cloud.cluster.neighbours import RedisNeighbours
+from farsite_cloud.cluster.redis import open_redis
 from farsite_cloud.database import Database
 from farsite_cloud.database.opening import open_database
 from farsite_cloud.database.schema import upgrade
 from farsite_cloud.datadir import own_folder, storage_failures
+from farsite_cloud.duties import duties_of
 from farsite_cloud.firstrun import FirstRun, open_vault
 from farsite_cloud.listening import open_socket, tls_context
 from farsite_cloud.mail.mailer import Mailer
@@ -69,8 +75,8 @@ class Cloud:
             database, vault, passwords = await self._open_storage()
             relay = Relay(self.settings, self.urls)
         await self._stack.enter_async_context(relay)
-        hub = Hub(CloudAuthorizer(database, self.clock), allowed_origins=(self.urls.origin,))
-        self.hub = await self._stack.enter_async_context(hub)
+        redis = self._open_redis()
+        self.hub = await self._open_hub(CloudAuthorizer(database, self.clock), redis)
         smtp = Smtp(self.settings, self.urls.api) if self.settings.smtp_host else None
         mailer = await self._stack.enter_async_context(Mailer(database, vault, self.clock, smtp))
         self.services = Services(
@@ -79,14 +85,16 @@ class Cloud:
             vault=vault,
             clock=self.clock,
             passwords=passwords,
-            limits=Limits(lambda name, rule: LocalAttempts(self.clock, rule)),
+            limits=Limits(self._attempts(redis)),
             urls=self.urls,
             relay=relay,
             mailer=mailer,
             peers=self.hub,
             metrics=self._metrics(relay),
+            redis=redis,
             outbound=Outbound(tuple(self.settings.outbound_allowed), self.settings.outbound_ca_file),
         )
+        await self._stack.enter_async_context(self.services.sweeper.running(duties_of(self.services)))
         await self._serve(listener, tls)
 
     def _listen(self) -> socket.socket:
@@ -106,6 +114,26 @@ class Cloud:
         self._stack.callback(passwords.close)
         vault, self.first_run = await open_vault(self.settings, database, passwords, self.clock)
         return database, vault, passwords
+
+    def _open_redis(self) -> Redis | None:
+        if self.settings.redis is None:
+            return None
+        redis = open_redis(self.settings.redis.get_secret_value())
+        self._stack.push_async_callback(redis.aclose)
+        return redis
+
+    async def _open_hub(self, authorizer: CloudAuthorizer, redis: Redis | None) -> Hub:
+        neighbours = RedisNeighbours(redis) if redis is not None else None
+        hub = Hub(authorizer, allowed_origins=(self.urls.origin,), neighbours=neighbours)
+        await self._stack.enter_async_context(hub)
+        if neighbours is not None:
+            await self._stack.enter_async_context(neighbours.serving(hub))
+        return hub
+
+    def _attempts(self, redis: Redis | None) -> Callable[[str, Rule], Attempts]:
+        if redis is None:
+            return lambda name, rule: LocalAttempts(self.clock, rule)
+        return lambda name, rule: RedisAttempts(redis, self.clock, name, rule)
 
     def _metrics(self, relay: Relay) -> Metrics:
         metrics = Metrics()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
 from aiohttp import web
 from pydantic import BaseModel
+from redis.asyncio import Redis
 
 from farsite_cloud.accounts.passwords import Passwords
+from farsite_cloud.accounts.used import LastUses
 from farsite_cloud.attempts import Attempts, Rule
 from farsite_cloud.clock import Clock
 from farsite_cloud.database import Database
@@ -19,6 +21,7 @@ from farsite_cloud.metrics import Metrics
 from farsite_cloud.outbound import Outbound
 from farsite_cloud.relay import Relay
 from farsite_cloud.settings import CloudSettings
+from farsite_cloud.sweeper import Sweeper
 from farsite_cloud.urls import PublicUrls
 from farsite_cloud.vault import Vault
 from farsite_signaling.wire.errors import ErrorCode
@@ -26,6 +29,10 @@ from farsite_signaling.wire.errors import ErrorCode
 
 class Peers(Protocol):
     """The part of the hub that handlers use."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether peers may be online at other processes that cannot be asked right now."""
 
     def online(self, urn: str) -> bool: ...
 
@@ -71,7 +78,10 @@ class Services:
     mailer: Mailer
     peers: Peers
     metrics: Metrics
+    redis: Redis | None
     outbound: Outbound
+    used: LastUses = field(default_factory=LastUses)
+    sweeper: Sweeper = field(default_factory=Sweeper)
 
 
 SERVICES = web.AppKey("services", Services)

@@ -108,6 +108,9 @@ class CloudSettings(PartSettings):
     sign_up: Literal["open", "invited"] = Field(
         default="open", description="who may make an account: everybody, or invited addresses only"
     )
+    support_max_days: int = Field(
+        default=30, ge=1, le=365, description="how long somebody may be let in as support, at most"
+    )
     smtp_host: str | None = Field(default=None, description="mail server (without one mails are kept here)")
     smtp_port: Port = Field(default=587, description="port of the mail server")
     smtp_security: Literal["starttls", "tls", "none"] = Field(
@@ -117,6 +120,9 @@ class CloudSettings(PartSettings):
     smtp_password: SecretStr | None = Field(default=None, description="its password")
     smtp_from: str | None = Field(default=None, description="sender of mails (farsite@ the public host)")
     smtp_ca_file: Path | None = Field(default=None, description="PEM authorities of the mail server")
+    audit_retention_days: int = Field(
+        default=0, ge=0, le=36500, description="days rows of the audit log are kept; 0: for ever"
+    )
     outbound_allowed: Texts = Field(
         default_factory=list, description="internal networks that webhooks and identity providers may be in"
     )

@@ -16,10 +16,12 @@ from farsite_edge.admin.site import AdminSite
 from farsite_edge.api.app import build_app, join
 from farsite_edge.api.device_routes import DeviceRoutes
 from farsite_edge.api.diagnostics_routes import DiagnosticsRoutes
+from farsite_edge.api.discovery_routes import DiscoveryRoutes
 from farsite_edge.api.guard import Guard
 from farsite_edge.api.host_routes import HostRoutes
 from farsite_edge.api.os_routes import OsRoutes
 from farsite_edge.api.principal import LOCAL_ACTOR, Authenticator
+from farsite_edge.api.tag_routes import TagRoutes
 from farsite_edge.api.task_routes import TaskRoutes
 from farsite_edge.audit import AuditLog
 from farsite_edge.axis_os.folder import ImageFolder
@@ -31,8 +33,12 @@ from farsite_edge.devices import DeviceManager, Finder, Gateway, Monitor, Regist
 from farsite_edge.devices.addresses import AddressRule
 from farsite_edge.devices.credentials import CredentialStore
 from farsite_edge.devices.gateway import real_gateway
+from farsite_edge.devices.scan_job import SCAN, ScanJob, ScanService
 from farsite_edge.identity.renewal import Renewal
 from farsite_edge.identity.tls import ServerTls
+from farsite_edge.inventory.journal import Journal
+from farsite_edge.inventory.sender import InventorySender
+from farsite_edge.inventory.tags import Tags
 from farsite_edge.lan.discovery import discovery_app
 from farsite_edge.lan.hosts import HostRule
 from farsite_edge.lan.listening import LIMITS, listen
@@ -143,21 +149,25 @@ class EdgeHost:
         self._build_remote()
         self._build_api()
         self.audit.on_row = self.registry.on_change = self.reporter.due
+        self.registry.on_write = self.tags.on_change = self.inventory.due
 
     def _build_tasks(self) -> None:
         settings = self.settings
-        folder = ImageFolder(settings.os_images or settings.data_dir / "images", self.core.database)
+        self._images = folder = ImageFolder(
+            settings.os_images or settings.data_dir / "images", self.core.database
+        )
         job = OsJob(self.manager, folder, os_limits(settings))
         self.policies = PolicyHost(settings, self.core, self.manager, self._credentials)
         self.tasks = TaskRunner(
             TaskStore(self.core.database),
-            {UPGRADE: job, ROLLBACK: job, POLICY: self.policies.job},
+            {UPGRADE: job, ROLLBACK: job, POLICY: self.policies.job, SCAN: ScanJob(self.finder)},
             parallel=settings.task_parallel,
             zone=site_zone(settings.time_zone),
             work_done=self._work_done,
             task_done=self._task_done,
         )
         self.os = OsService(self.registry, folder, self.tasks)
+        self.scans = ScanService(self.tasks, settings.discovery_ports, settings.discovery_rate)
         self.policies.build(self.tasks)
 
     def _build_remote(self) -> None:
@@ -176,6 +186,7 @@ class EdgeHost:
             self.preferences,
             self.audit,
             acceptor=acceptor,
+            usage=acceptor.usage,
             on_change=self._remote_changed,
         )
         self.reporter = Reporter(
@@ -186,7 +197,21 @@ class EdgeHost:
             interval=settings.report_interval,
         )
         self.remote.on_accepted = self.reporter.accepted
+        self._build_inventory()
         self.renewal = Renewal(settings, self.keeper, self.preferences, self._renewed)
+
+    def _build_inventory(self) -> None:
+        self.journal = Journal(self.core.database, self.core.facts)
+        self.tags = Tags(self.core.database, self.registry)
+        self.inventory = InventorySender(
+            self.journal,
+            self.remote.send,
+            interval=self.settings.report_interval,
+            watch=self.tasks.watch,
+            look=self._images.images,
+        )
+        self.remote.on_inventory = self.inventory.answered
+        self.remote.on_tags = lambda message: self.tags.take(message.things)
 
     def _build_api(self) -> None:
         self._authenticator = Authenticator(self.keeper, ended=self.remote.has_ended)
@@ -194,10 +219,12 @@ class EdgeHost:
         self._api = join(
             [
                 HostRoutes(self, self.preferences, self.audit).api(),
-                DeviceRoutes(guard, self.registry, self.manager, self.finder, self.monitor, self.audit).api(),
+                DeviceRoutes(guard, self.registry, self.manager, self.monitor, self.audit).api(),
                 DiagnosticsRoutes(self.settings.transfer_limit).api(),
+                DiscoveryRoutes(self.finder, self.scans, self.audit).api(),
                 TaskRoutes(self.tasks, self.audit).api(),
                 OsRoutes(self.os, self.tasks, self.audit).api(),
+                TagRoutes(self.tags, self.audit).api(),
             ]
         )
         self._runner = web.AppRunner(
@@ -256,6 +283,7 @@ class EdgeHost:
             "policies": self.policies.keeper.run,
             "remote access": self.remote.run,
             "reports": self.reporter.run,
+            "inventory": self.inventory.run,
             "renewal": self.renewal.run,
         }
         self._tasks = [
@@ -309,6 +337,7 @@ class EdgeHost:
             raise
         if moved:
             await self.audit.keep_to_ourselves()
+            await self.journal.keep_to_ourselves()
         self._tls.refresh()
         self.remote.claimed()
         await self.audit.note("edge.claim", actor=source, target=record.organization_name)
@@ -366,6 +395,7 @@ class EdgeHost:
     def _tell_cloud(self, state: str) -> None:
         if state == "online":
             self.reporter.due()
+            self.inventory.online()
             self._notify("cloud_online", {})
         elif state == "offline":
             self._notify("cloud_offline", {"detail": self.remote.cloud_detail})

@@ -61,6 +61,9 @@ class EdgeSettings(PartSettings):
     )
     discovery_targets: Texts = Field(default_factory=list, description="addresses, ranges, subnets to probe")
     discovery_ports: Ports = Field(default_factory=lambda: [80, 443], max_length=16)
+    discovery_rate: int = Field(
+        default=2000, ge=10, le=50_000, description="connections begun in a second while probing addresses"
+    )
     poll_interval: float = Field(default=60.0, gt=0)
     refresh_interval: float = Field(default=86400.0, gt=0, description="between full reads of a device")
     device_timeout: float = Field(default=15.0, gt=0, le=300)

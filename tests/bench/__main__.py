@@ -9,6 +9,8 @@ from tests.bench.harness import run
 
 BENCHMARKS = {
     "connect": "tests.bench.connect",
+    "parsers": "tests.bench.parsers",
+    "scan": "tests.bench.scan",
     "tunnel-local": "tests.bench.tunnel_local",
     "tunnel-wan": "tests.bench.tunnel_wan",
 }

@@ -135,7 +135,7 @@ async def test_answers_are_merged_by_serial(edge: RunningEdge) -> None:
     await registry.found([FoundDevice("ACCC8E0000AA", "169.254.3.4", 80, by=("mdns",), model="M\x00\x1b1")])
     record = registry.get("ACCC8E0000AA")
     assert record.address == "192.168.0.7"
-    assert record.addresses == ["192.168.0.7", "169.254.3.4"]
+    assert record.addresses == ["192.168.0.7"]
     assert record.found_by == ["mdns", "ssdp"]
     assert record.model == "M1"
     await registry.manage("ACCC8E0000AA")

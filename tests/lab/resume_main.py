@@ -79,6 +79,9 @@ class Authorizer:
     async def report_received(self, name: str, report: Report) -> None:
         pass
 
+    async def inventory_received(self, name: str, delta: Any) -> list[Any]:
+        return []
+
     async def presence_changed(self, name: str, online: bool) -> None:
         pass
 

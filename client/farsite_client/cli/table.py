@@ -35,7 +35,7 @@ OWN: dict[str, tuple[str, str]] = {
     "forward": (f"{_CLI}.forwarding:forward", "Forward a local TCP port to a device."),
     "status": (f"{_CLI}.status:status", "Live sessions of this machine: path, round trip, bytes."),
     "netcheck": (f"{_CLI}.netcheck:netcheck", "What the network here lets through, and what to do about it."),
-    "audit": (f"{_CLI}.edges:audit", "Who did what in the organization."),
+    "audit": (f"{_CLI}.audit:audit", "Who did what in the organization: list, export, verify."),
 }
 
 # Said without loading the part; a command that is not listed is loaded for its own words.

@@ -47,15 +47,6 @@ async def issue_code(
     return code, expires_at
 
 
-async def pretend_code(session: AsyncSession, now: datetime) -> None:
-    """The work of writing something down, for nothing: answers must not tell by their time whether something was."""
-    _, key = new_code()
-    code = MailedCode(id=key, purpose="none", email="", created_at=now, expires_at=now)
-    session.add(code)
-    await session.flush()
-    await session.delete(code)
-
-
 async def address_of_code(session: AsyncSession, purpose: Purpose, code: str, now: datetime) -> str:
     """The address it was mailed to; the code stays usable. Raises `code_invalid`."""
     mailed = await session.get(MailedCode, code_digest(code))

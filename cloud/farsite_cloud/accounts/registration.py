@@ -13,6 +13,7 @@ from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.attempts import guessing
 from farsite_cloud.invitations.service import any_invitation
 from farsite_cloud.mail.letters import Letter
+from farsite_cloud.support.service import supported_by
 from farsite_signaling.rest import PUBLIC, Api
 from farsite_signaling.wire import cloud_api, people_api
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -27,10 +28,16 @@ async def sign_up(request: web.Request, body: people_api.SignUpRequest) -> None:
     call = call_of(request)
     await limit_mails(call, body.email)
     known = await service.find_account(call.session, body.email) is not None
-    invited = await any_invitation(call.session, body.email, call.now)
+    expected = await _expected(call, body.email)
     letter = Letter.ALREADY_KNOWN if known else Letter.CONFIRM
-    wanted = known or invited or call.services.settings.sign_up == "open"
+    wanted = known or expected or call.services.settings.sign_up == "open"
     await _mail_code(call, Purpose.CONFIRM, body.email, letter, really=wanted)
+
+
+async def _expected(call: Call, email: str) -> bool:
+    """Whether some organization invited this address, or lets it in as support."""
+    invited = await any_invitation(call.session, email, call.now)
+    return invited or bool(await supported_by(call.session, email, call.now))
 
 
 @api.route(

@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from farsite_cloud.accounts import service, tokens
 from farsite_cloud.accounts.factors import Factors, factors_of
 from farsite_cloud.accounts.guessing import Guess, guess_of
-from farsite_cloud.accounts.mailed import pretend_code
 from farsite_cloud.accounts.models import Account
 from farsite_cloud.api.call import Call
 from farsite_cloud.organizations.service import memberships_of
@@ -57,16 +56,13 @@ async def check_password(call: Call, who: Candidate, password: SecretStr) -> Acc
     right = await call.services.passwords.verify(kept, password.get_secret_value())
     if who.account is not None and right:
         return who.account
-    if not who.organizations:
-        # What is written when an account with an organization is refused is written here too, so that it takes as long.
-        call.even_refused(lambda session: pretend_code(session, call.now))
     raise FarsiteError(ErrorCode.SIGN_IN_FAILED, "The e-mail address or the password is wrong.")
 
 
 async def signed_in(
-    call: Call, account: Account, *, mfa: bool, vouched_by: str | None = None
+    call: Call, account: Account, *, mfa: bool, organization_id: str | None = None
 ) -> wire.SignInResult:
-    origin = tokens.Origin(call.source, call.agent, mfa=mfa, vouched_by=vouched_by)
+    origin = tokens.Origin(call.source, call.agent, mfa=mfa, organization_id=organization_id)
     token, expires_at = await tokens.issue(call.session, account, call.now, origin)
     answer = wire.Account(id=account.id, email=account.email, name=account.name)
     return wire.SignInResult(token=token, expires_at=expires_at, account=answer)

@@ -16,7 +16,7 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 def read_page(request: web.Request) -> tuple[str | None, int]:
     """The id to start after and how many rows. Raises `invalid_request`."""
     page = read_query(request, Page)
-    return None if page.cursor is None else _decode(page.cursor), page.limit
+    return None if page.cursor is None else decode_cursor(page.cursor), page.limit
 
 
 def cursor_of(key: str) -> str:
@@ -29,7 +29,8 @@ def next_cursor(rows: Sequence[OrganizationOwned], limit: int) -> str | None:
     return cursor_of(rows[limit - 1].id) if len(rows) > limit else None
 
 
-def _decode(cursor: str) -> str:
+def decode_cursor(cursor: str) -> str:
+    """Raises `invalid_request`."""
     try:
         return b64decode(cursor).decode("ascii")
     except (FarsiteError, UnicodeDecodeError):

@@ -6,10 +6,11 @@ to every statement. `tests/cloud/test_tenant_scope.py` refuses code that goes ar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, CursorResult, Delete, Select, Update, delete, func, select, update
+from sqlalchemy import ColumnElement, CursorResult, Delete, Row, Select, Update, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from farsite_cloud.database.base import OrganizationOwned
@@ -20,9 +21,14 @@ OwnedT = TypeVar("OwnedT", bound=OrganizationOwned)
 
 @dataclass(frozen=True)
 class Reach:
-    """Folders that may be seen, with all below them; `roots` None: every folder."""
+    """Folders that may be seen, with all below them; `roots` None: every folder. `within` narrows it once more."""
 
     roots: frozenset[str] | None = None
+    within: frozenset[str] | None = None
+
+    @property
+    def everywhere(self) -> bool:
+        return self.roots is None and self.within is None
 
 
 EVERYWHERE = Reach()
@@ -50,6 +56,10 @@ class Scope:
 
     async def all(self, statement: Select[OwnedT]) -> list[OwnedT]:
         return list((await self.session.scalars(statement)).all())
+
+    async def rows(self, statement: Select[*tuple[Any, ...]]) -> Sequence[Row[*tuple[Any, ...]]]:
+        """Of chosen columns: cheaper than objects where there are many."""
+        return (await self.session.execute(statement)).all()
 
     async def first(self, statement: Select[OwnedT]) -> OwnedT | None:
         return (await self.session.scalars(statement.limit(1))).first()
@@ -89,3 +99,11 @@ async def owners_of(
     """The organizations that own such rows, for people who are known before they enter one."""
     statement = select(model.organization_id).where(*conditions).distinct()
     return sorted(await session.scalars(statement))
+
+
+async def due_rows(
+    session: AsyncSession, model: type[OwnedT], *conditions: ColumnElement[bool], limit: int = 1
+) -> list[tuple[str, str]]:
+    """Organization and id of such rows of every organization, oldest first, for work that nobody asked for."""
+    statement = select(model.organization_id, model.id).where(*conditions).order_by(model.id).limit(limit)
+    return [(row[0], row[1]) for row in await session.execute(statement)]

@@ -27,4 +27,5 @@ class EdgeHost(OrganizationOwned, Base):
     last_seen: Mapped[datetime | None] = mapped_column(UtcDateTime)
     certificate_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    path: Mapped[str] = mapped_column(String(40), default="", server_default="")
     revision: Mapped[int] = mapped_column(default=1)

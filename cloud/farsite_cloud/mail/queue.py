@@ -76,7 +76,9 @@ def put(
 async def take(session: AsyncSession, vault: Vault, now: datetime) -> Taken | None:
     """The mail that is due longest. The update decides who has it, however many workers ask."""
     due = select(Mail).where(Mail.state == MailState.QUEUED, Mail.due_at <= now)
-    mail = (await session.scalars(due.order_by(Mail.due_at).limit(1))).first()
+    # Another process's is passed by where rows are locked (PostgreSQL); SQLite has one writer at a time.
+    due = due.order_by(Mail.due_at).limit(1).with_for_update(skip_locked=True)
+    mail = (await session.scalars(due)).first()
     if mail is None:
         return None
     mine = update(Mail).where(Mail.id == mail.id, Mail.due_at == mail.due_at, Mail.state == MailState.QUEUED)

@@ -15,6 +15,7 @@ from farsite_signaling.identity import (
     sign_grant,
 )
 from farsite_signaling.identity.certificates import load_certificate
+from farsite_signaling.identity.keys import PrivateKey
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.grant import Grant
 from farsite_signaling.wire.ids import PeerName
@@ -61,6 +62,12 @@ class OrganizationKeys:
     def sign_grant(self, grant: Grant) -> str:
         key = self._vault.unseal(self._organization.grant_key, _grants(self._organization))
         return sign_grant(load_private_key(key), grant)
+
+    def checkpoint_key(self) -> PrivateKey:
+        """The authority's own: members pinned its certificate when they enrolled."""
+        return load_private_key(
+            self._vault.unseal(self._organization.authority_key, _authority(self._organization))
+        )
 
     def check(self) -> None:
         """Raises `storage_failed` when they were sealed with another key than the vault's."""

@@ -7,6 +7,7 @@ from aiohttp import web
 from farsite_cloud.api.authorize import demand
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.audit.log import REFUSED, Act, write
+from farsite_cloud.clients.models import ClientDevice
 from farsite_cloud.clients.service import own_client
 from farsite_cloud.database import Scope
 from farsite_cloud.edge_hosts.models import EdgeHost
@@ -17,6 +18,7 @@ from farsite_cloud.signaling.notices import announce, ends_of, tell_ended
 from farsite_signaling.rest import Api
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.grant import Grant
 from farsite_signaling.wire.ice import IceServer
 from farsite_signaling.wire.rights import Right
 
@@ -39,15 +41,20 @@ async def open_session(request: web.Request, body: wire.SessionRequest) -> wire.
         act.target = str(edge_name(edge))
         client = await own_client(call.scope, body.client, call.caller.account_id)
         if not call.services.peers.online(act.target):
-            raise _offline(edge)
-        session = start_session(call.scope, edge, client, call.caller, call.now)
+            raise _offline(call, edge)
+        session = start_session(call.scope, edge, client, call.caller, call.now, call.entrance.until)
         act.session = session.id
         act.details |= {"client": body.client, "role": call.role}
-        grant = grant_for(session, edge, client, call.caller, call.role, call.now)
+        grant = _grant(call, session, edge, client)
         servers = call.services.relay.ice_servers(session.id, call.now.timestamp())
         ticket = _ticket(call, session, edge, call.keys.sign_grant(grant), servers)
     call.later(lambda: _announce(call, session, edge, servers, act))
     return ticket
+
+
+def _grant(call: Call, session: RemoteSession, edge: EdgeHost, client: ClientDevice) -> Grant:
+    rights = call.entrance.may_in_session(call.caller)
+    return grant_for(session, edge, client, call.role, rights, call.actor, call.now)
 
 
 def _ticket(
@@ -79,10 +86,14 @@ async def _announce(
         refusal = Act("session.granted", act.actor, act.source, act.organizations, act.target, session.id)
         refusal.outcome, refusal.details = REFUSED, {"code": str(ErrorCode.EDGE_OFFLINE)}
         write(unit, refusal, call.services.clock())
-    raise _offline(edge)
+    raise _offline(call, edge)
 
 
-def _offline(edge: EdgeHost) -> FarsiteError:
+def _offline(call: Call, edge: EdgeHost) -> FarsiteError:
+    """Or not known to be online, while other processes cannot be asked."""
+    if call.services.peers.partial:
+        detail = f"The cloud's Redis does not answer, and the edge host {edge.name!r} is not connected here. Try again."
+        return FarsiteError(ErrorCode.UNAVAILABLE, detail, retry_after=2)
     seen = f" It was last seen {edge.last_seen:%Y-%m-%d %H:%M} UTC." if edge.last_seen else ""
     detail = f"The edge host {edge.name!r} is not connected to the cloud.{seen}"
     return FarsiteError(ErrorCode.EDGE_OFFLINE, detail)
@@ -110,7 +121,7 @@ async def renew_session(request: web.Request) -> wire.SessionTicket:
         client = await own_client(call.scope, client_urn, call.caller.account_id)
         act.target = edge_urn
         act.details |= {"client": client_urn, "role": call.role}
-        grant = grant_for(session, edge, client, call.caller, call.role, call.now)
+        grant = _grant(call, session, edge, client)
         servers = call.services.relay.ice_servers(session.id, call.now.timestamp())
         ticket = _ticket(call, session, edge, call.keys.sign_grant(grant), servers)
     call.later(lambda: _announce_again(call, session, edge, servers))
@@ -122,7 +133,7 @@ async def _announce_again(
 ) -> None:
     """The edge host needs fresh credentials too. That it is away for a while does not end the session."""
     if not await announce(call.services.peers, session, servers):
-        raise _offline(edge)
+        raise _offline(call, edge)
 
 
 @api.route("DELETE", "/organizations/{org}/sessions/{session}", need=Right.REMOTE_ACCESS)
@@ -135,5 +146,5 @@ async def close_session(request: web.Request) -> None:
         if session.account_id != call.caller.account_id:
             demand(call, Right.EDGE_MANAGE)
         end_session(session, ErrorCode.SESSION_ENDED, call.now)
-    detail = f"Ended by {call.caller.email}."
+    detail = f"Ended by {call.actor}."
     call.later(lambda: tell_ended(call.services.peers, [session], ErrorCode.SESSION_ENDED, detail))

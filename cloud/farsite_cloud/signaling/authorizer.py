@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import BaseModel
 
 from farsite_cloud.audit.log import keep_reported
 from farsite_cloud.clock import Clock
 from farsite_cloud.database import Database, Scope
 from farsite_cloud.edge_hosts.service import EdgeHosts
-from farsite_cloud.sessions.service import live_session
+from farsite_cloud.inventory.ingest import receive
+from farsite_cloud.sessions.models import RemoteSession
+from farsite_cloud.sessions.service import is_live, live_session, sessions_of_edge
 from farsite_cloud.signaling.admission import admit
 from farsite_signaling.identity.certificates import public_key_of
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-from farsite_signaling.wire.hub import Hello, Report
+from farsite_signaling.wire.hub import Hello, Report, SessionEnded
 from farsite_signaling.wire.ids import ClientName, EdgeName, parse_name
+from farsite_signaling.wire.inventory import InventoryDelta
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +66,24 @@ class CloudAuthorizer:
         async with self._database.writing() as session:
             scope = Scope(session, peer.org)
             await EdgeHosts(scope).reported(peer.edge, report, now)
-            await keep_reported(scope, peer.edge, report.audit, now)
+            keep_reported(scope, peer.edge, report.audit, now)
+
+    async def sessions_ended(self, name: str, held: Sequence[str]) -> list[SessionEnded]:
+        """One that is not known is over as well."""
+        peer = parse_name(name)
+        if not isinstance(peer, EdgeName):
+            raise FarsiteError(ErrorCode.FORBIDDEN, "Only edge hosts ask for this.")
+        async with self._database.reading() as session:
+            known = await sessions_of_edge(Scope(session, peer.org), peer.edge, held)
+        now = self._clock()
+        return [_ended(key, known.get(key)) for key in held if not is_live(known.get(key), now)]
+
+    async def inventory_received(self, name: str, delta: InventoryDelta) -> Sequence[BaseModel]:
+        peer = parse_name(name)
+        if not isinstance(peer, EdgeName):
+            raise FarsiteError(ErrorCode.FORBIDDEN, "Only edge hosts have an inventory.")
+        async with self._database.writing() as session:
+            return await receive(Scope(session, peer.org), peer.edge, delta, self._clock())
 
     async def presence_changed(self, name: str, online: bool) -> None:
         logger.info("%s is %s", name, "online" if online else "offline")
@@ -69,6 +91,12 @@ class CloudAuthorizer:
         if isinstance(peer, EdgeName):
             async with self._database.writing() as session:
                 await EdgeHosts(Scope(session, peer.org)).seen(peer.edge, self._clock())
+
+
+def _ended(key: str, session: RemoteSession | None) -> SessionEnded:
+    code = session.end_code if session is not None and session.end_code else ErrorCode.SESSION_ENDED
+    detail = "The session ended while this edge host was not connected to the cloud."
+    return SessionEnded(session=key, code=code, detail=detail)
 
 
 def _no_session() -> FarsiteError:

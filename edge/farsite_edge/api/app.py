@@ -8,7 +8,8 @@ from farsite_edge.api.guard import Guard
 from farsite_edge.version import __version__
 from farsite_signaling.rest import Api, add_headers, openapi, problem_middleware
 
-MAX_BODY = 1024 * 1024
+# A file of the most addresses a scan takes.
+MAX_BODY = 2 * 1024 * 1024 + 64 * 1024
 
 
 def join(tables: list[Api]) -> Api:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from farsite_edge.api.guard import PRINCIPAL, Guard
 from farsite_edge.api.principal import Principal
 from farsite_edge.audit import AuditLog
-from farsite_edge.devices import DeviceManager, Finder, Monitor, Registry
+from farsite_edge.devices import DeviceManager, Monitor, Registry
 from farsite_edge.devices.credentials import Account
 from farsite_signaling.rest import Api, read_query
 from farsite_signaling.wire.edge_api import (
@@ -20,8 +20,6 @@ from farsite_signaling.wire.edge_api import (
     DeviceList,
     DeviceResult,
     DeviceResults,
-    DiscoverRequest,
-    DiscoverResult,
     LogInRequest,
     Parameters,
     ParametersChange,
@@ -53,14 +51,12 @@ class DeviceRoutes:
         guard: Guard,
         registry: Registry,
         manager: DeviceManager,
-        finder: Finder,
         monitor: Monitor,
         audit: AuditLog,
     ) -> None:
         self._guard = guard
         self._registry = registry
         self._manager = manager
-        self._finder = finder
         self._monitor = monitor
         self._audit = audit
 
@@ -69,9 +65,6 @@ class DeviceRoutes:
         manage, read = Right.DEVICE_MANAGE, Right.DEVICE_READ
         secrets = Right.DEVICE_CREDENTIALS
         route = api.route
-        route("POST", "/discovery", need=manage, request=DiscoverRequest, response=DiscoverResult)(
-            self.discover
-        )
         route("GET", "/devices", need=read, response=DeviceList, query=DeviceQuery)(self.devices)
         route("POST", "/devices", need=manage, request=DeviceIds, response=DeviceResults)(self.add)
         route("DELETE", "/devices", need=manage, request=DeviceIds, response=DeviceResults)(self.remove)
@@ -89,19 +82,6 @@ class DeviceRoutes:
         change(self.change_parameters)
         route("GET", "/devices/{id}/snapshot", need=Right.DEVICE_VIEW, query=SnapshotQuery)(self.snapshot)
         return api
-
-    async def discover(self, request: web.Request, body: DiscoverRequest) -> DiscoverResult:
-        """Look for devices now, by multicast and at named addresses."""
-        principal = request[PRINCIPAL]
-        await self._write(principal, "device.discover", ", ".join(body.targets)[:400] or "multicast")
-        finding = await self._finder.find(body)
-        devices = [record.shown() for record in finding.devices if principal.sees(record.id)]
-        return DiscoverResult(
-            devices=devices,
-            probed=finding.probed,
-            seconds=round(finding.seconds, 3),
-            problems=finding.problems,
-        )
 
     async def devices(self, request: web.Request) -> DeviceList:
         """Discovered and managed devices, by serial number."""

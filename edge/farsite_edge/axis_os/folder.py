@@ -12,11 +12,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from farsite_edge.axis_os.image import BadImage, read_image
-from farsite_edge.axis_os.versions import parse
 from farsite_edge.store import Database
 from farsite_edge.vapix.text import clean
 from farsite_signaling.wire.edge_tasks import OsImage
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.os_versions import model_key, parse
 
 MAX_FILES = 2000
 SUFFIX = ".bin"
@@ -124,13 +124,8 @@ class ImageFolder:
 def for_model(images: Iterable[ImageFile], model: str) -> dict[str, ImageFile]:
     """Images of a model by version. Of two files with the same version the first by name is taken."""
     chosen: dict[str, ImageFile] = {}
-    wanted = _key(model)
+    wanted = model_key(model)
     for file in images:
-        if any(_key(one) == wanted for one in file.image.models):
+        if any(model_key(one) == wanted for one in file.image.models):
             chosen.setdefault(file.version, file)
     return dict(sorted(chosen.items(), key=lambda item: parse(item[0]), reverse=True))
-
-
-def _key(model: str) -> str:
-    """Models are written with spaces, underscores, and with the brand before them."""
-    return model.replace("_", " ").casefold().removeprefix("axis ").strip()

@@ -15,8 +15,8 @@ from typing import BinaryIO, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from farsite_edge.axis_os.versions import parse
 from farsite_edge.vapix.text import clean
+from farsite_signaling.wire.os_versions import parse
 
 MIB = 1024 * 1024
 MAX_FILE = 2048 * MIB

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 
 from farsite_edge.axis_os.folder import ImageFile, for_model
-from farsite_edge.axis_os.versions import crosses_major, parse, recommended, track_of
 from farsite_edge.devices.record import DeviceRecord
-from farsite_signaling.wire.edge_tasks import OsChoice, OsInventory, OsRow, OsState, OsVersion
+from farsite_signaling.wire.edge_tasks import OsChoice, OsInventory, OsRow, OsVersion
+from farsite_signaling.wire.os_versions import crosses_major, parse, standing, track_of
 
 NOTES = "https://help.axis.com/axis-os-release-notes"
 
@@ -57,24 +57,14 @@ def _versions(devices: list[DeviceRecord], offered: Mapping[str, ImageFile], tod
 
 
 def _version(version: str, ids: list[str], offered: Mapping[str, ImageFile], today: date) -> OsVersion:
-    track = track_of(version)
-    choice = recommended(version, offered, today) if parse(version) else None
-    crosses = choice is not None and crosses_major(choice, version)
+    stands = standing(version, list(offered), today)
     return OsVersion(
         version=version,
         count=len(ids),
         devices=sorted(ids),
-        track=track.name,
-        support_end=track.support_end,
-        state=_state(version, choice, crosses, bool(offered), track.supported(today)),
-        recommended=choice,
-        crosses_major=crosses,
+        track=stands.track.name,
+        support_end=stands.track.support_end,
+        state=stands.state,
+        recommended=stands.recommended,
+        crosses_major=stands.crosses_major,
     )
-
-
-def _state(version: str, choice: str | None, crosses: bool, known: bool, supported: bool) -> OsState:
-    if not known or not parse(version):
-        return OsState.UNKNOWN_MODEL
-    if not supported:
-        return OsState.UNSUPPORTED_TRACK
-    return OsState.UPDATE_AVAILABLE if choice is not None and not crosses else OsState.UP_TO_DATE

@@ -39,10 +39,10 @@ from farsite_edge.axis_os.exchange import (
 )
 from farsite_edge.axis_os.plan import Hop, Plan
 from farsite_edge.axis_os.refusals import BUSY, explain
-from farsite_edge.axis_os.versions import parse, same
 from farsite_edge.tasks.record import MAX_DETAIL, Outcome
 from farsite_signaling.wire.edge_tasks import WorkState
 from farsite_signaling.wire.errors import ErrorCode
+from farsite_signaling.wire.os_versions import parse, same
 
 MAX_ROLLBACKS = 2
 

@@ -9,10 +9,10 @@ from typing import Literal
 from pydantic import BaseModel
 
 from farsite_edge.axis_os.folder import ImageFile, for_model
-from farsite_edge.axis_os.versions import crosses_major, parse, recommended, same, way
 from farsite_edge.devices.record import DeviceRecord
 from farsite_edge.tasks.record import Outcome
 from farsite_signaling.wire.edge_tasks import UpgradeRequest
+from farsite_signaling.wire.os_versions import crosses_major, parse, recommended, same, way
 
 OLDEST = (7, 40)
 """Firmware before it has no way to go back by itself."""

@@ -9,7 +9,6 @@ from datetime import UTC, date, datetime
 from farsite_edge.axis_os.folder import ImageFolder
 from farsite_edge.axis_os.inventory import inventory
 from farsite_edge.axis_os.plan import OLDEST, Plan, Skip, plan_upgrade
-from farsite_edge.axis_os.versions import parse
 from farsite_edge.devices import Registry
 from farsite_edge.devices.record import DeviceRecord
 from farsite_edge.tasks import Outcome, TaskRecord, TaskRunner, WorkRow
@@ -21,6 +20,7 @@ from farsite_signaling.wire.edge_tasks import (
     WorkState,
 )
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.os_versions import parse
 
 UPGRADE, ROLLBACK = "os.upgrade", "os.rollback"
 Sees = Callable[[str], bool]

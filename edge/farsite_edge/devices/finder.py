@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -60,6 +61,13 @@ class Finder:
             records = await self._registry.found(await self._collect(request, report))
             return Finding(records, time.monotonic() - begun, report.probed, report.problems)
 
+    async def accept(self, answers: Iterable[Found], report: DiscoveryReport) -> set[str]:
+        """Keep answers that came another way; the serial numbers of the devices they are of."""
+        usable = [answer for answer in answers if self._usable(answer, report)]
+        if not usable:
+            return set()
+        return {record.id for record in await self._registry.found(usable)}
+
     async def _collect(self, request: DiscoverRequest, report: DiscoveryReport) -> list[Found]:
         answers: list[Found] = []
         discovery = self._gateway.discover(
@@ -69,6 +77,7 @@ class Finder:
             timeout=request.timeout,
             interfaces=self._settings.discovery_interfaces,
             report=report,
+            rate=self._settings.discovery_rate,
         )
         async with aclosing(discovery):
             async for answer in discovery:

@@ -39,8 +39,19 @@ class Found(Protocol):
     def setup_required(self) -> bool | None: ...
 
 
+class Sighting(BaseModel):
+    """Where somebody says to be a device, without proof."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    address: str
+    http_port: int = 80
+    https_port: int | None = None
+
+
 class DeviceRecord(BaseModel):
-    """`pin` is the SHA-256 of the TLS certificate first seen; `log_in` tells that credentials are kept."""
+    """`pin` is the SHA-256 of the TLS certificate first seen, `shown_pin` another one it shows now; `log_in` tells
+    that credentials are kept. `elsewhere`: a managed device seems to be at another address."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -59,13 +70,22 @@ class DeviceRecord(BaseModel):
     found_by: list[str] = Field(default_factory=list)
     setup_required: bool = False
     pin: str | None = None
+    shown_pin: str | None = None
+    elsewhere: Sighting | None = None
+    tags: list[str] = Field(default_factory=list)
+    service_account: bool = False
+    password_changed_at: datetime | None = None
     log_in: bool = False
     first_seen: datetime | None = None
     last_seen: datetime | None = None
     last_error: str | None = None
 
     def shown(self) -> Device:
-        return Device.model_validate(self.model_dump())
+        moved = self.elsewhere.address if self.elsewhere else None
+        return Device.model_validate(
+            self.model_dump(exclude={"elsewhere"})
+            | {"fingerprint": self.pin, "new_fingerprint": self.shown_pin, "seen_at": moved}
+        )
 
 
 def short(value: object) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from farsite_edge.devices.record import MAX_ADDRESSES, DeviceRecord, Found, short
+from farsite_edge.devices.record import MAX_ADDRESSES, DeviceRecord, Found, Sighting, short
 from farsite_edge.store import Database
 from farsite_signaling.wire.edge_api import DeviceState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -19,12 +19,14 @@ logger = logging.getLogger(__name__)
 
 
 class Registry:
-    """In memory, written through. `on_change` is called when something the cloud shows has changed."""
+    """In memory, written through. `on_change` is called when there are more or fewer devices, `on_write` after
+    whatever was written."""
 
     def __init__(self, database: Database, on_change: Callable[[], None] = lambda: None) -> None:
         self._database = database
         self._records: dict[str, DeviceRecord] = {}
         self.on_change = on_change
+        self.on_write: Callable[[], None] = lambda: None
 
     async def load(self) -> None:
         for row in await self._database.fetch("SELECT id, record FROM devices"):
@@ -96,7 +98,13 @@ class Registry:
         """Managed -> discovered; the pin is forgotten with it."""
         self.managed(device)
         values = {"managed": False, "state": DeviceState.DISCOVERED, "log_in": False, "pin": None}
-        record = await self.update(device, **values, last_error=None)
+        forgotten = {
+            "shown_pin": None,
+            "elsewhere": None,
+            "service_account": False,
+            "password_changed_at": None,
+        }
+        record = await self.update(device, **values, **forgotten, last_error=None)
         self.on_change()
         return record
 
@@ -113,7 +121,7 @@ class Registry:
                 return None
         values: dict[str, Any] = {**_texts(known, answer), "last_seen": now}
         values["found_by"] = sorted({*known.found_by, *_ways(answer.by)})
-        values["addresses"] = _addresses(known, answer.address)
+        values["addresses"] = _addresses(known, answer)
         if not known.managed:
             # A managed device's address is followed only after its serial number is verified there.
             values |= {"address": _better(known, answer.address)}
@@ -124,6 +132,8 @@ class Registry:
         elif known.https_port is None and answer.address == known.address:
             # Found out later than it was added: from now on with TLS.
             values["https_port"] = answer.https_port
+        if known.managed:
+            values["elsewhere"] = _elsewhere(known, answer)
         return known.model_copy(update=values)
 
     def _worth_writing(self, record: DeviceRecord) -> bool:
@@ -138,6 +148,7 @@ class Registry:
         rows = [(record.id, int(record.managed), record.model_dump_json()) for record in records]
         async with self._database.transaction() as transaction:
             await transaction.execute_many("INSERT OR REPLACE INTO devices VALUES (?, ?, ?)", rows)
+        self.on_write()
 
 
 def _texts(known: DeviceRecord, answer: Found) -> dict[str, str]:
@@ -157,11 +168,29 @@ def _ports(known: DeviceRecord | None, answer: Found) -> dict[str, int | None]:
     return {"http_port": http, "https_port": answer.https_port or (known.https_port if known else None)}
 
 
-def _addresses(known: DeviceRecord, address: str) -> list[str]:
-    return list(dict.fromkeys([*known.addresses, address]))[-MAX_ADDRESSES:]
+def _addresses(known: DeviceRecord, answer: Found) -> list[str]:
+    told = getattr(answer, "addresses", ())
+    every = list(dict.fromkeys([*known.addresses, *told, answer.address]))
+    routable = [address for address in every if not _link_local(address)]
+    return (routable or every)[-MAX_ADDRESSES:]
+
+
+def _elsewhere(known: DeviceRecord, answer: Found) -> Sighting | None:
+    """What was asked there and said this serial number; announcements name any address."""
+    if answer.address == known.address or "http" not in _ways(answer.by) or _link_local(answer.address):
+        return known.elsewhere
+    before = known.elsewhere if known.elsewhere and known.elsewhere.address == answer.address else None
+    return Sighting(
+        address=answer.address,
+        http_port=answer.http_port or (before.http_port if before else 80),
+        https_port=answer.https_port or (before.https_port if before else None),
+    )
 
 
 def _better(known: DeviceRecord, address: str) -> str:
     """A routable address rather than a link-local one (RFC 3927, RFC 4291)."""
-    link_local = address.startswith("169.254.") or address.lower().startswith("fe80:")
-    return known.address if link_local and known.address != address else address
+    return known.address if _link_local(address) and known.address != address else address
+
+
+def _link_local(address: str) -> bool:
+    return address.startswith("169.254.") or address.lower().startswith("fe80:")

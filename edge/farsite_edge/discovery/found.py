@@ -9,6 +9,7 @@ from enum import StrEnum
 class Method(StrEnum):
     MDNS = "mdns"
     SSDP = "ssdp"
+    WS_DISCOVERY = "ws-discovery"
     HTTP = "http"
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing, suppress
 from ipaddress import ip_address
 from typing import Any, ClassVar
 
@@ -16,6 +16,8 @@ from yarl import URL
 
 from farsite_edge.discovery.background import drain
 from farsite_edge.discovery.found import FoundDevice, Method
+from farsite_edge.discovery.pace import Pace, turn
+from farsite_edge.discovery.sending import open_senders
 from farsite_edge.vapix.errors import bad_answer
 from farsite_edge.vapix.request import KIB, Answer, ApiRequest
 from farsite_edge.vapix.text import clean, serial_of
@@ -29,6 +31,7 @@ MAX_PACKET = 4096
 MAX_ANSWERS = 4000
 FETCHERS = 16
 FETCH_SECONDS = 3.0
+LINGER_SECONDS = 2.0
 REPEAT_SECONDS = 1.0  # UDP may be lost: ask again
 
 
@@ -41,7 +44,7 @@ async def search(
     """
     answers: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
     results: asyncio.Queue[FoundDevice | None] = asyncio.Queue()
-    transports = await _open(interfaces, _Answers(answers))
+    transports = await open_senders(interfaces, Answers(answers))
     work = {f"ssdp-fetch-{number}": _fetch_all(session, answers, results) for number in range(FETCHERS)}
     work["ssdp-search"] = _ask(transports, port)
     try:
@@ -53,7 +56,51 @@ async def search(
             transport.close()
 
 
-class _Answers(asyncio.DatagramProtocol):
+async def search_hosts(
+    session: aiohttp.ClientSession,
+    hosts: Iterable[str],
+    *,
+    rate: int,
+    port: int = PORT,
+    linger: float = LINGER_SECONDS,
+) -> AsyncGenerator[FoundDevice, None]:
+    """Devices among `hosts` (IPv4 addresses) that answer a search sent to them alone, `rate` searches a second."""
+    answers: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+    results: asyncio.Queue[FoundDevice | None] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(
+        lambda: Answers(answers),
+        local_addr=("0.0.0.0", 0),  # noqa: S104
+        family=socket.AF_INET,
+    )
+    work = {f"ssdp-fetch-{number}": _fetch_all(session, answers, results) for number in range(FETCHERS)}
+    work["ssdp-search"] = _ask_hosts(transport, hosts, rate, port, linger, results)
+    try:
+        async with aclosing(drain(results, work)) as devices:
+            async for found in devices:
+                yield found
+    finally:
+        transport.close()
+
+
+async def _ask_hosts(
+    transport: asyncio.DatagramTransport,
+    hosts: Iterable[str],
+    rate: int,
+    port: int,
+    linger: float,
+    results: asyncio.Queue[FoundDevice | None],
+) -> None:
+    pace = Pace(rate, asyncio.get_running_loop().time())
+    for host in hosts:
+        await turn(pace)
+        with suppress(OSError):
+            transport.sendto(search_packet(port, host), (host, port))
+    await asyncio.sleep(linger)
+    results.put_nowait(None)
+
+
+class Answers(asyncio.DatagramProtocol):
     """Queues (answering host, LOCATION), each pair once."""
 
     def __init__(self, queue: asyncio.Queue[tuple[str, str]]) -> None:
@@ -83,43 +130,16 @@ def location_of(packet: bytes) -> str | None:
     return None
 
 
-def search_packet(port: int) -> bytes:
+def search_packet(port: int, host: str = GROUP) -> bytes:
+    """To the group, or to one `host` (unicast search, 1.3.2)."""
     lines = [
         "M-SEARCH * HTTP/1.1",
-        f"HOST: {GROUP}:{port}",
+        f"HOST: {host}:{port}",
         'MAN: "ssdp:discover"',
         "MX: 1",
         f"ST: {BASIC_SERVICE}",
     ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
-
-
-async def _open(interfaces: Sequence[str], protocol: _Answers) -> list[asyncio.DatagramTransport]:
-    transports: list[asyncio.DatagramTransport] = []
-    problem: OSError | None = None
-    for address in interfaces:
-        try:
-            loop = asyncio.get_running_loop()
-            transport, _ = await loop.create_datagram_endpoint(lambda: protocol, sock=_socket(address))
-            transports.append(transport)
-        except OSError as error:
-            problem = error
-    if not transports:
-        raise problem or OSError("no network interface with IPv4")
-    return transports
-
-
-def _socket(address: str) -> socket.socket:
-    sending = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        sending.setblocking(False)
-        sending.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(address))
-        sending.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 2)
-        sending.bind((address, 0))
-    except OSError:
-        sending.close()
-        raise
-    return sending
 
 
 async def _ask(transports: list[asyncio.DatagramTransport], port: int) -> None:

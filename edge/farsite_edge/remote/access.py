@@ -6,16 +6,20 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import BaseModel
 
 from farsite_edge.audit import AuditLog
 from farsite_edge.claim.cloud import cloud_tls
 from farsite_edge.identity.keeper import IdentityKeeper
 from farsite_edge.preferences import Preferences
 from farsite_edge.remote.events import TunnelEvents
+from farsite_edge.remote.held import HeldSessions
+from farsite_edge.remote.usage import Usage
 from farsite_edge.settings import EdgeSettings
 from farsite_edge.version import __version__
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -23,12 +27,12 @@ from farsite_signaling.wire.grant import Grant
 from farsite_signaling.wire.hub import (
     EnvelopeMessage,
     HubMessage,
-    Report,
     ReportAccepted,
     SessionAnnounced,
     SessionEnded,
     Undeliverable,
 )
+from farsite_signaling.wire.inventory import InventoryAccepted, InventoryWanted, TagsSet
 from farsite_signaling.wire.rights import Right
 
 if TYPE_CHECKING:
@@ -50,7 +54,8 @@ class RemoteState(StrEnum):
 class RemoteAccess:
     """`run()` stays connected while claimed, with remote access off too: then it only reports.
 
-    `on_change` is called when cloud or remote access state change; `on_accepted` with acknowledged reports.
+    `on_change` is called when cloud or remote access state change; `on_accepted` with acknowledged reports,
+    `on_inventory` and `on_tags` with the cloud's messages about them.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class RemoteAccess:
         audit: AuditLog,
         *,
         acceptor: Any,
+        usage: Usage | None = None,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
@@ -70,10 +76,13 @@ class RemoteAccess:
         self._acceptor = acceptor
         self._on_change = on_change
         self.on_accepted: Callable[[str], None] = lambda _id: None
-        self._events = TunnelEvents(audit)
+        self.on_inventory: Callable[[InventoryAccepted | InventoryWanted], None] = lambda _answer: None
+        self.on_tags: Callable[[TagsSet], Awaitable[None]] = _ignore
+        self._events = TunnelEvents(audit, usage)
         self._client: SignalingClient | None = None
         self._listener: TunnelListener | None = None
         self._router: Any = None
+        self._held: HeldSessions | None = None
         self._restart = asyncio.Event()
         self._changed = asyncio.Event()
         self._ended: OrderedDict[str, None] = OrderedDict()
@@ -112,11 +121,11 @@ class RemoteAccess:
         """Whether the cloud said that this session is over."""
         return session in self._ended
 
-    async def send(self, report: Report) -> None:
+    async def send(self, message: BaseModel) -> None:
         """Raises `FarsiteError` (`cloud_unreachable`) when not online."""
         if self._client is None:
             raise FarsiteError(ErrorCode.CLOUD_UNREACHABLE, "Not connected to the cloud right now.")
-        await self._client.send(report)
+        await self._client.send(message)
 
     # What others ask for
 
@@ -193,19 +202,21 @@ class RemoteAccess:
             on_refused=self._events.refused,
         )
         self._client, self._listener = client, listener
+        self._held = held = HeldSessions(self._session_ids, client.send)
         try:
             async with listener, client:
-                await self._attend()
+                await self._attend(held)
         finally:
-            self._client = self._listener = self._router = None
+            self._client = self._listener = self._router = self._held = None
             await self._events.drain()
             self._moved()
 
-    async def _attend(self) -> None:
+    async def _attend(self, held: HeldSessions) -> None:
         async with asyncio.TaskGroup() as group:
             helpers = [
                 group.create_task(self._events.run(), name="tunnel events"),
                 group.create_task(self._follow_preferences(), name="remote access switch"),
+                group.create_task(held.run(), name="sessions held"),
             ]
             await self._restart.wait()
             for task in helpers:
@@ -233,8 +244,19 @@ class RemoteAccess:
                 await self._end(message)
             case ReportAccepted():
                 self.on_accepted(message.id)
+            case InventoryAccepted() | InventoryWanted():
+                self.on_inventory(message)
+            case TagsSet():
+                await self._tagged(message)
             case _:
                 logger.debug("from the hub: %s", message.type)
+
+    async def _tagged(self, message: TagsSet) -> None:
+        try:
+            await self.on_tags(message)
+        except FarsiteError as error:
+            # The cloud sends them again until they are settled.
+            logger.warning("tags of the cloud not kept: %s", error)
 
     async def _end(self, message: SessionEnded) -> None:
         self._ended[message.session] = None
@@ -286,6 +308,8 @@ class RemoteAccess:
         online = self._client is not None and str(self._client.state) == "online"
         wanted = self._preferences.remote_access and self._keeper.claim is not None
         state = RemoteState.OFF if not wanted else RemoteState.ACTIVE if online else RemoteState.CONNECTING
+        if online and self._held is not None:
+            self._held.connected()
         if state is not self._state:
             logger.info("remote access %s -> %s", self._state, state)
             self._state = state
@@ -302,8 +326,15 @@ class RemoteAccess:
     def _busy(self) -> bool:
         return any(tunnel.status().streams for tunnel in self._tunnels())
 
+    def _session_ids(self) -> list[str]:
+        return self._listener.sessions if self._listener is not None else []
+
     def _tunnels(self) -> list[Any]:
         return list(self._listener.tunnels) if self._listener is not None else []
+
+
+async def _ignore(_message: TagsSet) -> None:
+    pass
 
 
 def _preload() -> None:

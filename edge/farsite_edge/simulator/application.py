@@ -11,7 +11,7 @@ from farsite_edge.simulator.device import SimulatedDevice
 from farsite_edge.simulator.entry import NOT_FOUND, STARTING, require
 from farsite_edge.simulator.faults import Fault, hang_up, misbehave
 from farsite_edge.simulator.generations import ApiAccess
-from farsite_edge.vapix.text import version_tuple
+from farsite_signaling.wire.os_versions import version_tuple
 
 Handler = Callable[[SimulatedDevice, web.Request], Awaitable[web.StreamResponse]]
 FIRMWARE_SINCE = (7, 40)

@@ -91,9 +91,9 @@ def image(
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Make an AXIS OS image that simulated devices take."""
-    from farsite_edge.axis_os.versions import parse
     from farsite_edge.simulator.image import make_image
     from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+    from farsite_signaling.wire.os_versions import parse
 
     if not parse(version):
         raise typer.BadParameter("a version is written like 12.10.1", param_hint="VERSION")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from farsite_edge.axis_os.versions import parse
+from farsite_signaling.wire.os_versions import parse
 
 DEFAULT_MINUTES = 10
 ANSWER_SECONDS = 0.15

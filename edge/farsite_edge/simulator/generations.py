@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from farsite_edge.vapix.text import version_tuple
+from farsite_signaling.wire.os_versions import version_tuple
 
 
 class ApiAccess(StrEnum):

@@ -15,6 +15,8 @@ from farsite_edge.simulator.models import DeviceDescription
 from farsite_edge.simulator.multicast_dns import MdnsPresence
 from farsite_edge.simulator.ssdp import PORT as SSDP_PORT
 from farsite_edge.simulator.ssdp import SsdpPresence
+from farsite_edge.simulator.ws_discovery import PORT as WS_PORT
+from farsite_edge.simulator.ws_discovery import WsDiscoveryPresence
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 _LOG = logging.getLogger(__name__)
@@ -27,9 +29,9 @@ class Simulator:
 
     `bind` is one address, where every device has ports of its own (from `first_port` on, or free ones when it is
     0), or a network such as `127.0.1.0/24`, where every device has an address of its own and `first_port` is its
-    HTTP port (80 when 0, HTTPS then 443). `multicast` announces them by mDNS and SSDP on `interfaces` (addresses
-    of this machine; default: `bind` if it is a loopback address or network, else all). When multicast is not
-    possible the devices run without, and `problems` says so.
+    HTTP port (80 when 0, HTTPS then 443). `multicast` announces them by mDNS, SSDP and WS-Discovery on
+    `interfaces` (addresses of this machine; default: `bind` if it is a loopback address or network, else all).
+    When multicast is not possible the devices run without, and `problems` says so.
 
     Raises `FarsiteError` (`port_taken`, `invalid_request`) on entering.
     """
@@ -44,6 +46,7 @@ class Simulator:
         multicast: bool = False,
         interfaces: Sequence[str] = (),
         ssdp_port: int = SSDP_PORT,
+        ws_port: int = WS_PORT,
     ) -> None:
         self._description = list(description)
         self._bind = bind
@@ -51,6 +54,7 @@ class Simulator:
         self._multicast = multicast
         self._interfaces = list(interfaces) or _loopback(bind)
         self._ssdp_port = ssdp_port
+        self._ws_port = ws_port
         self._stack = AsyncExitStack()
         self.problems: list[str] = []
         places = _places(bind, first_port, len(self._description))
@@ -79,12 +83,15 @@ class Simulator:
             if self._multicast:
                 await self._enter("mDNS", MdnsPresence(self.devices, self._interfaces))
                 await self._enter("SSDP", SsdpPresence(self.devices, self._interfaces, port=self._ssdp_port))
+                await self._enter(
+                    "WS-Discovery", WsDiscoveryPresence(self.devices, self._interfaces, port=self._ws_port)
+                )
         except BaseException:
             await self._stack.aclose()
             raise
         return self
 
-    async def _enter(self, name: str, presence: MdnsPresence | SsdpPresence) -> None:
+    async def _enter(self, name: str, presence: MdnsPresence | SsdpPresence | WsDiscoveryPresence) -> None:
         try:
             await self._stack.enter_async_context(presence)
         except OSError as error:

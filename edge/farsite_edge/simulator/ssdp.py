@@ -32,7 +32,7 @@ class SsdpPresence(asyncio.DatagramProtocol):
 
     async def __aenter__(self) -> SsdpPresence:
         loop = asyncio.get_running_loop()
-        listening = _listen(self._interfaces, self._port)
+        listening = listen(self._interfaces, self._port)
         self._transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=listening)
         return self
 
@@ -86,7 +86,8 @@ def _answer(device: SimulatedDevice, target: str) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii", "replace")
 
 
-def _listen(interfaces: Sequence[str], port: int) -> socket.socket:
+def listen(interfaces: Sequence[str], port: int) -> socket.socket:
+    """For what is sent to the group (SSDP and WS-Discovery have the same one) and to this machine."""
     listening = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         listening.setblocking(False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -132,6 +132,17 @@ class Transaction:
 
     async def script(self, script: str) -> None:
         # executescript() would commit the transaction it is in.
-        for statement in script.split(";"):
-            if statement.strip():
-                await self._connection.execute(statement)
+        for statement in _statements(script):
+            await self._connection.execute(statement)
+
+
+def _statements(script: str) -> Iterator[str]:
+    """One by one; a trigger holds statements of its own."""
+    statement = ""
+    for part in script.split(";"):
+        statement += part
+        if statement.strip() and sqlite3.complete_statement(f"{statement};"):
+            yield statement
+            statement = ""
+        elif statement.strip():
+            statement += ";"

@@ -94,4 +94,79 @@ STEPS: tuple[str, ...] = (
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX policy_devices_of ON policy_devices (device);
     """,
+    # What the cloud has to be told, written down by the database itself together with each change.
+    """
+    CREATE TABLE tags (
+        thing TEXT NOT NULL,
+        tag TEXT NOT NULL,
+        present INTEGER NOT NULL,
+        at TEXT NOT NULL,
+        PRIMARY KEY (thing, tag)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE journal (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind TEXT NOT NULL,
+        key TEXT NOT NULL,
+        gone INTEGER NOT NULL DEFAULT 0,
+        UNIQUE (kind, key)
+    ) STRICT;
+    INSERT INTO journal (kind, key) SELECT 'device', id FROM devices WHERE managed = 1;
+    INSERT INTO journal (kind, key) SELECT 'image', file FROM os_images;
+    INSERT INTO journal (kind, key) SELECT 'task', id FROM tasks ORDER BY seq;
+    INSERT INTO journal (kind, key) SELECT 'work', task || '/' || position FROM task_devices;
+
+    CREATE TRIGGER journal_device_written AFTER INSERT ON devices WHEN NEW.managed = 1 BEGIN
+        DELETE FROM journal WHERE kind = 'device' AND key = NEW.id;
+        INSERT INTO journal (kind, key) VALUES ('device', NEW.id);
+    END;
+    CREATE TRIGGER journal_device_released AFTER INSERT ON devices
+        WHEN NEW.managed = 0 AND EXISTS (SELECT 1 FROM journal WHERE kind = 'device' AND key = NEW.id AND gone = 0)
+    BEGIN
+        DELETE FROM journal WHERE kind = 'device' AND key = NEW.id;
+        INSERT INTO journal (kind, key, gone) VALUES ('device', NEW.id, 1);
+    END;
+    CREATE TRIGGER journal_device_changed AFTER UPDATE ON devices WHEN NEW.managed = 1 OR OLD.managed = 1 BEGIN
+        DELETE FROM journal WHERE kind = 'device' AND key = NEW.id;
+        INSERT INTO journal (kind, key, gone) VALUES ('device', NEW.id, 1 - NEW.managed);
+    END;
+    CREATE TRIGGER journal_device_deleted AFTER DELETE ON devices WHEN OLD.managed = 1 BEGIN
+        DELETE FROM journal WHERE kind = 'device' AND key = OLD.id;
+        INSERT INTO journal (kind, key, gone) VALUES ('device', OLD.id, 1);
+    END;
+    CREATE TRIGGER journal_tagged AFTER INSERT ON tags BEGIN
+        DELETE FROM journal WHERE kind = 'host' AND NEW.thing = '';
+        INSERT INTO journal (kind, key) SELECT 'host', '' WHERE NEW.thing = '';
+        DELETE FROM journal WHERE kind = 'device' AND key = NEW.thing AND gone = 0;
+        INSERT INTO journal (kind, key) SELECT 'device', id FROM devices WHERE id = NEW.thing AND managed = 1;
+    END;
+    CREATE TRIGGER journal_image_written AFTER INSERT ON os_images BEGIN
+        DELETE FROM journal WHERE kind = 'image' AND key = NEW.file;
+        INSERT INTO journal (kind, key) VALUES ('image', NEW.file);
+    END;
+    CREATE TRIGGER journal_image_deleted AFTER DELETE ON os_images BEGIN
+        DELETE FROM journal WHERE kind = 'image' AND key = OLD.file;
+        INSERT INTO journal (kind, key, gone) VALUES ('image', OLD.file, 1);
+    END;
+    CREATE TRIGGER journal_task_made AFTER INSERT ON tasks BEGIN
+        INSERT INTO journal (kind, key) VALUES ('task', NEW.id);
+    END;
+    CREATE TRIGGER journal_task_changed AFTER UPDATE OF record ON tasks BEGIN
+        DELETE FROM journal WHERE kind = 'task' AND key = NEW.id;
+        INSERT INTO journal (kind, key) VALUES ('task', NEW.id);
+    END;
+    CREATE TRIGGER journal_task_forgotten AFTER DELETE ON tasks BEGIN
+        DELETE FROM journal WHERE kind = 'task' AND key = OLD.id;
+    END;
+    CREATE TRIGGER journal_work_made AFTER INSERT ON task_devices BEGIN
+        INSERT INTO journal (kind, key) VALUES ('work', NEW.task || '/' || NEW.position);
+    END;
+    CREATE TRIGGER journal_work_changed AFTER UPDATE OF state, step, detail, code ON task_devices BEGIN
+        DELETE FROM journal WHERE kind = 'work' AND key = NEW.task || '/' || NEW.position;
+        INSERT INTO journal (kind, key) VALUES ('work', NEW.task || '/' || NEW.position);
+    END;
+    CREATE TRIGGER journal_work_forgotten AFTER DELETE ON task_devices BEGIN
+        DELETE FROM journal WHERE kind = 'work' AND key = OLD.task || '/' || OLD.position;
+    END;
+    """,
 )

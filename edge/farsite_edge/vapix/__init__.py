@@ -10,7 +10,7 @@ from farsite_edge.vapix.errors import ApiError, ApiMissing, Refused
 from farsite_edge.vapix.firmware import FirmwareStatus, UpgradeFirmware
 from farsite_edge.vapix.parameters import ParameterList, is_masked
 from farsite_edge.vapix.system_ready import SystemReady
-from farsite_edge.vapix.text import clean, serial_of, version_tuple
+from farsite_edge.vapix.text import clean, serial_of
 from farsite_edge.vapix.usergroup import Rights
 from farsite_edge.vapix.users import Role, User
 
@@ -33,5 +33,4 @@ __all__ = [
     "clean",
     "is_masked",
     "serial_of",
-    "version_tuple",
 ]

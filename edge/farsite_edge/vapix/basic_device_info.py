@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 from farsite_edge.vapix import json_api
 from farsite_edge.vapix.errors import bad_answer
 from farsite_edge.vapix.request import Answer, ApiRequest
-from farsite_edge.vapix.text import clean, serial_of, version_tuple
+from farsite_edge.vapix.text import clean, serial_of
+from farsite_signaling.wire.os_versions import version_tuple
 
 PATH = "/axis-cgi/basicdeviceinfo.cgi"
 PARAMETER_GROUPS = ("Brand", "Properties.Firmware", "Properties.System")

@@ -30,16 +30,3 @@ def serial_of(value: object) -> str | None:
     """A serial number as 12 upper-case hex digits; separators of a MAC address are dropped. None if it is not one."""
     text = clean(value, 32).replace(":", "").replace("-", "").upper()
     return text if _SERIAL.fullmatch(text) else None
-
-
-def version_tuple(version: str) -> tuple[int, ...]:
-    """`9.80.2.2` as numbers, to compare versions of any length; a suffix such as `+snapshot` is ignored."""
-    parts: list[int] = []
-    for part in version.split("."):
-        match = re.match(r"[0-9]{1,9}", part)
-        if not match:
-            break
-        parts.append(int(match[0]))
-        if match.end() != len(part):
-            break
-    return tuple(parts)

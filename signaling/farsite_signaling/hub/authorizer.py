@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import BaseModel
 
-from farsite_signaling.wire.hub import Hello, Report
+from farsite_signaling.wire.hub import Hello, Report, SessionEnded
+from farsite_signaling.wire.inventory import InventoryDelta
 
 
 class Authorizer(Protocol):
@@ -23,6 +26,12 @@ class Authorizer(Protocol):
 
     async def report_received(self, name: str, report: Report) -> None:
         """Returns once the report is kept: its sender then forgets the audit rows in it."""
+
+    async def sessions_ended(self, name: str, held: Sequence[str]) -> Sequence[SessionEnded]:
+        """Which of the sessions that a peer says it holds are not live (any more), with what they ended with."""
+
+    async def inventory_received(self, name: str, delta: InventoryDelta) -> Sequence[BaseModel]:
+        """What is sent back: that it is kept, or from where the edge host goes on; and what else it should know."""
 
     async def presence_changed(self, name: str, online: bool) -> None:
         """Called once per change, one at a time for each name; called again after a failure."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import BaseModel
 
 from farsite_signaling.hub.authorizer import Authorizer
 from farsite_signaling.hub.hub import Hub
@@ -22,7 +24,7 @@ from farsite_signaling.identity import (
 )
 from farsite_signaling.identity.certificates import public_key_of
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-from farsite_signaling.wire.hub import HUB_PATH, Hello, Report
+from farsite_signaling.wire.hub import HUB_PATH, Hello, Report, SessionEnded
 from farsite_signaling.wire.ids import (
     AccountId,
     ClientId,
@@ -33,6 +35,7 @@ from farsite_signaling.wire.ids import (
     PeerName,
     parse_name,
 )
+from farsite_signaling.wire.inventory import InventoryAccepted, InventoryDelta
 
 
 @dataclass
@@ -46,6 +49,8 @@ class MemoryOrganization:
     revoked: set[str] = field(default_factory=set)
     presence: list[tuple[str, bool]] = field(default_factory=list)
     reports: list[tuple[str, Report]] = field(default_factory=list)
+    ended: set[str] = field(default_factory=set)
+    inventory: list[tuple[str, InventoryDelta]] = field(default_factory=list)
     failure: Exception | None = None
     delay: float = 0.0
 
@@ -88,6 +93,15 @@ class MemoryOrganization:
     async def report_received(self, name: str, report: Report) -> None:
         await self._hesitate()
         self.reports.append((name, report))
+
+    async def sessions_ended(self, name: str, held: Sequence[str]) -> list[SessionEnded]:
+        await self._hesitate()
+        return [SessionEnded(session=session) for session in held if session in self.ended]
+
+    async def inventory_received(self, name: str, delta: InventoryDelta) -> Sequence[BaseModel]:
+        await self._hesitate()
+        self.inventory.append((name, delta))
+        return [InventoryAccepted(epoch=delta.epoch, position=delta.last)]
 
     async def presence_changed(self, name: str, online: bool) -> None:
         await self._hesitate()

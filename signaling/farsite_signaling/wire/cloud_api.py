@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
@@ -76,6 +76,8 @@ class Organization(_Schema):
     default_folder_id: str
     invited_start_as_viewers: bool = True
     require_mfa: bool = False
+    support_until: datetime | None = Field(default=None, description="no member: let in until then")
+    deletes_at: datetime | None = Field(default=None, description="erased then, unless it is restored")
 
 
 class OrganizationRequest(_Request):
@@ -229,20 +231,3 @@ class SessionTicket(_Schema):
     server_time: datetime
     opens_until: datetime | None = Field(default=None, description="until when the grant opens links")
     ice_expires_at: datetime | None = Field(default=None, description="when the servers' credentials expire")
-
-
-class AuditRow(_Schema):
-    id: str
-    at: datetime
-    actor: str
-    action: str
-    target: str = ""
-    outcome: str
-    source: str = ""
-    session: str | None = None
-    details: dict[str, Any] = Field(default_factory=dict)
-
-
-class AuditList(_Schema):
-    rows: list[AuditRow]
-    next_cursor: str | None = None

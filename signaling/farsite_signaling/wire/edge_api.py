@@ -116,11 +116,23 @@ class Device(_Schema):
     first_seen: datetime | None = None
     last_seen: datetime | None = None
     last_error: str | None = None
+    log_in: bool = Field(default=False, description="the edge host keeps credentials for it")
+    service_account: bool = Field(default=False, description="they are of an account of the edge host's own")
+    password_changed_at: datetime | None = None
+    tags: list[str] = Field(default_factory=list)
+    seen_at: str | None = Field(default=None, description="another address it seems to have; not verified")
+    fingerprint: str | None = Field(default=None, description="SHA-256 of its TLS certificate, remembered")
+    new_fingerprint: str | None = Field(
+        default=None, description="of the certificate it shows now, while that is not accepted"
+    )
 
 
 class DeviceList(_Schema):
+    """`total`: devices that match, on all pages."""
+
     devices: list[Device]
     next_cursor: str | None = None
+    total: int | None = None
 
 
 class DeviceIds(_Request):

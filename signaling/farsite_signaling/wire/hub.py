@@ -22,10 +22,12 @@ from farsite_signaling.wire.envelope import Envelope
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.ice import IceServer
 from farsite_signaling.wire.ids import Id, UrnText
+from farsite_signaling.wire.inventory import InventoryAccepted, InventoryDelta, InventoryWanted, TagsSet
 
 HUB_CONTEXT = b"farsite-hub-v1\0"
 HUB_PATH = "/hub"
 MAX_MESSAGE = 96 * 1024
+MOST_HELD = 200
 
 
 class _Frozen(BaseModel):
@@ -100,6 +102,13 @@ class SessionEnded(_Frozen):
     detail: str = ""
 
 
+class SessionsHeld(_Frozen):
+    """From an edge host: sessions it has tunnels of. Those that are over are answered with `session_ended`."""
+
+    type: Literal["sessions_held"] = "sessions_held"
+    sessions: list[Id] = Field(max_length=MOST_HELD)
+
+
 class AuditEntry(_Frozen):
     """One audited act on an edge host; `id` makes sending it twice harmless."""
 
@@ -156,8 +165,13 @@ HubMessage = (
     | Pong
     | SessionAnnounced
     | SessionEnded
+    | SessionsHeld
     | Report
     | ReportAccepted
+    | InventoryDelta
+    | InventoryAccepted
+    | InventoryWanted
+    | TagsSet
     | Bye
 )
 _ADAPTER: TypeAdapter[HubMessage] = TypeAdapter(Annotated[HubMessage, Field(discriminator="type")])

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from farsite_edge.axis_os.folder import ImageFile
 from farsite_edge.axis_os.inventory import inventory
-from farsite_edge.axis_os.versions import crosses_major, parse, recommended, same, track_of, way
 from farsite_edge.devices.record import DeviceRecord
 from farsite_signaling.wire.edge_tasks import OsImage, OsState
+from farsite_signaling.wire.os_versions import crosses_major, parse, recommended, same, track_of, way
 
 TODAY = date(2026, 11, 23)
 

@@ -257,8 +257,8 @@ async def test_a_method_that_fails_is_reported_and_the_others_go_on() -> None:
             interfaces=["192.0.2.254"], timeout=0.2, targets=[f"127.0.0.1:{device.http_port}"], report=report
         )
     assert device.serial in found
-    assert len(report.problems) == 2
-    for method, problem in zip(("SSDP", "mDNS"), sorted(report.problems), strict=True):
+    assert len(report.problems) == 3
+    for method, problem in zip(("SSDP", "WS-Discovery", "mDNS"), sorted(report.problems), strict=True):
         assert (
             problem == f"{method} did not work (Cannot assign requested address); the other ways were used."
         )

@@ -22,10 +22,11 @@ from farsite_edge.vapix.parameters import ListParameters, UpdateParameters, is_m
 from farsite_edge.vapix.request import Answer, ApiRequest
 from farsite_edge.vapix.snapshot import GetSnapshot
 from farsite_edge.vapix.system_ready import GetSystemReady
-from farsite_edge.vapix.text import clean, serial_of, version_tuple
+from farsite_edge.vapix.text import clean, serial_of
 from farsite_edge.vapix.usergroup import GetRights
 from farsite_edge.vapix.users import AddUser, GetUsers, RemoveUser, Role, UpdateUser, User
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.os_versions import version_tuple
 
 FIXTURES = Path(__file__).parent / "fixtures"
 REQUESTS: list[ApiRequest[Any]] = [

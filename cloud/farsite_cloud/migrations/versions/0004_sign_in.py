@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0004"
-down_revision = "0003"
+down_revision = "0006"
 
 _ID = sa.String(length=64)
 _TIME = sa.DateTime(timezone=True)
@@ -26,7 +26,6 @@ _TABLES = (
 
 def upgrade() -> None:
     op.add_column("accounts", sa.Column("email_codes_since", _TIME, nullable=True))
-    op.add_column("tokens", sa.Column("vouched_by", _ID, nullable=True))
     _create_factor_tables()
     _create_provider_tables()
     _create_identity_tables()
@@ -174,13 +173,12 @@ def _create_identity_tables() -> None:
 
 
 def downgrade() -> None:
-    # To the release before, these would be sign-ins to everything.
-    op.execute("DELETE FROM tokens WHERE vouched_by IS NOT NULL")
+    # Sign-ins for one organization: the release before could make them do what their account may everywhere.
+    op.execute("DELETE FROM tokens WHERE organization_id IS NOT NULL AND scopes IS NULL")
     # Accounts lose these factors: what was proven with one no longer counts.
     op.execute("UPDATE tokens SET mfa = false WHERE account_id IN (SELECT account_id FROM passkeys)")
     by_mail = "SELECT id FROM accounts WHERE email_codes_since IS NOT NULL"
     op.execute(f"UPDATE tokens SET mfa = false WHERE account_id IN ({by_mail})")  # noqa: S608
     for table in _TABLES:
         op.drop_table(table)
-    op.drop_column("tokens", "vouched_by")
     op.drop_column("accounts", "email_codes_since")

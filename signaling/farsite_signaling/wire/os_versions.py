@@ -6,13 +6,27 @@ Ends of support are the last day of the year they are announced for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from farsite_edge.vapix.text import version_tuple
+from farsite_signaling.wire.edge_tasks import OsState
 
 Version = tuple[int, ...]
+
+
+def version_tuple(version: str) -> tuple[int, ...]:
+    """`9.80.2.2` as numbers, to compare versions of any length; a suffix such as `+snapshot` is ignored."""
+    parts: list[int] = []
+    for part in version.split("."):
+        match = re.match(r"[0-9]{1,9}", part)
+        if not match:
+            break
+        parts.append(int(match[0]))
+        if match.end() != len(part):
+            break
+    return tuple(parts)
 
 
 def parse(text: str) -> Version:
@@ -116,3 +130,35 @@ def way(current: str, target: str, available: Iterable[str]) -> tuple[list[str],
         else:
             missing.append(f"{track.line[0]}.{track.line[1]}")
     return [*hops, target], missing
+
+
+def model_key(model: str) -> str:
+    """Models are written with spaces, underscores, and with the brand before them."""
+    return model.replace("_", " ").casefold().removeprefix("axis ").strip()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where one version of a model stands, seen from the versions that are offered for the model."""
+
+    track: Track
+    recommended: str | None
+    crosses_major: bool
+    state: OsState
+
+
+def standing(version: str, offered: Collection[str], today: date) -> Standing:
+    track = track_of(version)
+    choice = recommended(version, offered, today) if parse(version) else None
+    crosses = choice is not None and crosses_major(choice, version)
+    return Standing(
+        track, choice, crosses, _state(version, choice, crosses, bool(offered), track.supported(today))
+    )
+
+
+def _state(version: str, choice: str | None, crosses: bool, known: bool, supported: bool) -> OsState:
+    if not known or not parse(version):
+        return OsState.UNKNOWN_MODEL
+    if not supported:
+        return OsState.UNSUPPORTED_TRACK
+    return OsState.UPDATE_AVAILABLE if choice is not None and not crosses else OsState.UP_TO_DATE

@@ -1,0 +1,21 @@
+"""What the cloud does without being asked."""
+
+from __future__ import annotations
+
+from farsite_cloud.audit.keeping import AuditKeeping
+from farsite_cloud.periodic import every
+from farsite_cloud.services import Services
+from farsite_cloud.support.sweep import cut_one
+from farsite_cloud.sweeper import Duty
+
+AUDIT_SECONDS = 3600.0
+
+
+def duties_of(services: Services) -> dict[str, Duty]:
+    days = services.settings.audit_retention_days
+    keeping = AuditKeeping(services.database, services.vault, services.clock, days)
+    return {
+        "support access": lambda: cut_one(services),
+        "last uses": lambda: services.used.write(services.database),
+        "audit logs": every(AUDIT_SECONDS, keeping.run),
+    }

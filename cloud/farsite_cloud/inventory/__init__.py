@@ -1,0 +1,1 @@
+"""Devices of whole organizations, as their edge hosts tell them."""

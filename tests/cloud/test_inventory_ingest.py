@@ -1,0 +1,152 @@
+"""What edge hosts tell the cloud: taken over the hub once and in order, counted as it changes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+
+from farsite_cloud.database import Scope
+from farsite_cloud.inventory.models import InventoryCount, ManagedDevice
+from farsite_signaling.wire.inventory import (
+    DeviceFacts,
+    InventoryAccepted,
+    InventoryDelta,
+    InventoryWanted,
+    TagMark,
+)
+
+
+def facts(serial: str, **more) -> DeviceFacts:
+    values = {"name": f"Camera {serial}", "model": "P3265-LV", "version": "11.11.1", "state": "reachable"}
+    return DeviceFacts(serial=serial, address="192.0.2.7", **(values | more))
+
+
+class Edge:
+    """An edge host connected to the cloud, and its numbering."""
+
+    def __init__(self, world, edge_id, peer) -> None:
+        self.world, self.id, self.peer = world, edge_id, peer
+        self.epoch, self.position = "e1", 0
+
+    async def tell(self, *devices: DeviceFacts, gone=(), **more):
+        """The first answer; the position moves when it was accepted."""
+        delta = InventoryDelta(
+            epoch=self.epoch,
+            after=self.position,
+            last=self.position + max(1, len(devices) + len(gone)),
+            devices=list(devices),
+            devices_gone=list(gone),
+            **more,
+        )
+        return await self.send(delta)
+
+    async def send(self, delta: InventoryDelta):
+        await self.peer.send(delta)
+        answer = await self.peer.receive()
+        if isinstance(answer, InventoryAccepted):
+            self.position = answer.position
+        return answer
+
+    async def stored(self) -> dict[str, ManagedDevice]:
+        async with self.world.services.database.reading() as session:
+            scope = Scope(session, self.world.owner.org)
+            rows = await scope.all(scope.select(ManagedDevice).where(ManagedDevice.edge_host_id == self.id))
+        return {row.serial: row for row in rows}
+
+
+@pytest.fixture
+async def edge(world):
+    return await connected(world)
+
+
+async def connected(world, name="Site") -> Edge:
+    edge_id, identity = await world.edge(name=name)
+    return Edge(world, edge_id, await world.connect(identity))
+
+
+async def counts(world) -> Counter:
+    async with world.services.database.reading() as session:
+        scope = Scope(session, world.owner.org)
+        rows = await scope.all(scope.select(InventoryCount))
+    return Counter({(row.place, row.model, row.version, row.state, row.tag): row.number for row in rows})
+
+
+async def test_devices_arrive_change_and_go(edge):
+    answer = await edge.tell(facts("A1"), facts("A2"))
+    assert answer == InventoryAccepted(epoch="e1", position=2)
+    before = (await edge.stored())["A1"].id
+    await edge.tell(facts("A1", state="unreachable", name="Door\x00\u202e"), gone=["A2", "NEVER"])
+    stored = await edge.stored()
+    assert list(stored) == ["A1"]
+    assert (stored["A1"].id, stored["A1"].state, stored["A1"].name) == (before, "unreachable", "Door��")
+
+
+async def test_what_was_sent_twice_counts_once(edge):
+    delta = InventoryDelta(epoch="e1", after=0, last=2, devices=[facts("A1"), facts("A2")])
+    await edge.send(delta)
+    assert await edge.send(delta) == InventoryWanted(epoch="e1", position=2)
+    assert sum((await counts(edge.world)).values()) == 4  # two devices, in their place and in the whole
+
+
+@pytest.mark.parametrize(("epoch", "after"), [("e1", 1), ("e1", 3), ("e2", 1), ("e1", 0)])
+async def test_what_does_not_fit_is_asked_for_again(edge, epoch, after):
+    await edge.tell(facts("A1"), facts("A2"))
+    delta = InventoryDelta(epoch=epoch, after=after, last=after + 1, devices=[facts("B1")])
+    assert await edge.send(delta) == InventoryWanted(epoch="e1", position=2)
+    assert sorted(await edge.stored()) == ["A1", "A2"]
+
+
+async def test_an_unknown_edge_host_is_asked_for_everything(edge):
+    delta = InventoryDelta(epoch="e1", after=7, last=8, devices=[facts("A1")])
+    assert await edge.send(delta) == InventoryWanted(epoch=None, position=0)
+
+
+async def test_a_snapshot_replaces_what_it_does_not_name_once_it_is_whole(edge):
+    await edge.tell(facts("A1"), facts("A2"), facts("A3"))
+    kept = (await edge.stored())["A1"].id
+    edge.epoch, edge.position = "e2", 0
+    await edge.tell(facts("A1"), complete=False)
+    assert sorted(await edge.stored()) == ["A1", "A2", "A3"]
+    await edge.tell(facts("A4"))
+    stored = await edge.stored()
+    assert (sorted(stored), stored["A1"].id) == (["A1", "A4"], kept)
+    assert set((await counts(edge.world)).values()) == {2}
+
+
+async def test_counts_follow_every_change(world, edge):
+    other = await connected(world, "Other")
+    await edge.tell(facts("A1"), facts("A2"), facts("A3", version="12.1"))
+    await other.tell(facts("B1"))
+    await edge.tell(facts("A2", state="unreachable"), gone=["A3"])
+    assert await counts(world) == {
+        ("", "P3265-LV", "11.11.1", "reachable", ""): 2,
+        ("", "P3265-LV", "11.11.1", "unreachable", ""): 1,
+        (edge.id, "P3265-LV", "11.11.1", "reachable", ""): 1,
+        (edge.id, "P3265-LV", "11.11.1", "unreachable", ""): 1,
+        (other.id, "P3265-LV", "11.11.1", "reachable", ""): 1,
+    }
+
+
+async def test_tags_from_the_edge_host_are_taken_and_counted(world, edge):
+    at = world.clock()
+    mark = TagMark(tag="lobby", at=at)
+    await edge.tell(facts("A1", tags=[mark]), facts("A2", tags=[mark]))
+    found = await counts(world)
+    assert (found["", "", "", "", "lobby"], found[edge.id, "", "", "", "lobby"]) == (2, 2)
+    off = TagMark(tag="lobby", on=False, at=at + timedelta(seconds=1))
+    await edge.tell(facts("A1", tags=[off]), facts("A2", tags=[TagMark(tag="lobby", on=False, at=at)]))
+    assert (await counts(world))["", "", "", "", "lobby"] == 1
+    await edge.tell(gone=["A2"])
+    assert (await counts(world))["", "", "", "", "lobby"] == 0
+
+
+async def test_only_edge_hosts_have_an_inventory(world):
+    client = await world.connect(await world.client())
+    await client.send(InventoryDelta(epoch="e1", after=0, last=1))
+    edge = await connected(world)
+    assert isinstance(await edge.tell(facts("A1")), InventoryAccepted)
+    async with world.services.database.reading() as session:
+        scope = Scope(session, world.owner.org)
+        assert await scope.count(scope.select(ManagedDevice)) == 1

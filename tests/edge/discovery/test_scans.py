@@ -1,0 +1,110 @@
+"""Scans as tasks of a running edge host."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from farsite_edge.admin.caller import AdminCaller
+from farsite_edge.devices import scan_job
+from farsite_edge.discovery.sweep import Sweep
+from farsite_edge.simulator import Simulator, describe
+from farsite_edge.testing import RunningEdge, run_edge
+from farsite_signaling.wire.discovery_api import ScanRequest, ScanStarted
+from farsite_signaling.wire.edge_tasks import Task, TaskState
+from farsite_signaling.wire.errors import FarsiteError
+
+QUIET = {"poll_interval": 3600, "discovery_interval": 3600}
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Simulator]:
+    async with Simulator(describe(6), bind="127.0.45.0/24", first_port=8045) as simulator:
+        yield simulator
+
+
+async def scan(edge: RunningEdge, **request: object) -> ScanStarted:
+    body = ScanRequest.model_validate({"ports": [8045, 8408], **request})
+    return await edge.host.scans.start(body, actor="test", session=None, idempotency=None)
+
+
+async def finished(edge: RunningEdge, task: str) -> Task:
+    async with asyncio.timeout(20):
+        while not (shown := await edge.host.tasks.shown(task)).state.finished:
+            await edge.host.tasks.changed(5)
+    return shown
+
+
+async def test_a_file_is_scanned(site: Simulator, tmp_path: Path) -> None:
+    text = "ip\r\n" + "\r\n".join(device.address for device in site.devices) + "\r\nnonsense\r\n"
+    async with run_edge(tmp_path, **QUIET) as edge:
+        started = await scan(edge, csv=text, targets=["127.0.45.60-70"])
+        assert (started.addresses, [one.line for one in started.problems]) == (17, [8])
+        assert started.task is not None
+        shown = await finished(edge, started.task.id)
+        assert shown.state is TaskState.SUCCEEDED
+        [row] = await edge.host.tasks.devices(shown.id)
+        assert "34 of 34 places probed, 6 devices found" in row.detail
+        assert {one.id for one in edge.host.registry.all()} == {one.serial for one in site.devices}
+
+
+async def test_checking_begins_nothing(tmp_path: Path) -> None:
+    async with run_edge(tmp_path, **QUIET) as edge:
+        started = await scan(edge, csv="ip\n10.0.0.1\n10.0.0.1\nbad\n", check=True)
+        assert (started.task, started.addresses, started.duplicates) == (None, 1, 1)
+        with pytest.raises(FarsiteError, match=r"No address is left.*Line 2"):
+            await scan(edge, csv="ip\nbad\n")
+        caller = AdminCaller(edge.host.settings.data_dir)
+        with pytest.raises(FarsiteError, match="25,600"):
+            await caller.call("POST", "/discovery/scans", ScanStarted, {"targets": ["0.0.0.0/0"]})
+        assert (await edge.host.tasks.store.page(None, 10))[0] == []
+
+
+async def test_cancelling_takes_less_than_a_second(tmp_path: Path) -> None:
+    async with run_edge(tmp_path, **QUIET) as edge:
+        started = await scan(edge, targets=["127.64.0.0/19"], ports=[9, 10, 11])
+        assert started.task is not None
+        while (await edge.host.tasks.shown(started.task.id)).progress == 0:
+            await edge.host.tasks.changed(5)
+        begun = time.monotonic()
+        await edge.host.tasks.cancel(started.task.id)
+        assert (await finished(edge, started.task.id)).state is TaskState.CANCELLED
+        assert time.monotonic() - begun < 1
+
+
+async def test_a_scan_goes_on_after_a_crash(
+    site: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was probed before is not probed again, what was found is not lost."""
+    monkeypatch.setattr(scan_job, "WRITE_SECONDS", 0.05)
+    firsts: list[int] = []
+    knocks: list[int] = []
+
+    async def run(self: Sweep) -> None:
+        firsts.append(self.first)
+        try:
+            await real(self)
+        finally:
+            knocks.append(self.knocks)
+
+    real = Sweep.run
+    monkeypatch.setattr(Sweep, "run", run)
+    begin: dict[str, object] = {"targets": ["127.0.45.1-127.0.49.255"], "rate": 1000}
+    async with run_edge(tmp_path, **QUIET) as edge:
+        started = await scan(edge, **begin)
+        assert started.task is not None
+        while not ((await edge.host.tasks.rows(started.task.id))[0].memory or {}).get("position"):
+            await edge.host.tasks.changed(5)
+        await edge.host.core.database.close()  # as kill -9: nothing is written after this
+    async with run_edge(tmp_path, **QUIET) as edge:
+        shown = await finished(edge, started.task.id)
+        assert shown.state is TaskState.SUCCEEDED
+        [row] = await edge.host.tasks.devices(shown.id)
+        assert f"{1279 * 2:,} of {1279 * 2:,} places probed, 6 devices found" in row.detail
+        assert len(edge.host.registry.all()) == 6
+    assert firsts[0] == 0 < firsts[1]
+    assert knocks[1] < 1279 * 2
