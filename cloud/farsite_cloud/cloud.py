@@ -33,6 +33,7 @@ from farsite_cloud.relay import Relay
 from farsite_cloud.services import Limits, Services
 from farsite_cloud.settings import CloudSettings
 from farsite_cloud.signaling.authorizer import CloudAuthorizer
+from farsite_cloud.sweeper import Sweeper
 from farsite_cloud.urls import PublicUrls, public_urls
 from farsite_cloud.vault import Vault
 from farsite_signaling.hub import Hub
@@ -75,8 +76,9 @@ class Cloud:
             database, vault, passwords = await self._open_storage()
             relay = Relay(self.settings, self.urls)
         await self._stack.enter_async_context(relay)
+        sweeper = Sweeper()
         redis = self._open_redis()
-        self.hub = await self._open_hub(CloudAuthorizer(database, self.clock), redis)
+        self.hub = await self._open_hub(CloudAuthorizer(database, self.clock, sweeper.wake), redis)
         smtp = Smtp(self.settings, self.urls.api) if self.settings.smtp_host else None
         mailer = await self._stack.enter_async_context(Mailer(database, vault, self.clock, smtp))
         self.services = Services(
@@ -93,6 +95,7 @@ class Cloud:
             metrics=self._metrics(relay),
             redis=redis,
             outbound=Outbound(tuple(self.settings.outbound_allowed), self.settings.outbound_ca_file),
+            sweeper=sweeper,
         )
         await self._stack.enter_async_context(self.services.sweeper.running(duties_of(self.services)))
         await self._serve(listener, tls)

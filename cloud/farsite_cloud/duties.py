@@ -7,6 +7,7 @@ from farsite_cloud.periodic import every
 from farsite_cloud.services import Services
 from farsite_cloud.support.sweep import cut_one
 from farsite_cloud.sweeper import Duty
+from farsite_cloud.work.dispatcher import bring_one_forward
 
 AUDIT_SECONDS = 3600.0
 
@@ -16,6 +17,7 @@ def duties_of(services: Services) -> dict[str, Duty]:
     keeping = AuditKeeping(services.database, services.vault, services.clock, days)
     return {
         "support access": lambda: cut_one(services),
+        "campaigns": lambda: bring_one_forward(services),
         "last uses": lambda: services.used.write(services.database),
         "audit logs": every(AUDIT_SECONDS, keeping.run),
     }

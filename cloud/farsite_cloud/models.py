@@ -23,13 +23,23 @@ from farsite_cloud.inventory.models import (
 )
 from farsite_cloud.invitations.models import Invitation
 from farsite_cloud.mail.models import Mail
+from farsite_cloud.notices.models import (
+    Notice,
+    NoticeChoice,
+    NoticeEvent,
+    NoticeSettings,
+    Webhook,
+    WebhookDelivery,
+)
 from farsite_cloud.organizations.models import ErasedOrganization, FolderAccess, Membership, Organization
 from farsite_cloud.passkeys.models import Passkey, PasskeyChallenge
+from farsite_cloud.policies.models import PolicyTemplate, PolicyTemplateVersion
 from farsite_cloud.providers.models import ExternalIdentity, IdentityProvider, ProviderDomain, ProviderSignIn
 from farsite_cloud.sessions.models import RemoteSession
 from farsite_cloud.setup_codes.models import SetupCode
 from farsite_cloud.support.models import SupportAccess
 from farsite_cloud.views.models import SavedView
+from farsite_cloud.work.models import Campaign, CampaignDevice, CampaignOrder, CampaignStep
 
 metadata = Base.metadata
 
@@ -39,6 +49,10 @@ __all__ = [
     "AuditCheckpoint",
     "AuditEvent",
     "BrowserSignIn",
+    "Campaign",
+    "CampaignDevice",
+    "CampaignOrder",
+    "CampaignStep",
     "CatalogueModel",
     "ClientDevice",
     "DeviceSignIn",
@@ -61,10 +75,16 @@ __all__ = [
     "MailedCode",
     "ManagedDevice",
     "Membership",
+    "Notice",
+    "NoticeChoice",
+    "NoticeEvent",
+    "NoticeSettings",
     "OperatorEvent",
     "Organization",
     "Passkey",
     "PasskeyChallenge",
+    "PolicyTemplate",
+    "PolicyTemplateVersion",
     "ProviderDomain",
     "ProviderSignIn",
     "RecoveryCode",
@@ -75,5 +95,7 @@ __all__ = [
     "SupportAccess",
     "ThingTag",
     "Token",
+    "Webhook",
+    "WebhookDelivery",
     "metadata",
 ]

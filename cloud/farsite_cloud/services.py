@@ -62,6 +62,8 @@ class Limits:
         # Every mail that a stranger can cause counts, whether or not it is sent.
         self.mails_to = limit("mails_to", free=3, minutes=15)
         self.mails_from = limit("mails_from", free=10, minutes=15)
+        self.devices = limit("devices", free=60, minutes=15)
+        self.user_codes = limit("user_codes", free=5, minutes=15)
         self.invitations = limit("invitations", free=200, minutes=15)
 
 

@@ -20,7 +20,9 @@ from farsite_edge.api.discovery_routes import DiscoveryRoutes
 from farsite_edge.api.guard import Guard
 from farsite_edge.api.host_routes import HostRoutes
 from farsite_edge.api.os_routes import OsRoutes
+from farsite_edge.api.policy_routes import PolicyRoutes
 from farsite_edge.api.principal import LOCAL_ACTOR, Authenticator
+from farsite_edge.api.report_routes import ReportRoutes
 from farsite_edge.api.tag_routes import TagRoutes
 from farsite_edge.api.task_routes import TaskRoutes
 from farsite_edge.audit import AuditLog
@@ -52,6 +54,9 @@ from farsite_edge.supervise import supervised
 from farsite_edge.tasks import TaskRecord, TaskRunner, TaskStore, WorkRow
 from farsite_edge.tasks.zone import site_zone
 from farsite_edge.version import __version__
+from farsite_edge.work import OrderStore, WorkDesk
+from farsite_edge.work.kinds import os_kinds
+from farsite_edge.work.reporter import PACE, WorkReporter
 from farsite_signaling.rest import Front, Route
 from farsite_signaling.wire.edge_api import ClaimRequest, EdgeInfo, EdgeState, EdgeStatus
 from farsite_signaling.wire.errors import FarsiteError
@@ -147,6 +152,7 @@ class EdgeHost:
         )
         self._build_tasks()
         self._build_remote()
+        self._build_work()
         self._build_api()
         self.audit.on_row = self.registry.on_change = self.reporter.due
         self.registry.on_write = self.tags.on_change = self.inventory.due
@@ -200,6 +206,29 @@ class EdgeHost:
         self._build_inventory()
         self.renewal = Renewal(settings, self.keeper, self.preferences, self._renewed)
 
+    def _build_work(self) -> None:
+        """Orders of the cloud become tasks; what becomes of them goes back."""
+        orders = OrderStore(self.core.database)
+        self.work_reporter = WorkReporter(
+            orders,
+            self.tasks,
+            self.keeper,
+            self.remote.send,
+            pace=min(PACE, self.settings.report_interval / 10),
+        )
+        self.work = WorkDesk(
+            orders,
+            os_kinds(self.os),
+            self.tasks,
+            self.registry,
+            self.keeper,
+            self.preferences,
+            self.audit,
+            changed=self.work_reporter.due,
+        )
+        self.remote.on_order = self.work.take
+        self.remote.on_work_accepted = self.work_reporter.accepted
+
     def _build_inventory(self) -> None:
         self.journal = Journal(self.core.database, self.core.facts)
         self.tags = Tags(self.core.database, self.registry)
@@ -224,6 +253,8 @@ class EdgeHost:
                 DiscoveryRoutes(self.finder, self.scans, self.audit).api(),
                 TaskRoutes(self.tasks, self.audit).api(),
                 OsRoutes(self.os, self.tasks, self.audit).api(),
+                PolicyRoutes(self.policies, self.tasks, self.audit).api(),
+                ReportRoutes(self.policies.reports, lambda: self.preferences.name).api(),
                 TagRoutes(self.tags, self.audit).api(),
             ]
         )
@@ -283,6 +314,8 @@ class EdgeHost:
             "policies": self.policies.keeper.run,
             "remote access": self.remote.run,
             "reports": self.reporter.run,
+            "work": self.work.run,
+            "work reports": self.work_reporter.run,
             "inventory": self.inventory.run,
             "renewal": self.renewal.run,
         }
@@ -395,6 +428,7 @@ class EdgeHost:
     def _tell_cloud(self, state: str) -> None:
         if state == "online":
             self.reporter.due()
+            self.work_reporter.online()
             self.inventory.online()
             self._notify("cloud_online", {})
         elif state == "offline":

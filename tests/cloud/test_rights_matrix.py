@@ -31,6 +31,8 @@ PUBLIC_ROUTES = {
     ("POST", "/auth/forgot"),
     ("POST", "/auth/reset"),
     ("POST", "/auth/join"),
+    ("POST", "/auth/device"),
+    ("POST", "/auth/device/token"),
     ("POST", "/claims"),
     ("POST", "/edge/renewals"),
     ("POST", "/edge/relay-check"),

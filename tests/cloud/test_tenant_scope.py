@@ -23,6 +23,7 @@ UNSCOPED = {
     "database/scope.py",
     "accounts/service.py",
     "accounts/tokens.py",
+    "browser/service.py",
     "accounts/mailed.py",
     "accounts/mfa.py",
     "accounts/factors.py",
@@ -46,7 +47,7 @@ OWNER_LOOKUPS = {
     "sessions/endings.py",
 }
 # Work that nobody asked for goes over all organizations, one row after another.
-SWEEPS = {"support/sweep.py", "exports/worker.py"}
+SWEEPS = {"support/sweep.py", "exports/worker.py", "work/dispatcher.py"}
 # Edge hosts and folders are read where the caller's reach narrows them; the hub and claims have no caller.
 REACHED = {
     "EdgeHost": {"edge_hosts/service.py", "signaling/admission.py"},
@@ -119,6 +120,18 @@ def test_the_models_that_belong_to_organizations_are_known():
         "IdentityProvider",
         "ProviderDomain",
         "ProviderSignIn",
+        "Campaign",
+        "CampaignDevice",
+        "CampaignOrder",
+        "CampaignStep",
+        "Notice",
+        "NoticeChoice",
+        "NoticeEvent",
+        "NoticeSettings",
+        "PolicyTemplate",
+        "PolicyTemplateVersion",
+        "Webhook",
+        "WebhookDelivery",
         "EdgeHostTask",
         "EdgeHostWork",
         "EdgeImage",

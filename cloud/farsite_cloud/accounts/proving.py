@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from farsite_cloud.accounts import mail_codes, mfa
 from farsite_cloud.accounts.factors import Factors, missing_factor
@@ -49,4 +50,16 @@ async def mail_code(call: Call, account: Account) -> None:
     await call.services.limits.resends.begin(account.id)
     code, until = await mail_codes.new_code(call.session, account, call.services.vault, call.now)
     at = f"{until:%H:%M}"
-    call.mail(account.email, Letter.SIGN_IN_CODE, code=code, until=at, source=call.source, agent=call.agent)
+    call.mail(account.email, Letter.SIGN_IN_CODE, code=code, until=at, source=call.source)
+
+
+async def mail_code_even_refused(call: Call, account: Account) -> None:
+    """For whoever is refused because the code is missing."""
+    await call.services.limits.resends.begin(account.id)
+
+    async def keep(session: AsyncSession) -> None:
+        code, until = await mail_codes.new_code(session, account, call.services.vault, call.now)
+        values = {"code": code, "until": f"{until:%H:%M}", "source": call.source}
+        await call.mail_in(session, account.email, Letter.SIGN_IN_CODE, **values)
+
+    call.even_refused(keep)

@@ -15,6 +15,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from farsite_cloud.accounts.models import Account, AccountKind, Token
+from farsite_cloud.browser.models import BrowserSignIn, DeviceSignIn
 from farsite_cloud.ids import new_id
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.rights import Right
@@ -217,6 +218,9 @@ async def revoke_all(
     live = (Token.account_id == account_id) & Token.revoked_at.is_(None)
     if but is not None:
         live &= Token.id != but
+    # What was approved in a browser before is collected no more.
+    for waiting in (DeviceSignIn, BrowserSignIn):
+        await session.execute(delete(waiting).where(waiting.account_id == account_id))
     ids = list(await session.scalars(select(Token.id).where(live)))
     await session.execute(update(Token).where(live).values(revoked_at=now))
     return ids

@@ -118,12 +118,11 @@ class Call:
         self._even_refused.append(effect)
 
     def mail_even_refused(self, recipient: str, letter: Letter, **values: object) -> None:
+        self.even_refused(lambda session: self.mail_in(session, recipient, letter, **values))
+
+    async def mail_in(self, session: AsyncSession, recipient: str, letter: Letter, **values: object) -> None:
         content = render(letter, email=recipient, url=self.services.urls.api, **values)
-
-        async def keep(session: AsyncSession) -> None:
-            put(session, recipient, content, self.services.vault, self.now)
-
-        self.even_refused(keep)
+        put(session, recipient, content, self.services.vault, self.now)
 
     def mail(self, recipient: str, letter: Letter, *, really: bool = True, **values: object) -> None:
         """Put a mail into the queue, in this unit of work; it leaves after the commit. Not `really`: only the work."""

@@ -8,6 +8,7 @@ from farsite_cloud.accounts.registration import api as registration
 from farsite_cloud.accounts.routes import api as accounts
 from farsite_cloud.api.authorize import check_table
 from farsite_cloud.audit.routes import api as audit
+from farsite_cloud.browser.routes import api as device_sign_ins
 from farsite_cloud.claims.routes import api as claims
 from farsite_cloud.clients.routes import api as clients
 from farsite_cloud.edge_hosts.renewal import api as renewals
@@ -24,12 +25,14 @@ from farsite_cloud.sessions.routes import api as sessions
 from farsite_cloud.setup_codes.routes import api as setup_codes
 from farsite_cloud.support.routes import api as support
 from farsite_cloud.users.routes import api as users
+from farsite_cloud.work.routes import api as work
 from farsite_signaling.rest import Api
 
 FEATURES = (
     accounts,
     registration,
     own_account,
+    device_sign_ins,
     second_factors,
     passkeys,
     organizations,
@@ -48,6 +51,7 @@ FEATURES = (
     sessions,
     relay_checks,
     audit,
+    work,
 )
 
 

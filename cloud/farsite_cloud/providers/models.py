@@ -52,25 +52,14 @@ class ExternalIdentity(OrganizationOwned, Base):
 
 
 class ProviderSignIn(OrganizationOwned, Base):
-    """A program waits for a browser. `id`, `secret`, `opened_by` and `answer` are digests; `verifier` is sealed.
+    """A browser on its way to the provider and back. `id` and `opened_by` are digests: of `state`, of its cookie.
 
-    What the provider said (`issuer` to `mfa`) counts once the person confirmed it in the same browser.
+    `kept` is sealed: the nonce, the PKCE verifier, and the user code of the device it is for.
     """
 
     __tablename__ = "provider_sign_ins"
 
-    secret: Mapped[str] = mapped_column(String(64), unique=True)
-    user_code: Mapped[str] = mapped_column(String(20))
-    state: Mapped[str] = mapped_column(String(20))
-    opened_by: Mapped[str | None] = mapped_column(String(64))
-    nonce: Mapped[str | None] = mapped_column(String(64))
-    verifier: Mapped[bytes | None] = mapped_column(LargeBinary)
-    issuer: Mapped[str | None] = mapped_column(String(500))
-    subject: Mapped[str | None] = mapped_column(String(255))
-    email: Mapped[str | None] = mapped_column(String(254))
-    name: Mapped[str | None] = mapped_column(String(100))
-    mfa: Mapped[bool] = mapped_column(default=False)
-    source: Mapped[str] = mapped_column(String(64))
-    agent: Mapped[str] = mapped_column(String(200))
+    opened_by: Mapped[str] = mapped_column(String(64))
+    kept: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)

@@ -37,12 +37,16 @@ class CredentialStore:
         self._clock = clock
         self._last_try: dict[str, float] = {}
 
+    async def kept(self, device: str) -> Account | None:
+        """Whether or not the device refused it."""
+        text = await self._vault.get(_secret(device))
+        return None if text is None else Account(**json.loads(text))
+
     async def get(self, device: str) -> Account | None:
         """What to use by itself: nothing when the device refused what is kept."""
-        text = await self._vault.get(_secret(device))
-        if text is None:
+        account = await self.kept(device)
+        if account is None:
             return None
-        account = Account(**json.loads(text))
         return None if await self._refused_at(device, account) is not None else account
 
     async def keep(self, device: str, account: Account) -> None:

@@ -22,6 +22,7 @@ from farsite_edge.simulator.models import DeviceDescription, DeviceModel
 from farsite_edge.simulator.parameter_store import ParameterStore
 from farsite_edge.simulator.parameter_template import template
 from farsite_edge.simulator.picture import TestPicture
+from farsite_edge.simulator.rest_config import RestConfig
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 PREVIEW_SECONDS = 7200
@@ -60,6 +61,8 @@ class SimulatedDevice:
             root_only=self.model.quirks.root_only, internal=self.model.quirks.internal_accounts
         )
         self.gate = Gatekeeper(self.serial, self.accounts, self._policy, time.monotonic)
+        self.rest = RestConfig()
+        self.allow_unsigned = self.model.generation != "12"
         self.picture = TestPicture(self.model.product, self.serial)
         self.parameters = ParameterStore({}, recommended_policy=False)
         self.stopping = asyncio.Event()
@@ -118,6 +121,7 @@ class SimulatedDevice:
         values = template(description, self.address, self.http_port, self.https_port)
         self.parameters = ParameterStore(values, recommended_policy=self.model.generation == "12")
         self.accounts.clear()
+        self.rest = RestConfig()
         if not factory_default:
             self._provision()
 
@@ -143,6 +147,7 @@ class SimulatedDevice:
         self.tick()
         if self.firmware.lose_power():
             self._restore()
+        self.rest.firewall.lose_power()
         self.reboot()
 
     def tick(self) -> None:

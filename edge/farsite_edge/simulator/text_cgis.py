@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from farsite_edge.simulator.accounts import page
+from farsite_edge.simulator.definitions import definitions
 from farsite_edge.simulator.device import SimulatedDevice
 from farsite_edge.simulator.entry import ACCOUNT, require
 
@@ -18,11 +19,19 @@ async def parameters(device: SimulatedDevice, request: web.Request) -> web.Respo
     match fields.get("action"):
         case "list":
             return _text(device, device.parameters.list(fields.get("group"), account.level))
+        case "listdefinitions":
+            return _definitions(device, fields.get("group"), account.level)
         case "update":
             changes = {name: value for name, value in fields.items() if name not in _CONTROL}
             return _text(device, device.parameters.update(changes, account.level))
         case _:
             return _text(device, "# Error: unknown or missing action\n")
+
+
+def _definitions(device: SimulatedDevice, groups: str | None, level: str) -> web.Response:
+    body = definitions(device.parameters, groups, level)
+    kind = "text/plain" if body.startswith("#") else "text/xml"
+    return web.Response(body=body.encode(), content_type=kind)
 
 
 def _text(device: SimulatedDevice, body: str) -> web.Response:
@@ -35,6 +44,8 @@ async def accounts(device: SimulatedDevice, request: web.Request) -> web.Respons
     if device.needs_setup and fields.get("action") in ("add", "update", "remove"):
         return _first_account(device, fields)
     require(device, request, "admin")
+    if "pwd" in fields and not device.rest.allows(fields["pwd"]):
+        return _page("Error: invalid password.")
     if fields.get("action") == "get":
         return web.Response(text=device.accounts.listing(), content_type="text/plain")
     return _page(device.accounts.perform(fields))

@@ -71,6 +71,11 @@ class Vault:
     async def forget(self, name: str) -> None:
         await self._database.execute("DELETE FROM secrets WHERE name = ?", (name,))
 
+    async def names(self, prefix: str) -> list[str]:
+        """Of the secrets whose names begin so."""
+        sql = "SELECT name FROM secrets WHERE substr(name, 1, ?) = ? ORDER BY name"
+        return [row["name"] for row in await self._database.fetch(sql, (len(prefix), prefix))]
+
     def digest(self, text: str) -> str:
         """Recognises a text again without keeping it; useless without the vault key."""
         return hmac.new(self._key, _DIGEST_CONTEXT + text.encode(), hashlib.sha256).hexdigest()

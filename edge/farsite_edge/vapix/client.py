@@ -256,7 +256,7 @@ class DeviceClient:
             )
 
     def _checked(self, request: ApiRequest[T], answer: Answer) -> Answer:
-        if answer.status == 200:
+        if answer.status in request.accepts:
             return answer
         if "axis-setup" in answer.headers:
             raise FarsiteError(

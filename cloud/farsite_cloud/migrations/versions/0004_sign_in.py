@@ -9,10 +9,11 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0004"
-down_revision = "0006"
+down_revision = "0008"
 
 _ID = sa.String(length=64)
 _TIME = sa.DateTime(timezone=True)
+_NARROWED = ("browser_sign_ins", "device_sign_ins")
 _TABLES = (
     "provider_sign_ins",
     "external_identities",
@@ -26,6 +27,8 @@ _TABLES = (
 
 def upgrade() -> None:
     op.add_column("accounts", sa.Column("email_codes_since", _TIME, nullable=True))
+    for table in _NARROWED:
+        op.add_column(table, sa.Column("organization_id", _ID, nullable=True))
     _create_factor_tables()
     _create_provider_tables()
     _create_identity_tables()
@@ -147,26 +150,14 @@ def _create_identity_tables() -> None:
     _index("external_identities", "organization_id")
     op.create_table(
         "provider_sign_ins",
-        sa.Column("secret", _ID, nullable=False),
-        sa.Column("user_code", sa.String(length=20), nullable=False),
-        sa.Column("state", sa.String(length=20), nullable=False),
-        sa.Column("opened_by", _ID, nullable=True),
-        sa.Column("nonce", _ID, nullable=True),
-        sa.Column("verifier", sa.LargeBinary(), nullable=True),
-        sa.Column("issuer", sa.String(length=500), nullable=True),
-        sa.Column("subject", sa.String(length=255), nullable=True),
-        sa.Column("email", sa.String(length=254), nullable=True),
-        sa.Column("name", sa.String(length=100), nullable=True),
-        sa.Column("mfa", sa.Boolean(), nullable=False),
-        sa.Column("source", _ID, nullable=False),
-        sa.Column("agent", sa.String(length=200), nullable=False),
+        sa.Column("opened_by", _ID, nullable=False),
+        sa.Column("kept", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", _TIME, nullable=False),
         sa.Column("expires_at", _TIME, nullable=False),
         sa.Column("id", _ID, nullable=False),
         sa.Column("organization_id", _ID, nullable=False),
         _organization("provider_sign_ins"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_provider_sign_ins")),
-        sa.UniqueConstraint("secret", name=op.f("uq_provider_sign_ins_secret")),
     )
     _index("provider_sign_ins", "expires_at")
     _index("provider_sign_ins", "organization_id")
@@ -179,6 +170,9 @@ def downgrade() -> None:
     op.execute("UPDATE tokens SET mfa = false WHERE account_id IN (SELECT account_id FROM passkeys)")
     by_mail = "SELECT id FROM accounts WHERE email_codes_since IS NOT NULL"
     op.execute(f"UPDATE tokens SET mfa = false WHERE account_id IN ({by_mail})")  # noqa: S608
+    for table in _NARROWED:
+        op.execute(f"DELETE FROM {table} WHERE organization_id IS NOT NULL")  # noqa: S608
+        op.drop_column(table, "organization_id")
     for table in _TABLES:
         op.drop_table(table)
     op.drop_column("accounts", "email_codes_since")
