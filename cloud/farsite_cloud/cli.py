@@ -106,6 +106,9 @@ def up_command(
     sign_up: Annotated[
         str | None, typer.Option("--sign-up", help="Who may make an account: open, or invited.")
     ] = None,
+    support_max_days: Annotated[
+        int | None, typer.Option("--support-max-days", help="Longest support access, days (30).")
+    ] = None,
     smtp_host: Annotated[
         str | None, typer.Option("--smtp-host", help="Mail server (else mails are kept here).")
     ] = None,

@@ -17,6 +17,7 @@ from farsite_cloud.database import Database
 from farsite_cloud.database.opening import open_database
 from farsite_cloud.database.schema import upgrade
 from farsite_cloud.datadir import own_folder, storage_failures
+from farsite_cloud.duties import duties_of
 from farsite_cloud.firstrun import FirstRun, open_vault
 from farsite_cloud.listening import open_socket, tls_context
 from farsite_cloud.mail.mailer import Mailer
@@ -87,6 +88,7 @@ class Cloud:
             metrics=self._metrics(relay),
             outbound=Outbound(tuple(self.settings.outbound_allowed), self.settings.outbound_ca_file),
         )
+        await self._stack.enter_async_context(self.services.sweeper.running(duties_of(self.services)))
         await self._serve(listener, tls)
 
     def _listen(self) -> socket.socket:

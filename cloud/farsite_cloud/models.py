@@ -5,10 +5,12 @@ from __future__ import annotations
 from farsite_cloud.accounts.models import Account, MailedCode, RecoveryCode, Token
 from farsite_cloud.api.models import KeptAnswer
 from farsite_cloud.audit.models import AuditEvent
+from farsite_cloud.browser.models import BrowserSignIn, DeviceSignIn
 from farsite_cloud.catalogue.models import CatalogueModel
 from farsite_cloud.clients.models import ClientDevice
 from farsite_cloud.database.base import Base
 from farsite_cloud.edge_hosts.models import EdgeHost
+from farsite_cloud.exports.models import Export, ExportChunk
 from farsite_cloud.folders.models import Folder
 from farsite_cloud.inventory.models import (
     EdgeHostTask,
@@ -21,9 +23,10 @@ from farsite_cloud.inventory.models import (
 )
 from farsite_cloud.invitations.models import Invitation
 from farsite_cloud.mail.models import Mail
-from farsite_cloud.organizations.models import FolderAccess, Membership, Organization
+from farsite_cloud.organizations.models import ErasedOrganization, FolderAccess, Membership, Organization
 from farsite_cloud.sessions.models import RemoteSession
 from farsite_cloud.setup_codes.models import SetupCode
+from farsite_cloud.support.models import SupportAccess
 from farsite_cloud.views.models import SavedView
 
 metadata = Base.metadata
@@ -31,12 +34,17 @@ metadata = Base.metadata
 __all__ = [
     "Account",
     "AuditEvent",
+    "BrowserSignIn",
     "CatalogueModel",
     "ClientDevice",
+    "DeviceSignIn",
     "EdgeHost",
     "EdgeHostTask",
     "EdgeHostWork",
     "EdgeImage",
+    "ErasedOrganization",
+    "Export",
+    "ExportChunk",
     "Folder",
     "FolderAccess",
     "InventoryCount",
@@ -52,6 +60,7 @@ __all__ = [
     "RemoteSession",
     "SavedView",
     "SetupCode",
+    "SupportAccess",
     "ThingTag",
     "Token",
     "metadata",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from farsite_cloud.accounts.passwords import Passwords
+from farsite_cloud.accounts.used import LastUses
 from farsite_cloud.attempts import Attempts, Rule
 from farsite_cloud.clock import Clock
 from farsite_cloud.database import Database
@@ -19,6 +20,7 @@ from farsite_cloud.metrics import Metrics
 from farsite_cloud.outbound import Outbound
 from farsite_cloud.relay import Relay
 from farsite_cloud.settings import CloudSettings
+from farsite_cloud.sweeper import Sweeper
 from farsite_cloud.urls import PublicUrls
 from farsite_cloud.vault import Vault
 from farsite_signaling.wire.errors import ErrorCode
@@ -66,6 +68,8 @@ class Services:
     peers: Peers
     metrics: Metrics
     outbound: Outbound
+    used: LastUses = field(default_factory=LastUses)
+    sweeper: Sweeper = field(default_factory=Sweeper)
 
 
 SERVICES = web.AppKey("services", Services)

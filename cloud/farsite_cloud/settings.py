@@ -108,6 +108,9 @@ class CloudSettings(PartSettings):
     sign_up: Literal["open", "invited"] = Field(
         default="open", description="who may make an account: everybody, or invited addresses only"
     )
+    support_max_days: int = Field(
+        default=30, ge=1, le=365, description="how long somebody may be let in as support, at most"
+    )
     smtp_host: str | None = Field(default=None, description="mail server (without one mails are kept here)")
     smtp_port: Port = Field(default=587, description="port of the mail server")
     smtp_security: Literal["starttls", "tls", "none"] = Field(

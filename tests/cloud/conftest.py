@@ -35,7 +35,7 @@ from farsite_signaling.wire.hub import (
     dump,
     parse_hub_message,
 )
-from farsite_signaling.wire.rights import Role
+from farsite_signaling.wire.rights import EVERY_FOLDER, Role
 from farsite_signaling.wire.version import supported_versions
 
 
@@ -192,6 +192,30 @@ class World:
             await users.add(account.id, role, folders or [], all_folders=everything, now=self.clock())
         return await self.signed_in(email, org)
 
+    async def supporter(
+        self, role: Role, folders: list[str] | None = None, owner: Person | None = None, **lasting: float
+    ) -> Person:
+        """Somebody let in as support, for an hour unless it is said how long; `folders` None: all of them."""
+        owner = owner or self.owner
+        email = f"support-{role}-{owner.org[-6:]}@example.com"
+        person = await self.account(email)
+        until = self.clock() + timedelta(**(lasting or {"hours": 1}))
+        body = {"email": email, "role": role, "until": until.isoformat()}
+        body |= _choice(role, folders)
+        await owner.ok("POST", "~/support-access", body)
+        return Person(self.http, self.running.url, owner.org, person.token, person.account_id)
+
+    async def service(
+        self, role: Role, folders: list[str] | None = None, owner: Person | None = None, **token: Any
+    ) -> Person:
+        """A service account with a token; `folders` None: all of them."""
+        owner = owner or self.owner
+        body = {"name": f"program {role}", "role": role} | _choice(role, folders)
+        account = await owner.ok("POST", "~/service-accounts", body)
+        path = f"~/service-accounts/{account['id']}/tokens"
+        made = await owner.ok("POST", path, {"name": "script"} | token)
+        return Person(self.http, self.running.url, owner.org, made["token"], account["id"])
+
     async def other_organization(self) -> Person:
         """The owner of another organization on the same cloud."""
         async with self.services.database.writing() as session:
@@ -244,6 +268,12 @@ class World:
     async def audit(self, action: str | None = None, person: Person | None = None) -> list[dict[str, Any]]:
         rows = (await (person or self.owner).ok("GET", "~/audit"))["rows"]
         return [row for row in rows if action is None or row["action"] == action]
+
+
+def _choice(role: Role, folders: list[str] | None) -> dict[str, Any]:
+    if role in EVERY_FOLDER:
+        return {}
+    return {"all_folders": True} if folders is None else {"folder_ids": folders}
 
 
 MakeWorld = Callable[..., Awaitable[World]]

@@ -87,3 +87,70 @@ async def test_tokens_are_not_made_without_end(world):
         await _token(world.owner, "edge.read")
     reply = await world.owner("POST", "/me/tokens", {"name": "x", "scopes": ["edge.read"]})
     assert (reply.status, reply.code) == (409, "conflict")
+
+
+async def test_a_token_is_for_one_organization_and_its_folders(world):
+    second = (await world.owner.ok("POST", "/organizations", {"name": "Second"}))["id"]
+    own = await world.folder("Own")
+    edge_id, edge_identity = await world.edge(folder=own)
+    far_id, _ = await world.edge(name="Far")
+    where = {"organization_id": world.owner.org, "folder_ids": [own]}
+    made = await _token(world.owner, *VIEW, "device.manage", "user.manage", **where)
+    assert (made["organization_id"], made["folder_ids"]) == (world.owner.org, [own])
+    script = replace(world.owner, token=made["token"])
+    assert [edge["id"] for edge in (await script.ok("GET", "~/edge-hosts"))["edge_hosts"]] == [edge_id]
+    assert (await script("GET", f"~/edge-hosts/{far_id}")).status == 404
+    assert (await script("GET", "~/invitations")).status == 403
+    assert [one["id"] for one in (await script.ok("GET", "/organizations"))["organizations"]] == [
+        world.owner.org
+    ]
+    assert (await script("GET", f"/organizations/{second}")).status == 404
+    edge, client = await world.connect(edge_identity), await world.client()
+    ticket = await script.ok("POST", f"~/edge-hosts/{edge_id}/sessions", {"client": client.urn})
+    await edge.expect(SessionAnnounced)
+    # Moved out of the token's folders, though not out of its owner's.
+    await world.owner.ok("PATCH", f"~/edge-hosts/{edge_id}", {"folder_id": await world.folder("Elsewhere")})
+    assert (await edge.expect(SessionEnded)).session == ticket["session"]
+
+
+async def test_a_token_is_not_for_what_its_owner_does_not_reach(world):
+    own, far = await world.folder("Own"), await world.folder("Far")
+    person = await world.member(Role.VIEWER, folders=[own])
+    other = await world.other_organization()
+    for where in (
+        {"organization_id": person.org, "folder_ids": [far]},
+        {"organization_id": other.org},
+        {"organization_id": "nowhere"},
+    ):
+        body = {"name": "x", "scopes": ["edge.read"]} | where
+        assert (await person("POST", "/me/tokens", body)).status == 404, where
+    alone = {"name": "x", "scopes": ["edge.read"], "folder_ids": [own]}
+    assert (await person("POST", "/me/tokens", alone)).code == "invalid_request"
+
+
+async def test_a_token_says_when_it_was_last_used(world):
+    made = await _token(world.owner, "edge.read")
+    assert made["used_at"] is None
+    script = replace(world.owner, token=made["token"])
+    await script.ok("GET", "~/edge-hosts")
+    await world.services.used.write(world.services.database)
+    [listed] = (await world.owner.ok("GET", "/me/tokens"))["tokens"]
+    assert (listed["used_at"][:19], listed["used_from"]) == (world.clock().isoformat()[:19], "127.0.0.1")
+    world.clock.advance(seconds=30)
+    await script.ok("GET", "~/edge-hosts")
+    assert await world.services.used.write(world.services.database) is False, "once a minute is enough"
+
+
+async def test_a_token_is_rotated(world):
+    made = await _token(world.owner, "edge.read")
+    script = replace(world.owner, token=made["token"])
+    fresh = await world.owner.ok("POST", f"/me/tokens/{made['id']}/rotation", {"overlap_hours": 1})
+    assert (fresh["name"], fresh["scopes"]) == (made["name"], made["scopes"])
+    rotated = replace(world.owner, token=fresh["token"])
+    await script.ok("GET", "~/edge-hosts")
+    world.clock.advance(hours=1)
+    assert (await script("GET", "~/edge-hosts")).code == "token_expired"
+    await rotated.ok("GET", "~/edge-hosts")
+    await world.owner.ok("POST", f"/me/tokens/{fresh['id']}/rotation", {})
+    assert (await rotated("GET", "~/edge-hosts")).code == "unauthenticated"
+    assert (await script("POST", f"/me/tokens/{made['id']}/rotation", {})).status in (401, 403)

@@ -10,7 +10,14 @@ import pytest
 from farsite_cloud.api.authorize import check_table
 from farsite_cloud.api.table import route_table
 from farsite_signaling.rest import AUTHENTICATED, INTERACTIVE, PUBLIC, Api
-from farsite_signaling.wire.rights import EVERY_FOLDER, Right, Role, rights_of
+from farsite_signaling.wire.rights import (
+    EVERY_FOLDER,
+    IN_CHOSEN_FOLDERS,
+    NOT_FOR_SUPPORT,
+    Right,
+    Role,
+    rights_of,
+)
 
 ROUTES = route_table().routes
 GUARDED = [route for route in ROUTES if isinstance(route.need, Right)]
@@ -55,13 +62,31 @@ def test_a_right_without_an_organization_keeps_the_server_from_starting():
         check_table(api)
 
 
+# Every way to be in an organization, and what its role is worth there.
+WAYS = ("member", "support", "service account")
+IN_SOME_WAY = [(way, role) for way in WAYS for role in Role if way == "member" or role is not Role.OWNER]
+
+
+async def _somebody(world, way, role, folders=None):
+    match way:
+        case "support":
+            return await world.supporter(role, folders)
+        case "service account":
+            return await world.service(role, folders)
+    return await world.member(role, folders=folders)
+
+
+def _worth(way, role):
+    return rights_of(role) - NOT_FOR_SUPPORT if way == "support" else rights_of(role)
+
+
 @pytest.mark.both_databases
-@pytest.mark.parametrize("role", list(Role))
-async def test_each_role_gets_what_its_rights_say(world, role):
-    person = await world.member(role)
+@pytest.mark.parametrize(("way", "role"), IN_SOME_WAY)
+async def test_each_role_gets_what_its_rights_say(world, way, role):
+    person = await _somebody(world, way, role)
     for route in GUARDED:
         reply = await person(route.method, _path(route, person.org), {})
-        if route.need in rights_of(role):
+        if route.need in _worth(way, role):
             assert reply.status not in (401, 403), (route.method, route.path, reply.text)
         else:
             assert reply.status == 403, (route.method, route.path, reply.text)
@@ -69,9 +94,9 @@ async def test_each_role_gets_what_its_rights_say(world, role):
 
 
 @pytest.mark.both_databases
-@pytest.mark.parametrize("role", list(Role))
-async def test_another_organization_does_not_exist(world, role):
-    person = await world.member(role)
+@pytest.mark.parametrize(("way", "role"), IN_SOME_WAY)
+async def test_another_organization_does_not_exist(world, way, role):
+    person = await _somebody(world, way, role)
     other = await world.other_organization()
     made_up = []
     for route in GUARDED:
@@ -81,6 +106,52 @@ async def test_another_organization_does_not_exist(world, role):
         made_up.append(missing.body | {"detail": missing.body["detail"].replace("nowhere", other.org)})
         assert made_up[-1] == foreign.body
     assert made_up
+
+
+async def test_support_that_is_over_is_of_no_organization(world):
+    person = await world.supporter(Role.ADMIN, minutes=5)
+    await person.ok("GET", "~/edge-hosts")
+    world.clock.advance(minutes=5)
+    for route in GUARDED:
+        reply = await person(route.method, _path(route, person.org), {})
+        assert (reply.status, reply.code) == (404, "not_found"), (route.method, route.path)
+
+
+async def test_a_disabled_service_account_may_do_nothing(world):
+    program = await world.service(Role.ADMIN)
+    path = f"~/service-accounts/{program.account_id}"
+    await world.owner.ok("PATCH", path, {"disabled": True})
+    for route in ROUTES:
+        if route.need is not PUBLIC:
+            reply = await program(route.method, _path(route, program.org), {})
+            assert (reply.status, reply.code) == (401, "unauthenticated"), (route.method, route.path)
+    await world.owner.ok("PATCH", path, {"disabled": False})
+    await program.ok("GET", "~/edge-hosts")
+
+
+async def test_service_accounts_never_act_as_people(world):
+    program = await world.service(Role.ADMIN)
+    for route in ROUTES:
+        if route.need is INTERACTIVE:
+            reply = await program(route.method, _path(route, ""), {})
+            assert (reply.status, reply.code) == (403, "forbidden"), (route.method, route.path)
+
+
+async def test_a_token_for_chosen_folders_is_for_nothing_about_the_whole(world):
+    folder = await world.folder("Own")
+    body = {
+        "name": "script",
+        "scopes": list(Right),
+        "organization_id": world.owner.org,
+        "folder_ids": [folder],
+    }
+    script = replace(world.owner, token=(await world.owner.ok("POST", "/me/tokens", body))["token"])
+    for route in GUARDED:
+        reply = await script(route.method, _path(route, script.org), {})
+        if route.need in IN_CHOSEN_FOLDERS:
+            assert reply.status not in (401, 403), (route.method, route.path, reply.text)
+        else:
+            assert (reply.status, reply.body["right"]) == (403, route.need), (route.method, route.path)
 
 
 async def test_without_a_token_nothing_but_the_public_routes_answers(world):
@@ -136,21 +207,30 @@ def test_only_these_routes_take_any_token():
 
 @pytest.mark.both_databases
 @pytest.mark.parametrize("where", ["own folder", "below own folder", "other folder", "other organization"])
-@pytest.mark.parametrize("role", list(Role))
-async def test_each_role_reaches_its_folders_only(world, role, where):
-    """Every route about one edge host or folder, on real ones inside and outside the member's folders."""
+@pytest.mark.parametrize(
+    ("way", "role"),
+    [("member", role) for role in Role]
+    + [("support", Role.OPERATOR), ("service account", Role.OPERATOR), ("token", Role.ADMIN)],
+)
+async def test_each_role_reaches_its_folders_only(world, way, role, where):
+    """Every route about one edge host or folder, on real ones inside and outside one's folders."""
     other = await world.other_organization()
     home = other if where == "other organization" else world.owner
     own = await world.folder("Own")
     below = await world.folder("Below", parent=own)
     place = {"own folder": own, "below own folder": below}.get(where) or await world.folder("Far", home)
-    person = await world.member(role, folders=None if role in EVERY_FOLDER else [own])
-    inside = home is world.owner and (role in EVERY_FOLDER or place in (own, below))
+    everywhere = role in EVERY_FOLDER and way != "token"
+    person = await _somebody(world, way, role, None if role in EVERY_FOLDER else [own])
+    rights = _worth(way, role)
+    if way == "token":
+        body = {"name": "x", "scopes": list(Right), "organization_id": person.org, "folder_ids": [own]}
+        person.token, rights = (await person.ok("POST", "/me/tokens", body))["token"], IN_CHOSEN_FOLDERS
+    inside = home is world.owner and (everywhere or place in (own, below))
     for route in sorted(IN_A_FOLDER, key=lambda route: route.method == "DELETE"):
         edge_id, _ = await world.edge(home, folder=place)
         names = {"org": person.org, "edge": edge_id, "folder": place}
         reply = await person(route.method, route.path.format(**names), {})
-        if route.need not in rights_of(role):
+        if route.need not in rights:
             assert (reply.status, reply.code) == (403, "forbidden"), (route.method, route.path)
         elif inside:
             assert reply.status not in (401, 403, 404), (route.method, route.path, reply.text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 
 from sqlalchemy import JSON, ForeignKey, LargeBinary, String, false
 from sqlalchemy.orm import Mapped, mapped_column
@@ -10,8 +11,18 @@ from sqlalchemy.orm import Mapped, mapped_column
 from farsite_cloud.database.base import Base, IdColumn, UtcDateTime
 
 
+class AccountKind(StrEnum):
+    PERSON = "person"
+    SERVICE = "service"
+    """Of a program: owned by one organization, without a password."""
+    REMOVED = "removed"
+    """Nobody's any more; the row stays for what was done with it, without anything personal."""
+
+
 class Account(Base):
-    """`totp_secret` is sealed; it counts once `totp_since` says that the app was proven to have it.
+    """`organization_id` is of service accounts: whose they are.
+
+    `totp_secret` is sealed; it counts once `totp_since` says that the app was proven to have it.
 
     `totp_step` is the time step of the last code that was used: older ones and the same are refused.
     """
@@ -26,12 +37,20 @@ class Account(Base):
     totp_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
     totp_step: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    kind: Mapped[str] = mapped_column(
+        String(20), default=AccountKind.PERSON, server_default=AccountKind.PERSON
+    )
+    organization_id: Mapped[str | None] = mapped_column(IdColumn, index=True)
+    description: Mapped[str] = mapped_column(String(1000), default="", server_default="")
+    disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
 
 
 class Token(Base):
-    """A sign-in, or (with `scopes`) a personal access token. Only its SHA-256 digest is known here.
+    """A sign-in, or (with `scopes`) an access token. Only its SHA-256 digest is known here.
 
-    `mfa`: whoever made it had proven a second factor.
+    `mfa`: whoever made it had proven a second factor. An access token may be for one organization, and for folders
+    of it. `used_at` is a minute late at most.
     """
 
     __tablename__ = "tokens"
@@ -47,6 +66,10 @@ class Token(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    organization_id: Mapped[str | None] = mapped_column(IdColumn, index=True)
+    folder_ids: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    used_from: Mapped[str] = mapped_column(String(64), default="", server_default="")
 
 
 class RecoveryCode(Base):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from aiohttp import web
 
 from farsite_cloud.accounts import tokens
@@ -11,6 +13,9 @@ from farsite_cloud.accounts.models import Account, Token
 from farsite_cloud.accounts.registration import tell_changed
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.idempotency import HEADER, once
+from farsite_cloud.database import Scope
+from farsite_cloud.folders.service import Folders
+from farsite_cloud.organizations.entrance import enter
 from farsite_signaling.rest import INTERACTIVE, Api
 from farsite_signaling.wire import people_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -102,17 +107,25 @@ async def list_tokens(request: web.Request) -> wire.PersonalTokenList:
     """Personal access tokens, newest first."""
     call = call_of(request)
     found = await tokens.live_tokens(call.session, call.caller.account_id, call.now, personal=True)
-    return wire.PersonalTokenList(tokens=[_personal(token) for token in found])
+    return wire.PersonalTokenList(tokens=[token_answer(token) for token in found])
 
 
-def _personal(token: Token) -> wire.PersonalToken:
+def token_answer(token: Token) -> wire.PersonalToken:
     return wire.PersonalToken(
         id=token.id,
         name=token.name,
         scopes=sorted(tokens.scopes_of(token) or ()),
+        organization_id=token.organization_id,
+        folder_ids=token.folder_ids,
         created_at=token.created_at,
         expires_at=token.expires_at,
+        used_at=token.used_at,
+        used_from=token.used_from,
     )
+
+
+def new_token_answer(token: Token, secret: str) -> wire.NewToken:
+    return wire.NewToken(**dict(token_answer(token)), token=secret)
 
 
 @api.route(
@@ -133,11 +146,65 @@ async def create_token(request: web.Request, body: wire.TokenRequest) -> wire.Ne
 async def _create(call: Call, body: wire.TokenRequest) -> wire.NewToken:
     organizations = await organizations_of(call, call.caller.account_id)
     with call.act("account.token_created", body.name, organizations=organizations) as act:
-        secret, token = await tokens.issue_personal(
-            call.session, call.caller, body.name, body.scopes, body.expires_in_days, call.now
+        folders = await _own_folders(call, body)
+        terms = tokens.Terms(
+            body.name,
+            frozenset(body.scopes),
+            body.expires_in_days,
+            body.organization_id,
+            folders,
+            call.caller.mfa,
         )
-        act.details |= {"token": token.id, "scopes": token.scopes}
-    return wire.NewToken(**dict(_personal(token)), token=secret)
+        secret, token = await tokens.issue_access(call.session, call.caller.account_id, terms, call.now)
+        act.details |= {"token": token.id, "scopes": token.scopes, "folders": token.folder_ids}
+    return new_token_answer(token, secret)
+
+
+async def _own_folders(call: Call, body: wire.TokenRequest) -> list[str] | None:
+    """Raises `not_found` for an organization or folder that is out of the account's reach."""
+    if body.organization_id is None:
+        if body.folder_ids is not None:
+            raise FarsiteError(ErrorCode.INVALID_REQUEST, "Say whose folders they are: organization_id.")
+        return None
+    entrance = await enter(call.session, body.organization_id, call.caller, call.now)
+    if body.folder_ids is None:
+        return None
+    folders = Folders(Scope(call.session, body.organization_id, entrance.reach))
+    return [(await folders.get(folder_id)).id for folder_id in body.folder_ids]
+
+
+@api.route(
+    "POST",
+    "/me/tokens/{token}/rotation",
+    need=INTERACTIVE,
+    request=wire.TokenRotation,
+    response=wire.NewToken,
+    status=201,
+    headers=(HEADER,),
+)
+async def rotate_token(request: web.Request, body: wire.TokenRotation) -> wire.NewToken:
+    """A new secret on the same terms, shown once. The old one works for the overlap that is asked for."""
+    call = call_of(request)
+    return await once(
+        request,
+        call.caller.token_id,
+        wire.NewToken,
+        lambda: _rotate(call, request.match_info["token"], body),
+    )
+
+
+async def _rotate(call: Call, token_id: str, body: wire.TokenRotation) -> wire.NewToken:
+    account_id = call.caller.account_id
+    with call.act(
+        "account.token_rotated", token_id, organizations=await organizations_of(call, account_id)
+    ) as act:
+        old = await tokens.own_token(call.session, account_id, token_id, call.now, personal=True)
+        overlap = timedelta(hours=body.overlap_hours)
+        secret, token = await tokens.rotate(call.session, old, body.expires_in_days, overlap, call.now)
+        if not overlap:
+            await close_tunnels(call, account_id, [old.id])
+        act.details |= {"token": token.id, "overlap_hours": body.overlap_hours}
+    return new_token_answer(token, secret)
 
 
 @api.route("DELETE", "/me/tokens/{token}", need=INTERACTIVE)

@@ -13,6 +13,7 @@ from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.attempts import guessing
 from farsite_cloud.invitations.service import any_invitation
 from farsite_cloud.mail.letters import Letter
+from farsite_cloud.support.service import supported_by
 from farsite_signaling.rest import PUBLIC, Api
 from farsite_signaling.wire import cloud_api, people_api
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -28,8 +29,14 @@ async def sign_up(request: web.Request, body: people_api.SignUpRequest) -> None:
     await limit_mails(call, body.email)
     if await service.find_account(call.session, body.email) is not None:
         call.mail(body.email, Letter.ALREADY_KNOWN)
-    elif call.services.settings.sign_up == "open" or await any_invitation(call.session, body.email, call.now):
+    elif call.services.settings.sign_up == "open" or await _expected(call, body.email):
         await _mail_code(call, Purpose.CONFIRM, body.email, Letter.CONFIRM)
+
+
+async def _expected(call: Call, email: str) -> bool:
+    """Whether some organization invited this address, or lets it in as support."""
+    invited = await any_invitation(call.session, email, call.now)
+    return invited or bool(await supported_by(call.session, email, call.now))
 
 
 @api.route(

@@ -8,7 +8,8 @@ from farsite_cloud.accounts import mfa, service, tokens
 from farsite_cloud.accounts.endings import sign_out_tokens
 from farsite_cloud.accounts.models import Account
 from farsite_cloud.api.call import Call, call_of
-from farsite_cloud.organizations.service import memberships_of, organization_answer
+from farsite_cloud.organizations.entrance import entrance_answer, entrances
+from farsite_cloud.organizations.service import memberships_of
 from farsite_signaling.rest import AUTHENTICATED, PUBLIC, Api
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -83,10 +84,10 @@ async def me(request: web.Request) -> wire.Me:
     """The signed-in account and its organizations."""
     call = call_of(request)
     caller = call.caller
-    found = await memberships_of(call.session, caller.account_id)
+    found = await entrances(call.session, caller, call.now)
     return wire.Me(
         account=wire.Account(id=caller.account_id, email=caller.email, name=caller.name),
-        organizations=[organization_answer(organization, role) for organization, role in found],
+        organizations=[entrance_answer(entrance) for entrance in found],
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from farsite_cloud.accounts.mailed import drop_codes
-from farsite_cloud.accounts.models import Account
+from farsite_cloud.accounts.models import Account, AccountKind
 from farsite_cloud.accounts.passwords import Passwords
 from farsite_cloud.accounts.tokens import revoke_all
 from farsite_cloud.ids import new_id
@@ -16,7 +17,25 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 
 async def find_account(session: AsyncSession, email: str) -> Account | None:
-    return (await session.scalars(select(Account).where(Account.email == email.lower()))).first()
+    """A person's: programs neither sign in nor get mail."""
+    found = select(Account).where(Account.email == email.lower(), Account.kind == AccountKind.PERSON)
+    return (await session.scalars(found)).first()
+
+
+async def find_accounts(session: AsyncSession, emails: Collection[str]) -> list[Account]:
+    found = select(Account).where(Account.email.in_(list(emails)), Account.kind == AccountKind.PERSON)
+    return list(await session.scalars(found))
+
+
+async def address_of(session: AsyncSession, account_id: str) -> str:
+    """Empty for an account that is not there."""
+    account = await session.get(Account, account_id)
+    return "" if account is None else account.email
+
+
+async def addresses_of(session: AsyncSession, account_ids: Collection[str]) -> list[str]:
+    found = select(Account.email).where(Account.id.in_(list(account_ids)))
+    return list(await session.scalars(found.order_by(Account.email)))
 
 
 async def any_account(session: AsyncSession) -> bool:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from farsite_cloud.accounts.models import Account, Token
+from farsite_cloud.accounts.models import Account, AccountKind, Token
 from farsite_cloud.ids import new_id
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.rights import Right
@@ -22,19 +22,38 @@ from farsite_signaling.wire.rights import Right
 PREFIX = "fst_"
 PERSONAL_PREFIX = "fsp_"
 LIFETIME = timedelta(days=7)
+SERVICE_PREFIX = "fsa_"
 MOST_PERSONAL = 50
 _LONGEST = 200
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who is signed in, and with which token. `scopes` is None for a sign-in."""
+    """Who is signed in, and with which token. `scopes` is None for a sign-in.
+
+    A token may be for one organization only, and for `folders` of it.
+    """
 
     account_id: str
     email: str
     name: str
     token_id: str
     scopes: frozenset[Right] | None = None
+    mfa: bool = False
+    kind: AccountKind = AccountKind.PERSON
+    organization_id: str | None = None
+    folders: frozenset[str] | None = None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Of an access token: what it is for, what it may do, where, and how long."""
+
+    name: str
+    scopes: frozenset[Right]
+    days: int
+    organization_id: str | None = None
+    folders: Sequence[str] | None = None
     mfa: bool = False
 
 
@@ -76,26 +95,48 @@ async def issue(
     return secret, expires_at
 
 
-async def issue_personal(
-    session: AsyncSession, caller: Caller, name: str, scopes: Sequence[Right], days: int, now: datetime
+async def issue_access(
+    session: AsyncSession, account_id: str, terms: Terms, now: datetime, prefix: str = PERSONAL_PREFIX
 ) -> tuple[str, Token]:
-    """A token that may do what its scopes say. Raises `conflict` when there are too many."""
-    if len(await live_tokens(session, caller.account_id, now, personal=True)) >= MOST_PERSONAL:
-        detail = f"An account has at most {MOST_PERSONAL} access tokens. Revoke one you no longer use."
+    """A token that may do what its terms say. Raises `conflict` when there are too many."""
+    if len(await live_tokens(session, account_id, now, personal=True)) >= MOST_PERSONAL:
+        detail = f"An account has at most {MOST_PERSONAL} access tokens. Revoke one that is no longer used."
         raise FarsiteError(ErrorCode.CONFLICT, detail)
-    secret = PERSONAL_PREFIX + secrets.token_urlsafe(32)
+    secret = prefix + secrets.token_urlsafe(32)
     token = Token(
         id=new_id(now),
-        account_id=caller.account_id,
+        account_id=account_id,
         digest=digest(secret),
-        name=name,
-        scopes=sorted({str(scope) for scope in scopes}),
-        mfa=caller.mfa,
+        name=terms.name,
+        scopes=sorted(str(scope) for scope in terms.scopes),
+        mfa=terms.mfa,
         created_at=now,
-        expires_at=now + timedelta(days=days),
+        expires_at=now + timedelta(days=terms.days),
+        organization_id=terms.organization_id,
+        folder_ids=None if terms.folders is None else sorted(set(terms.folders)),
+        used_from="",
     )
     session.add(token)
     return secret, token
+
+
+async def rotate(
+    session: AsyncSession,
+    token: Token,
+    days: int,
+    overlap: timedelta,
+    now: datetime,
+    prefix: str = PERSONAL_PREFIX,
+) -> tuple[str, Token]:
+    """A new secret on the same terms; the old one goes on working for `overlap`, and not at all without one."""
+    terms = Terms(
+        token.name, scopes_of(token) or frozenset(), days, token.organization_id, token.folder_ids, token.mfa
+    )
+    token.expires_at = min(token.expires_at, now + overlap)
+    if not overlap:
+        token.revoked_at = now
+    await session.flush()
+    return await issue_access(session, token.account_id, terms, now, prefix)
 
 
 async def find_caller(session: AsyncSession, secret: str, now: datetime) -> Caller:
@@ -105,9 +146,21 @@ async def find_caller(session: AsyncSession, secret: str, now: datetime) -> Call
     if found is None or found.Token.revoked_at is not None:
         raise FarsiteError(ErrorCode.UNAUTHENTICATED, "You are not signed in (any more). Sign in again.")
     token, account = found
+    if account.disabled_at is not None:
+        raise FarsiteError(ErrorCode.UNAUTHENTICATED, "This account is disabled.")
     if token.expires_at <= now:
         raise FarsiteError(ErrorCode.TOKEN_EXPIRED, "Your sign-in has expired. Sign in again.")
-    return Caller(account.id, account.email, account.name, token.id, scopes_of(token), token.mfa)
+    return Caller(
+        account.id,
+        account.email,
+        account.name,
+        token.id,
+        scopes_of(token),
+        token.mfa,
+        AccountKind(account.kind),
+        token.organization_id,
+        None if token.folder_ids is None else frozenset(token.folder_ids),
+    )
 
 
 def scopes_of(token: Token) -> frozenset[Right] | None:
@@ -137,6 +190,17 @@ async def own_token(
             return token
     what = "access token" if personal else "sign-in"
     raise FarsiteError(ErrorCode.NOT_FOUND, f"There is no {what} {token_id[:64]!r} of yours.")
+
+
+async def limits_of(session: AsyncSession, token_ids: Sequence[str]) -> dict[str, frozenset[str]]:
+    """Folders by token, of those that are for chosen folders only."""
+    chosen = select(Token).where(Token.id.in_(token_ids), Token.folder_ids.is_not(None))
+    return {token.id: frozenset(token.folder_ids or ()) for token in await session.scalars(chosen)}
+
+
+async def note_use(session: AsyncSession, token_id: str, at: datetime, source: str) -> None:
+    used = update(Token).where(Token.id == token_id)
+    await session.execute(used.values(used_at=at, used_from=source[:64]))
 
 
 async def revoke(session: AsyncSession, token_id: str, now: datetime) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from farsite_cloud.accounts.models import AccountKind
 from farsite_cloud.accounts.tokens import Caller, find_caller
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.audit.log import Act
+from farsite_cloud.organizations.entrance import enter
 from farsite_cloud.organizations.models import Organization
-from farsite_cloud.organizations.service import membership, reach_of
 from farsite_signaling.rest import INTERACTIVE, PUBLIC, Api, Need
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.rights import Right, Role, rights_of
@@ -21,6 +22,7 @@ async def authorize(request: web.Request, need: Need) -> None:
         return
     call = call_of(request)
     call.signed_in(await _caller(request, call))
+    call.services.used.note(call.caller.token_id, call.now, call.source)
     if need is INTERACTIVE and call.caller.scopes is not None:
         raise FarsiteError(ErrorCode.FORBIDDEN, "Access tokens may not do this: sign in with your password.")
     if isinstance(need, Right):
@@ -33,7 +35,7 @@ def _check_right(call: Call, right: Right, target: str) -> None:
     if right in call.rights:
         return
     error = missing(call, right)
-    act = Act("authorization", call.caller.email, call.source, [call.organization.id], target)
+    act = Act("authorization", call.actor, call.source, [call.organization.id], target)
     call.refused(act, error)
     raise error
 
@@ -41,7 +43,12 @@ def _check_right(call: Call, right: Right, target: str) -> None:
 def missing(call: Call, right: Right) -> FarsiteError:
     if right not in rights_of(call.role):
         return forbidden(right, call.role)
-    detail = f"This access token's scopes do not include the right {right}."
+    if right not in call.entrance.rights:
+        detail = f"Support access does not include the right {right}."
+    elif call.caller.folders is not None and right in (call.caller.scopes or ()):
+        detail = f"An access token for chosen folders may not use the right {right}."
+    else:
+        detail = f"This access token's scopes do not include the right {right}."
     return FarsiteError(ErrorCode.FORBIDDEN, detail, right=right)
 
 
@@ -71,16 +78,15 @@ async def _caller(request: web.Request, call: Call) -> Caller:
 
 
 async def _enter(call: Call, organization_id: str) -> None:
-    """A foreign organization looks like one that does not exist."""
-    found = await membership(call.session, organization_id, call.caller.account_id)
-    if found is None:
-        raise FarsiteError(ErrorCode.NOT_FOUND, f"There is no organization {organization_id[:64]!r}.")
-    organization, member = found
-    _check_mfa(call, organization)
-    call.entered(organization, member, await reach_of(call.session, member))
+    entrance = await enter(call.session, organization_id, call.caller, call.now)
+    _check_mfa(call, entrance.organization)
+    call.entered(entrance)
 
 
 def _check_mfa(call: Call, organization: Organization) -> None:
+    """Programs have no second factor: their tokens are made by people who have one."""
+    if call.caller.kind is AccountKind.SERVICE:
+        return
     if organization.require_mfa and not call.caller.mfa:
         detail = (
             f"The organization {organization.name!r} asks for a second factor. Turn it on (farsite account mfa on), "

@@ -14,15 +14,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from farsite_cloud.accounts.tokens import Caller
 from farsite_cloud.api.source import source_address
 from farsite_cloud.audit.log import REFUSED, Act, write
-from farsite_cloud.database import EVERYWHERE, Reach, Scope
+from farsite_cloud.database import Scope
 from farsite_cloud.database.failures import STORAGE
 from farsite_cloud.mail.letters import Letter, render
 from farsite_cloud.mail.queue import put
+from farsite_cloud.organizations.entrance import Entrance
 from farsite_cloud.organizations.keys import OrganizationKeys
-from farsite_cloud.organizations.models import Membership, Organization
+from farsite_cloud.organizations.models import Organization
 from farsite_cloud.services import SERVICES, Services
 from farsite_signaling.wire.errors import FarsiteError
-from farsite_signaling.wire.rights import Right, Role, rights_of
+from farsite_signaling.wire.rights import Right, Role
 
 logger = logging.getLogger(__name__)
 _READING = ("GET", "HEAD", "OPTIONS")
@@ -42,8 +43,7 @@ class Call:
         self._reads = request.method in _READING
         self._session: AsyncSession | None = None
         self._caller: Caller | None = None
-        self._membership: tuple[Organization, Membership] | None = None
-        self._reach = EVERYWHERE
+        self._entrance: Entrance | None = None
         self.agent = _printable(request.headers.get("User-Agent", ""))
         self._refused: list[Act] = []
         self._later: list[Callable[[], Awaitable[object]]] = []
@@ -57,24 +57,34 @@ class Call:
         return _there(self._caller)
 
     @property
+    def entrance(self) -> Entrance:
+        return _there(self._entrance)
+
+    @property
     def organization(self) -> Organization:
-        return _there(self._membership)[0]
+        return self.entrance.organization
 
     @property
     def role(self) -> Role:
-        return Role(_there(self._membership)[1].role)
+        return self.entrance.role
 
     @property
     def rights(self) -> frozenset[Right]:
-        """What the role includes, and the token's scopes if it has any."""
-        rights = rights_of(self.role)
-        scopes = self.caller.scopes
-        return rights if scopes is None else rights & scopes
+        """What the role includes, and the token's limits if it has any."""
+        return self.entrance.may(self.caller)
+
+    @property
+    def actor(self) -> str:
+        """What the audit log calls the caller: who is let in as support is seen to be."""
+        if self._caller is None:
+            return ""
+        supporting = self._entrance is not None and self._entrance.until is not None
+        return f"{self._caller.email} (support)" if supporting else self._caller.email
 
     @property
     def scope(self) -> Scope:
         """The organization, as far as the caller reaches into it."""
-        return Scope(self.session, self.organization.id, self._reach)
+        return Scope(self.session, self.organization.id, self.entrance.reach)
 
     @property
     def whole(self) -> Scope:
@@ -88,9 +98,8 @@ class Call:
     def signed_in(self, caller: Caller) -> None:
         self._caller = caller
 
-    def entered(self, organization: Organization, membership: Membership, reach: Reach) -> None:
-        self._membership = (organization, membership)
-        self._reach = reach
+    def entered(self, entrance: Entrance) -> None:
+        self._entrance = entrance
 
     def later(self, effect: Callable[[], Awaitable[object]]) -> None:
         """Run after the commit and before the answer; what it raises is answered."""
@@ -113,9 +122,9 @@ class Call:
     ) -> Iterator[Act]:
         """Audit what is done inside: allowed, or refused with the code of the `FarsiteError` that ends it."""
         if organizations is None:
-            organizations = [self.organization.id] if self._membership else []
+            organizations = [self.organization.id] if self._entrance else []
         if actor is None:
-            actor = self._caller.email if self._caller else ""
+            actor = self.actor
         act = Act(action, actor, self.source, organizations, target)
         try:
             yield act

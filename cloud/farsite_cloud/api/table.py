@@ -17,8 +17,11 @@ from farsite_cloud.invitations.accepting import api as accepting
 from farsite_cloud.invitations.routes import api as invitations
 from farsite_cloud.organizations.routes import api as organizations
 from farsite_cloud.relay_checks import api as relay_checks
+from farsite_cloud.service_accounts.routes import api as service_accounts
+from farsite_cloud.service_accounts.token_routes import api as service_tokens
 from farsite_cloud.sessions.routes import api as sessions
 from farsite_cloud.setup_codes.routes import api as setup_codes
+from farsite_cloud.support.routes import api as support
 from farsite_cloud.users.routes import api as users
 from farsite_signaling.rest import Api
 
@@ -29,6 +32,9 @@ FEATURES = (
     second_factors,
     organizations,
     users,
+    support,
+    service_accounts,
+    service_tokens,
     invitations,
     accepting,
     folders,

@@ -21,9 +21,14 @@ OwnedT = TypeVar("OwnedT", bound=OrganizationOwned)
 
 @dataclass(frozen=True)
 class Reach:
-    """Folders that may be seen, with all below them; `roots` None: every folder."""
+    """Folders that may be seen, with all below them; `roots` None: every folder. `within` narrows it once more."""
 
     roots: frozenset[str] | None = None
+    within: frozenset[str] | None = None
+
+    @property
+    def everywhere(self) -> bool:
+        return self.roots is None and self.within is None
 
 
 EVERYWHERE = Reach()
@@ -94,3 +99,11 @@ async def owners_of(
     """The organizations that own such rows, for people who are known before they enter one."""
     statement = select(model.organization_id).where(*conditions).distinct()
     return sorted(await session.scalars(statement))
+
+
+async def due_rows(
+    session: AsyncSession, model: type[OwnedT], *conditions: ColumnElement[bool], limit: int = 1
+) -> list[tuple[str, str]]:
+    """Organization and id of such rows of every organization, oldest first, for work that nobody asked for."""
+    statement = select(model.organization_id, model.id).where(*conditions).order_by(model.id).limit(limit)
+    return [(row[0], row[1]) for row in await session.execute(statement)]

@@ -35,7 +35,7 @@ async def get_folder(request: web.Request) -> Answer:
     call = call_of(request)
     folders = Folders(call.scope)
     folder = await folders.get(request.match_info["folder"])
-    seen = {seen.id for seen in await folders.list()} if call.scope.reach.roots is not None else None
+    seen = {seen.id for seen in await folders.list()} if not call.scope.reach.everywhere else None
     return Answer(folder_answer(folder, seen), etag(folder.revision))
 
 

@@ -14,14 +14,18 @@ from farsite_cloud.folders.models import Folder
 def below(scope: Scope, roots: Iterable[str]) -> Select[Any]:
     """Ids of these folders and of all below them, as a subquery. Ends also where parents make a circle."""
     top = scope.select(Folder).with_only_columns(Folder.id).where(Folder.id.in_(sorted(roots)))
-    tree = top.cte("tree", recursive=True)
+    tree = top.cte(recursive=True)
     children = scope.select(Folder).with_only_columns(Folder.id).where(Folder.parent_id == tree.c.id)
     return tree.union(children).select()
 
 
 def in_reach(scope: Scope) -> Select[Any] | None:
     """None: every folder."""
-    return None if scope.reach.roots is None else below(scope, scope.reach.roots)
+    limits = [roots for roots in (scope.reach.roots, scope.reach.within) if roots is not None]
+    if len(limits) < 2:
+        return below(scope, limits[0]) if limits else None
+    inside = [Folder.id.in_(below(scope, roots)) for roots in limits]
+    return scope.select(Folder).with_only_columns(Folder.id).where(*inside)
 
 
 async def ids_below(scope: Scope, root: str) -> set[str]:

@@ -11,7 +11,10 @@ from farsite_cloud.database.base import Base, IdColumn, OrganizationOwned, UtcDa
 
 
 class Organization(Base):
-    """Private keys are sealed by the vault; the rest is public."""
+    """Private keys are sealed by the vault; the rest is public.
+
+    `deletes_at`: when it is erased, unless it is restored before. `lease_until`: a process is erasing it.
+    """
 
     __tablename__ = "organizations"
 
@@ -26,6 +29,18 @@ class Organization(Base):
     require_mfa: Mapped[bool] = mapped_column(default=False, server_default=false())
     revision: Mapped[int] = mapped_column(default=1, server_default="1")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    deletes_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
+    deletion_by: Mapped[str] = mapped_column(String(254), default="", server_default="")
+    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class ErasedOrganization(Base):
+    """All that is left of one: enough to tell its edge hosts that they belong to nobody."""
+
+    __tablename__ = "erased_organizations"
+
+    id: Mapped[str] = mapped_column(IdColumn, primary_key=True)
+    erased_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class Membership(Base):

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from farsite_cloud.accounts.service import find_accounts
 from farsite_cloud.accounts.tokens import mfa_accounts
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import check_if_match, etag
 from farsite_cloud.api.idempotency import HEADER, once
+from farsite_cloud.organizations.entrance import entrance_answer, entrances
 from farsite_cloud.organizations.models import Organization
 from farsite_cloud.organizations.service import (
     check_may_create,
     lock,
     members_of,
-    memberships_of,
     organization_answer,
 )
 from farsite_cloud.organizations.service import create_organization as create_rows
 from farsite_cloud.sessions.endings import end_of_accounts
 from farsite_cloud.signaling.notices import tell_ended
+from farsite_cloud.support.service import SupportAccesses
 from farsite_signaling.rest import AUTHENTICATED, INTERACTIVE, Answer, Api
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -29,18 +31,17 @@ api = Api()
 
 @api.route("GET", "/organizations", need=AUTHENTICATED, response=wire.OrganizationList)
 async def list_organizations(request: web.Request) -> wire.OrganizationList:
-    """All organizations the account is a member of."""
+    """All organizations the account is a member of, or is let into as support."""
     call = call_of(request)
-    found = await memberships_of(call.session, call.caller.account_id)
-    answers = [organization_answer(organization, role) for organization, role in found]
-    return wire.OrganizationList(organizations=answers)
+    found = await entrances(call.session, call.caller, call.now)
+    return wire.OrganizationList(organizations=[entrance_answer(entrance) for entrance in found])
 
 
 @api.route("GET", "/organizations/{org}", need=Right.ORGANIZATION_READ, response=wire.Organization)
 async def get_organization(request: web.Request) -> Answer:
     """One organization, with the account's role in it."""
     call = call_of(request)
-    return Answer(organization_answer(call.organization, call.role), etag(call.organization.revision))
+    return Answer(entrance_answer(call.entrance), etag(call.organization.revision))
 
 
 @api.route(
@@ -97,6 +98,8 @@ async def _ask_for_mfa(call: Call, organization: Organization) -> None:
         detail = "Turn on your own second factor and sign in with it before you ask others for one."
         raise FarsiteError(ErrorCode.MFA_SETUP_REQUIRED, detail)
     members = await members_of(call.session, organization.id)
+    active = await SupportAccesses(call.whole).active(call.now)
+    members += [one.id for one in await find_accounts(call.session, [access.email for access in active])]
     without = sorted(set(members) - await mfa_accounts(call.session, members))
     ended = await end_of_accounts(call.whole, without, call.now)
     detail = f"The organization {organization.name!r} now asks for a second factor."

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from farsite_cloud.accounts.models import Account, AccountKind
 from farsite_cloud.database import EVERYWHERE, Reach, Scope
 from farsite_cloud.folders.models import Folder
 from farsite_cloud.ids import new_id
@@ -44,9 +45,13 @@ async def membership(
 
 
 async def members_of(session: AsyncSession, organization_id: str) -> list[str]:
-    """Account ids."""
-    statement = select(Membership.account_id).where(Membership.organization_id == organization_id)
-    return list(await session.scalars(statement))
+    """Account ids of people."""
+    people = (
+        select(Membership.account_id)
+        .join(Account, Account.id == Membership.account_id)
+        .where(Membership.organization_id == organization_id, Account.kind == AccountKind.PERSON)
+    )
+    return list(await session.scalars(people))
 
 
 async def reach_of(session: AsyncSession, member: Membership) -> Reach:
@@ -97,7 +102,10 @@ async def create_organization(
     return organization
 
 
-def organization_answer(organization: Organization, role: Role) -> wire.Organization:
+def organization_answer(
+    organization: Organization, role: Role, until: datetime | None = None
+) -> wire.Organization:
+    """`until`: when support access ends."""
     return wire.Organization(
         id=organization.id,
         name=organization.name,
@@ -105,4 +113,6 @@ def organization_answer(organization: Organization, role: Role) -> wire.Organiza
         default_folder_id=organization.default_folder_id,
         invited_start_as_viewers=organization.invited_start_as_viewers,
         require_mfa=organization.require_mfa,
+        support_until=until,
+        deletes_at=organization.deletes_at,
     )

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from farsite_cloud.database import Scope
+from farsite_cloud.accounts.service import address_of
+from farsite_cloud.accounts.tokens import limits_of
+from farsite_cloud.database import Reach, Scope
+from farsite_cloud.database.scope import owners_of
 from farsite_cloud.edge_hosts.service import EdgeHosts
-from farsite_cloud.organizations.service import membership, memberships_of, reach_of
+from farsite_cloud.organizations.entrance import entrance_of
 from farsite_cloud.sessions.models import RemoteSession
 from farsite_cloud.sessions.service import end_session, live_sessions
 from farsite_signaling.wire.errors import ErrorCode
 
+NOWHERE = Reach(frozenset())
 OUT_OF_REACH = "You no longer have access to this edge host."
 SIGNED_OUT = "The sign-in or access token of this session was revoked. Sign in again."
 RIGHTS_CHANGED = "Your rights in this organization changed. Connect again."
@@ -24,8 +29,8 @@ async def end_of_tokens(
 ) -> list[RemoteSession]:
     """In every organization of the account: sessions asked for with these tokens."""
     ended = []
-    for organization, _ in await memberships_of(session, account_id):
-        scope = Scope(session, organization.id)
+    for organization_id in await owners_of(session, RemoteSession, RemoteSession.token_id.in_(token_ids)):
+        scope = Scope(session, organization_id)
         mine = live_sessions(scope, now).where(
             RemoteSession.account_id == account_id, RemoteSession.token_id.in_(token_ids)
         )
@@ -40,30 +45,28 @@ async def end_of_accounts(scope: Scope, account_ids: Sequence[str], now: datetim
 
 
 async def end_out_of_reach(scope: Scope, now: datetime) -> list[RemoteSession]:
-    """Live sessions whose account reaches the edge host's folder no longer."""
+    """Live sessions whose account, or access token, reaches the edge host's folder no longer."""
     live = await scope.all(live_sessions(scope, now))
+    accounts = {session.account_id for session in live}
+    reaches = {account: await _reach(scope, account, now) for account in accounts}
+    limits = await limits_of(scope.session, [session.token_id for session in live if session.token_id])
+    inside: dict[Reach, set[str]] = {}
     lost = []
-    for account_id in {session.account_id for session in live}:
-        reached = await _reached(scope, account_id)
-        lost += [
-            session
-            for session in live
-            if session.account_id == account_id
-            and reached is not None
-            and session.edge_host_id not in reached
-        ]
+    for session in live:
+        reach = replace(reaches[session.account_id], within=limits.get(session.token_id or ""))
+        if reach.everywhere:
+            continue
+        if reach not in inside:
+            inside[reach] = await EdgeHosts(Scope(scope.session, scope.organization_id, reach)).ids()
+        if session.edge_host_id not in inside[reach]:
+            lost.append(session)
     return _end(lost, now)
 
 
-async def _reached(scope: Scope, account_id: str) -> set[str] | None:
-    """Ids of the edge hosts the account reaches; None: all."""
-    found = await membership(scope.session, scope.organization_id, account_id)
-    if found is None:
-        return set()
-    reach = await reach_of(scope.session, found[1])
-    if reach.roots is None:
-        return None
-    return await EdgeHosts(Scope(scope.session, scope.organization_id, reach)).ids()
+async def _reach(scope: Scope, account_id: str, now: datetime) -> Reach:
+    email = await address_of(scope.session, account_id)
+    entrance = await entrance_of(scope.session, scope.organization_id, account_id, email, now)
+    return NOWHERE if entrance is None else entrance.reach
 
 
 def _end(sessions: Sequence[RemoteSession], now: datetime) -> list[RemoteSession]:

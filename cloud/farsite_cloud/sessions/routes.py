@@ -7,6 +7,7 @@ from aiohttp import web
 from farsite_cloud.api.authorize import demand
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.audit.log import REFUSED, Act, write
+from farsite_cloud.clients.models import ClientDevice
 from farsite_cloud.clients.service import own_client
 from farsite_cloud.database import Scope
 from farsite_cloud.edge_hosts.models import EdgeHost
@@ -17,6 +18,7 @@ from farsite_cloud.signaling.notices import announce, ends_of, tell_ended
 from farsite_signaling.rest import Api
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.grant import Grant
 from farsite_signaling.wire.ice import IceServer
 from farsite_signaling.wire.rights import Right
 
@@ -40,14 +42,19 @@ async def open_session(request: web.Request, body: wire.SessionRequest) -> wire.
         client = await own_client(call.scope, body.client, call.caller.account_id)
         if not call.services.peers.online(act.target):
             raise _offline(edge)
-        session = start_session(call.scope, edge, client, call.caller, call.now)
+        session = start_session(call.scope, edge, client, call.caller, call.now, call.entrance.until)
         act.session = session.id
         act.details |= {"client": body.client, "role": call.role}
-        grant = grant_for(session, edge, client, call.caller, call.role, call.now)
+        grant = _grant(call, session, edge, client)
         servers = call.services.relay.ice_servers(session.id, call.now.timestamp())
         ticket = _ticket(call, session, edge, call.keys.sign_grant(grant), servers)
     call.later(lambda: _announce(call, session, edge, servers, act))
     return ticket
+
+
+def _grant(call: Call, session: RemoteSession, edge: EdgeHost, client: ClientDevice) -> Grant:
+    rights = call.entrance.may_in_session(call.caller)
+    return grant_for(session, edge, client, call.role, rights, call.actor, call.now)
 
 
 def _ticket(
@@ -110,7 +117,7 @@ async def renew_session(request: web.Request) -> wire.SessionTicket:
         client = await own_client(call.scope, client_urn, call.caller.account_id)
         act.target = edge_urn
         act.details |= {"client": client_urn, "role": call.role}
-        grant = grant_for(session, edge, client, call.caller, call.role, call.now)
+        grant = _grant(call, session, edge, client)
         servers = call.services.relay.ice_servers(session.id, call.now.timestamp())
         ticket = _ticket(call, session, edge, call.keys.sign_grant(grant), servers)
     call.later(lambda: _announce_again(call, session, edge, servers))
@@ -135,5 +142,5 @@ async def close_session(request: web.Request) -> None:
         if session.account_id != call.caller.account_id:
             demand(call, Right.EDGE_MANAGE)
         end_session(session, ErrorCode.SESSION_ENDED, call.now)
-    detail = f"Ended by {call.caller.email}."
+    detail = f"Ended by {call.actor}."
     call.later(lambda: tell_ended(call.services.peers, [session], ErrorCode.SESSION_ENDED, detail))

@@ -16,15 +16,22 @@ from farsite_cloud.ids import new_id
 from farsite_cloud.sessions.models import RemoteSession
 from farsite_signaling.wire.errors import ErrorCode
 from farsite_signaling.wire.grant import Grant
-from farsite_signaling.wire.rights import Role, rights_of
+from farsite_signaling.wire.rights import Right, Role
 
 TO_OPEN = timedelta(minutes=5)
 LONGEST = timedelta(hours=12)
 
 
 def start_session(
-    scope: Scope, edge: EdgeHost, client: ClientDevice, caller: Caller, now: datetime
+    scope: Scope,
+    edge: EdgeHost,
+    client: ClientDevice,
+    caller: Caller,
+    now: datetime,
+    longest: datetime | None = None,
 ) -> RemoteSession:
+    """Live for twelve hours, or until `longest` if that comes first."""
+    until = now + LONGEST
     session = RemoteSession(
         id=new_id(now),
         edge_host_id=edge.id,
@@ -32,17 +39,22 @@ def start_session(
         account_id=caller.account_id,
         token_id=caller.token_id,
         created_at=now,
-        until=now + LONGEST,
+        until=until if longest is None else min(until, longest),
     )
     scope.add(session)
     return session
 
 
 def grant_for(
-    session: RemoteSession, edge: EdgeHost, client: ClientDevice, caller: Caller, role: Role, now: datetime
+    session: RemoteSession,
+    edge: EdgeHost,
+    client: ClientDevice,
+    role: Role,
+    rights: frozenset[Right],
+    actor: str,
+    now: datetime,
 ) -> Grant:
-    """What the edge host will let the client do: all that role and token may, on every device."""
-    rights = rights_of(role) if caller.scopes is None else rights_of(role) & caller.scopes
+    """What the edge host will let the client do, on every device. `actor` is what its audit log says."""
     issued = int(now.timestamp())
     return Grant(
         iss=f"urn:farsite:{session.organization_id}",
@@ -52,7 +64,7 @@ def grant_for(
         org=session.organization_id,
         role=role,
         rights=rights,
-        email=caller.email,
+        email=actor,
         iat=issued,
         nbf=issued,
         exp=int((now + TO_OPEN).timestamp()),

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from farsite_cloud.accounts.cutting import cut_off
 from farsite_cloud.api.authorize import demand
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import check_if_match, etag
 from farsite_cloud.api.paging import cursor_of, read_page
-from farsite_cloud.clients.service import client_name, revoke_clients
-from farsite_cloud.organizations.models import Membership
 from farsite_cloud.organizations.service import lock
-from farsite_cloud.sessions.endings import OUT_OF_REACH, RIGHTS_CHANGED, end_of_accounts, end_out_of_reach
-from farsite_cloud.sessions.models import RemoteSession
-from farsite_cloud.setup_codes.service import void_setup_codes
-from farsite_cloud.signaling.notices import tell_ended
-from farsite_cloud.users.service import Row, Users, check_choice, member_answer
+from farsite_cloud.users.changes import change_member, close_lost
+from farsite_cloud.users.service import Row, Users, member_answer
 from farsite_signaling.rest import Answer, Api
 from farsite_signaling.wire import cloud_api, people_api
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-from farsite_signaling.wire.rights import EVERY_FOLDER, Right, Role, rights_of
+from farsite_signaling.wire.rights import Right, Role
 
 api = Api()
 _LIST = "/organizations/{org}/users"
@@ -80,37 +76,11 @@ async def change_user(request: web.Request, body: people_api.MemberChange) -> An
         before = Role(member.role)
         if Role.OWNER in (before, body.role) and body.role not in (before, None):
             demand(call, Right.ORGANIZATION_OWN)
-        await _change(call, users, member, body)
+        await change_member(call, users, member, body)
         await users.check_owned()
         act.details |= {"from": before} | body.model_dump(exclude_none=True)
-        await _close_lost(call, member, before)
+        await close_lost(call, member, before)
     return await _answer(call, row)
-
-
-async def _change(call: Call, users: Users, member: Membership, body: people_api.MemberChange) -> None:
-    role = body.role or Role(member.role)
-    chosen = body.folder_ids is not None or body.all_folders is not None
-    if chosen or (role not in EVERY_FOLDER and member.role in EVERY_FOLDER):
-        check_choice(role, body.folder_ids, body.all_folders)
-    await users.set_role(member, role)
-    if chosen and role not in EVERY_FOLDER:
-        await users.set_folders(
-            member, body.folder_ids or [], all_folders=bool(body.all_folders), now=call.now
-        )
-    member.revision += 1
-
-
-async def _close_lost(call: Call, member: Membership, before: Role) -> None:
-    """Grants are of the rights at their time: with fewer rights, and out of reach, sessions end."""
-    await call.session.flush()
-    if rights_of(before) - rights_of(Role(member.role)):
-        _tell(call, await end_of_accounts(call.whole, [member.account_id], call.now), RIGHTS_CHANGED)
-    _tell(call, await end_out_of_reach(call.whole, call.now), OUT_OF_REACH)
-
-
-def _tell(call: Call, ended: list[RemoteSession], detail: str) -> None:
-    peers = call.services.peers
-    call.later(lambda: tell_ended(peers, ended, ErrorCode.SESSION_ENDED, detail))
 
 
 @api.route("DELETE", _ONE, need=Right.USER_MANAGE)
@@ -127,22 +97,8 @@ async def remove_user(request: web.Request) -> None:
         act.details["role"] = member.role
         await users.remove(member)
         await users.check_owned()
-        await _cut_off(call, account.id)
-
-
-async def _cut_off(call: Call, account_id: str) -> None:
-    await void_setup_codes(call.whole, account_id, call.now)
-    _tell(call, await end_of_accounts(call.whole, [account_id], call.now), _REMOVED)
-    peers = call.services.peers
-
-    async def disconnect() -> None:
-        for client in clients:
-            await peers.disconnect(
-                str(client_name(client)), ErrorCode.CERTIFICATE_REVOKED, _REMOVED, retry=False
-            )
-
-    clients = await revoke_clients(call.whole, account_id, call.now)
-    call.later(disconnect)
+        cut = await cut_off(call.whole, account.id, _REMOVED, call.now)
+    call.later(lambda: cut.tell(call.services.peers))
 
 
 @api.route(
@@ -166,5 +122,5 @@ async def transfer(request: web.Request, body: people_api.Transfer) -> Answer:
         await users.set_role(own[0], Role.ADMIN)
         heir[0].revision += 1
         own[0].revision += 1
-        await _close_lost(call, own[0], Role.OWNER)
+        await close_lost(call, own[0], Role.OWNER)
     return await _answer(call, heir)

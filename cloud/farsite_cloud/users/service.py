@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Select, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from farsite_cloud.accounts.models import Account
+from farsite_cloud.accounts.models import Account, AccountKind
 from farsite_cloud.database import Scope
 from farsite_cloud.folders.models import Folder
 from farsite_cloud.ids import new_id
@@ -18,13 +18,15 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.rights import EVERY_FOLDER, Role
 
 Row = tuple[Membership, Account]
+_WHAT = {AccountKind.PERSON: "user", AccountKind.SERVICE: "service account"}
 
 
 class Users:
-    """Members of the scope's organization."""
+    """Members of the scope's organization: people, or its service accounts."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, kind: AccountKind = AccountKind.PERSON) -> None:
         self._scope = scope
+        self._kind = kind
         self._session: AsyncSession = scope.session
 
     async def page(self, after: str | None, limit: int) -> list[Row]:
@@ -39,7 +41,7 @@ class Users:
         """Raises `not_found`."""
         row = (await self._session.execute(self._members().where(Account.id == account_id))).first()
         if row is None:
-            detail = f"There is no user {account_id[:64]!r} in this organization."
+            detail = f"There is no {_WHAT[self._kind]} {account_id[:64]!r} in this organization."
             raise FarsiteError(ErrorCode.NOT_FOUND, detail)
         return row.Membership, row.Account
 
@@ -52,7 +54,7 @@ class Users:
         return (
             select(Membership, Account)
             .join(Account, Account.id == Membership.account_id)
-            .where(Membership.organization_id == self._scope.organization_id)
+            .where(Membership.organization_id == self._scope.organization_id, Account.kind == self._kind)
         )
 
     async def add(

@@ -16,6 +16,8 @@ from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport, State
 from aiortc.rtcicetransport import RTCIceTransport
 from OpenSSL._util import ffi, lib
 
+from farsite_signaling.peer.latecomers import Latecomers
+
 _RECORD_HEADER = 13
 _MAX_PACKET = 2048
 _MAX_BATCH = 60_000
@@ -47,12 +49,16 @@ class DtlsTransport(RTCDtlsTransport):
         super().__init__(transport, certificates)
         self._packets: list[bytes] = []
         self._delivery: asyncio.Handle | None = None
+        self._latecomers: Latecomers | None = None
         self.on("statechange", self._take_over)
 
     def _take_over(self) -> None:
         """From the end of the handshake on, records come here directly, not through the library's queue."""
         connection = cast(Any, self.transport)._connection
-        connection.sink = self.records_received if self._state == State.CONNECTED else None
+        connected = self._state == State.CONNECTED
+        if connected:
+            self._latecomers = Latecomers.of(cast(Any, self._ssl), server=self._role == "server")
+        connection.sink = self.records_received if connected else None
 
     # sending
 
@@ -107,6 +113,8 @@ class DtlsTransport(RTCDtlsTransport):
         step = max(1, _MAX_IN // segment) * segment
         if self._delivery is None:
             self._delivery = asyncio.get_running_loop().call_soon(self._deliver)
+        if self._latecomers is not None and (late := self._latecomers.late(data, segment)):
+            self._open_late(self._latecomers, [bytes(data[at : at + segment]) for at in late])
         for start in range(0, len(data), step):
             part = data[start : start + step]
             lib.BIO_write(ssl._into_ssl, ffi.from_buffer(part), len(part))
@@ -114,6 +122,11 @@ class DtlsTransport(RTCDtlsTransport):
                 self._deliver()
                 cast(Any, self.transport)._connection.end_of_data()
                 return
+
+    def _open_late(self, latecomers: Latecomers, records: list[bytes]) -> None:
+        """OpenSSL gets them too, and drops them."""
+        opened = (latecomers.open(record) for record in records)
+        self._packets.extend(packet for packet in opened if packet is not None)
 
     def _read(self, ssl: Any, packets: list[bytes]) -> bool:
         """False when the peer has closed."""

@@ -74,6 +74,8 @@ class Organization(_Schema):
     default_folder_id: str
     invited_start_as_viewers: bool = True
     require_mfa: bool = False
+    support_until: datetime | None = Field(default=None, description="no member: let in until then")
+    deletes_at: datetime | None = Field(default=None, description="erased then, unless it is restored")
 
 
 class OrganizationRequest(_Request):

@@ -89,19 +89,36 @@ class RecoveryCodes(_Schema):
 
 
 class TokenRequest(_Request):
-    """`scopes` are the rights it may use, never more than the account's role has."""
+    """`scopes` are the rights it may use, never more than the account's role has.
+
+    With `organization_id` it is for that organization only; with `folder_ids` for these folders of it and what is
+    below them, and then for nothing that is about the organization as a whole.
+    """
 
     name: Title
     scopes: list[Right] = Field(min_length=1, max_length=len(Right))
     expires_in_days: int = Field(default=90, ge=1, le=366)
+    organization_id: str | None = Field(default=None, max_length=64)
+    folder_ids: list[str] | None = Field(default=None, min_length=1, max_length=100)
+
+
+class TokenRotation(_Request):
+    """A new secret for the same token; the old one is good for `overlap_hours` more."""
+
+    expires_in_days: int = Field(default=90, ge=1, le=366)
+    overlap_hours: int = Field(default=0, ge=0, le=168)
 
 
 class PersonalToken(_Schema):
     id: str
     name: str
     scopes: list[Right]
+    organization_id: str | None = None
+    folder_ids: list[str] | None = None
     created_at: datetime
     expires_at: datetime
+    used_at: datetime | None = Field(default=None, description="to the minute")
+    used_from: str = Field(default="", description="address it was last used from")
 
 
 class NewToken(PersonalToken):

@@ -56,6 +56,12 @@ _ADMIN = _OPERATOR | {
     Right.AUDIT_READ,
 }
 _OWNER = _ADMIN | {Right.ORGANIZATION_OWN}
+# Whoever is let in for a limited time lets nobody else in, and does not change the rules they are under.
+NOT_FOR_SUPPORT = frozenset({Right.USER_MANAGE, Right.ORGANIZATION_MANAGE, Right.ORGANIZATION_OWN})
+# What an access token for chosen folders may do in the cloud: nothing that is about the organization as a whole …
+IN_CHOSEN_FOLDERS = frozenset(_OPERATOR)
+# … and in sessions, which are with one edge host of those folders.
+IN_CHOSEN_SESSIONS = IN_CHOSEN_FOLDERS | {Right.DEVICE_MANAGE, Right.DEVICE_CREDENTIALS}
 # Roles that reach every folder; the others reach those chosen for them.
 EVERY_FOLDER = frozenset({Role.OWNER, Role.ADMIN})
 

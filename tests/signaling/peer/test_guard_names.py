@@ -39,6 +39,7 @@ INSTANCE_NAMES: dict[tuple[str, str], list[str]] = {
     ("aiortc.rtcdtlstransport", "RTCDtlsTransport"): [
         "_data_receiver",
         "_register_data_receiver",
+        "_role",
         "_ssl",
         "_state",
         "_transport",

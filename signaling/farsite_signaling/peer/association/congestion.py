@@ -31,6 +31,12 @@ _PROBE_TIME = 0.2
 _EXTRA = 0.01
 """Seconds of rate on top of the window: timers, batches and rare acknowledgements take about that long."""
 _HEAVY_LOSS = 0.2
+_MOST_LOSS, _LOSS_ROUNDS = 0.06, 8
+_FULL_SAMPLES = 8
+_FULL_TRIP, _FULL_EXTRA = 1.25, 0.004
+"""So many trips in a row this much longer than the shortest one: start-up has filled the path (after HyStart++)."""
+_FREE_QUEUE = 0.002
+_MOST_RESTRAINT = 0.1
 _FIRST_RTT = 0.1
 
 
@@ -71,6 +77,13 @@ class Congestion:
         self._full_rounds = 0
         self._limit: float | None = None
         self._heavy_rounds = 0
+        self._loss = 0.0
+        self._long_trips = 0
+        self._smoothed = 0.0
+        self._drained_at = float("inf")
+        self._drained = 0.0
+        self._drained_samples = 0
+        self._base: float | None = None
         self._round_delivered = 0
         self._round_lost = 0
 
@@ -102,7 +115,10 @@ class Congestion:
         if not self._rates:
             return _STARTUP_GAIN * INITIAL_WINDOW / (self.round_trip or _FIRST_RTT)
         margin = 1.0 if self.phase is Phase.STARTUP else _MARGIN
-        return max(_GAINS[self.phase] * self.rate * margin, 2 * SEGMENT / (self.round_trip or _FIRST_RTT))
+        return max(
+            _GAINS[self.phase] * self._correction * self.rate * margin,
+            2 * SEGMENT / (self.round_trip or _FIRST_RTT),
+        )
 
     def handshake(self, rtt: float, now: float) -> None:
         self.round_trip, self._round_trip_at = rtt, now
@@ -124,12 +140,35 @@ class Congestion:
 
     def _measure_round_trip(self, rtt: float, now: float) -> None:
         known = self.round_trip
+        self._smoothed += (rtt - self._smoothed) / 8
+        self._watch_queue(rtt, now)
         if self.phase is Phase.ROUND_TRIP:
             self._probed_trip = rtt if self._probed_trip is None else min(self._probed_trip, rtt)
         # Close to the lowest counts as a confirmation: no need to empty the path for it.
         if known is None or rtt <= known * 1.02 + 0.0005:
             self._round_trip_at = now
             self.round_trip = rtt if known is None else min(known, rtt)
+
+    def _watch_queue(self, rtt: float, now: float) -> None:
+        """In start-up a queue tells that the path is full; later, what is left of it after draining is not ours."""
+        trip = self.round_trip or _FIRST_RTT
+        self._long_trips = self._long_trips + 1 if rtt > trip * _FULL_TRIP + _FULL_EXTRA else 0
+        since = (now - self._drained_at) / trip
+        if 0.75 <= since < 1.5:
+            self._drained += rtt
+            self._drained_samples += 1
+        elif since >= 1.5 and self._drained_samples:
+            self._base = self._drained / self._drained_samples
+            self._drained, self._drained_samples = 0.0, 0
+
+    @property
+    def _correction(self) -> float:
+        """Of the pace when cruising. What queue has grown since the last draining is paid back: rates are measured a
+        little high. What random loss takes is sent on top: delivery is measured behind it."""
+        if self.phase is not Phase.CRUISE or self._base is None:
+            return 1.0
+        excess = (self._smoothed - self._base - _FREE_QUEUE) / (self.round_trip or _FIRST_RTT)
+        return (1.0 - min(_MOST_RESTRAINT, max(0.0, excess))) / (1.0 - self._loss)
 
     def _measure_rate(self, acked: Acked, flight: Flight, now: float) -> None:
         assert acked.newest is not None
@@ -153,6 +192,8 @@ class Congestion:
         delivered = flight.delivered - self._round_delivered
         lost = flight.lost_bytes - self._round_lost
         self._round_delivered, self._round_lost = flight.delivered, flight.lost_bytes
+        share = max(0, lost) / max(1, lost + delivered)
+        self._loss += (min(_MOST_LOSS, share) - self._loss) / _LOSS_ROUNDS
         heavy = lost > _HEAVY_LOSS * (lost + delivered) and lost > 8 * SEGMENT
         self._heavy_rounds = self._heavy_rounds + 1 if heavy else 0
         if self._heavy_rounds >= 2:
@@ -165,6 +206,7 @@ class Congestion:
     def _enter(self, phase: Phase, now: float) -> None:
         self.phase = phase
         self._phase_at = now
+        self._drained_at = now if phase is Phase.CRUISE else float("inf")
         if phase is Phase.CRUISE:
             self._cruise = self._random.uniform(4.0, 7.0)
 
@@ -182,7 +224,7 @@ class Congestion:
                 self._full, self._full_rounds = self.rate, 0
             else:
                 self._full_rounds += 1
-        if self._full_rounds >= 3:
+        if self._full_rounds >= 3 or self._long_trips >= _FULL_SAMPLES:
             self._enter(Phase.DRAIN, now)
 
     def _cycle(self, flight: Flight, now: float) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-TICK = 0.001
+TICK = 0.002
 """Timers are no finer: what one wake-up may send at least, seconds."""
 _SLACK = 0.005
 _LEAST = 12_000
+_MOST = 32_000
 
 
 class Pacer:
@@ -28,5 +29,5 @@ class Pacer:
 
     def ready_at(self, now: float) -> float:
         """When it pays to come back: a tick's worth at once, not packet by packet."""
-        missing = min(self.rate * TICK, _LEAST) - self._bytes
+        missing = min(self.rate * TICK, _MOST) - self._bytes
         return now + max(TICK, missing / self.rate)

@@ -1,0 +1,1 @@
+"""All of an organization's data as one file."""

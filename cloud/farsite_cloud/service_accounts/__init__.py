@@ -1,0 +1,1 @@
+"""Accounts of programs, owned by an organization."""

@@ -1,0 +1,1 @@
+"""Time-limited access for somebody who is no member."""
