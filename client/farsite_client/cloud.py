@@ -16,6 +16,7 @@ import ssl
 import time
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Self, TypeVar
@@ -25,6 +26,7 @@ import aiohttp
 from pydantic import BaseModel, SecretStr
 
 from farsite_client.http import TIMEOUT, failures, parse, raise_for_problem, read_limited, reveal
+from farsite_client.inventory import InventoryCalls
 from farsite_client.people import PeopleCalls
 from farsite_signaling.peer.proxy import parse_proxy
 from farsite_signaling.wire.cloud_api import (
@@ -89,7 +91,7 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
-class CloudClient(PeopleCalls):
+class CloudClient(PeopleCalls, InventoryCalls):
     """One signed-in user at one cloud. Use as `async with`; `token` may be set later, by `sign_in`."""
 
     def __init__(
@@ -195,9 +197,11 @@ class CloudClient(PeopleCalls):
     async def change_edge_host(self, organization: str, edge: str, change: EdgeHostChange) -> EdgeHost:
         return await self._ask("PATCH", _edge(organization, edge), EdgeHost, change)
 
-    async def remove_edge_host(self, organization: str, edge: str) -> None:
-        """Its certificate is revoked and its tunnels are cut."""
-        await self._send("DELETE", _edge(organization, edge))
+    async def remove_edge_host(self, organization: str, edge: str, *, risk_confirmed: bool = False) -> None:
+        """Its certificate is revoked and its tunnels are cut. Raises `confirmation_needed`, `conflict` while it has
+        devices."""
+        query = {"risk_confirmed": str(risk_confirmed).lower()}
+        await self._send("DELETE", _edge(organization, edge), query=query)
 
     async def session(self, organization: str, edge: str, client: str) -> SessionTicket:
         """Ask to open a tunnel to an edge host as `client` (the enrolled URN)."""
@@ -264,6 +268,28 @@ class CloudClient(PeopleCalls):
     async def _exchange(
         self, method: str, path: str, body: BaseModel | None, query: dict[str, str] | None
     ) -> bytes:
+        async with self._answer(method, path, body, query) as response:
+            return await read_limited(response)
+
+    async def _stream(self, path: str, query: dict[str, str]) -> AsyncIterator[bytes]:
+        """The body as it comes, however long: only a pause ends it."""
+        patient = aiohttp.ClientTimeout(
+            total=None, sock_connect=TIMEOUT.sock_connect, sock_read=TIMEOUT.sock_read
+        )
+        async with self._answer("GET", path, None, query, patient) as response:
+            async for part in response.content.iter_any():
+                yield part
+
+    @asynccontextmanager
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        body: BaseModel | None,
+        query: dict[str, str] | None,
+        timeout: aiohttp.ClientTimeout = TIMEOUT,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A good one; every other is raised."""
         session = self._session
         if session is None:
             raise RuntimeError("CloudClient is used inside `async with`")
@@ -282,12 +308,13 @@ class CloudClient(PeopleCalls):
                 headers=self._headers(method),
                 proxy=proxy.url if proxy is not None and not proxy.is_socks else None,
                 allow_redirects=False,
+                timeout=timeout,
             ) as response,
         ):
             self._note_clock(response)
             self._refuse_redirect(response)
             await self._raise_for_problem(response)
-            return await read_limited(response)
+            yield response
 
     def _headers(self, method: str) -> dict[str, str]:
         headers = {"Accept": "application/json", "User-Agent": "farsite-client"}

@@ -85,7 +85,8 @@ class Person:
         data = {"data": body} if isinstance(body, bytes) else {"json": body}
         async with self.http.request(method, f"{self.url}/api/v1{path}", headers=given, **data) as response:
             text = await response.text()
-            parsed = await response.json(content_type=None) if text else None
+            is_json = text and "csv" not in response.content_type
+            parsed = await response.json(content_type=None) if is_json else None
             return Reply(response.status, response.headers, text, parsed)
 
     async def ok(self, method: str, path: str, body: Any = None) -> Any:

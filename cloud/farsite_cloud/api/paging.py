@@ -13,9 +13,14 @@ from farsite_signaling.wire.cloud_api import Page
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 
-def read_page(request: web.Request) -> tuple[str | None, int]:
-    """The id to start after and how many rows. Raises `invalid_request`."""
-    page = read_query(request, Page)
+def read_page(request: web.Request, model: type[Page] = Page) -> tuple[str | None, int]:
+    """The id to start after and how many rows, of a query that is a `Page`. Raises `invalid_request`."""
+    page = read_query(request, model)
+    return page_of(page)
+
+
+def page_of(page: Page) -> tuple[str | None, int]:
+    """Raises `invalid_request` for a cursor that is none."""
     return None if page.cursor is None else _decode(page.cursor), page.limit
 
 

@@ -137,7 +137,9 @@ def _csv(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
         else:
             yield reader.line_num, _cells(header, row)
     if header is None:
-        raise FarsiteError(ErrorCode.INVALID_REQUEST, "The catalogue is empty: its first line names the columns.")
+        raise FarsiteError(
+            ErrorCode.INVALID_REQUEST, "The catalogue is empty: its first line names the columns."
+        )
 
 
 def _delimiter(text: str) -> str:

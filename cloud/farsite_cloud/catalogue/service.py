@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import date
 
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -20,8 +19,6 @@ async def catalogued(session: AsyncSession, keys: Collection[str]) -> dict[str, 
         return {}
     statement = select(CatalogueModel).where(CatalogueModel.model_key.in_(list(keys)))
     return {row.model_key: _answer(row) for row in await session.scalars(statement)}
-
-
 
 
 async def replace_catalogue(session: AsyncSession, entries: Sequence[Entry]) -> int:

@@ -32,7 +32,7 @@ async def export(request: web.Request, call: Call, query: ExportQuery) -> web.St
     """Raises `invalid_request` for an unknown column, before anything is sent."""
     columns = read_columns(query.columns)
     pages = _pages(call, query)
-    first = await anext(pages, [])
+    first = await anext(pages)
     response = web.StreamResponse(headers=_headers(query.format))
     await add_headers(request, response)
     await response.prepare(request)

@@ -57,7 +57,7 @@ async def _counted(scope: Scope, selection: Selection) -> tuple[list[Group], Cou
 async def _edges(scope: Scope, selection: Selection) -> Counter[str]:
     statement = selection.apply(scope, scope.select(_D))
     grouped = statement.with_only_columns(_D.edge_host_id, func.count(_D.id)).group_by(_D.edge_host_id)
-    return Counter({edge: number for edge, number in await scope.rows(grouped)})
+    return Counter({edge: int(number) for edge, number in await scope.rows(grouped)})
 
 
 async def _tags(scope: Scope, selection: Selection) -> Counter[str]:
@@ -68,7 +68,7 @@ async def _tags(scope: Scope, selection: Selection) -> Counter[str]:
         .where(ThingTag.present, ThingTag.thing_id.in_(ids))
         .group_by(ThingTag.tag)
     )
-    return Counter({tag: number for tag, number in await scope.rows(statement)})
+    return Counter({tag: int(number) for tag, number in await scope.rows(statement)})
 
 
 def _by(found: list[Group], name: str) -> Counter[str]:
@@ -81,5 +81,3 @@ def _by(found: list[Group], name: str) -> Counter[str]:
 def _facets(numbers: Counter[str]) -> list[Facet]:
     ordered = sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
     return [Facet(value=value, count=count) for value, count in ordered[:MOST]]
-
-

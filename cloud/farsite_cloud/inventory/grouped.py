@@ -34,7 +34,10 @@ async def groups(scope: Scope, edges: Edges, wanted: dict[str, list[str]]) -> li
     columns = (row.model, row.product, row.device_type, row.version, row.state)
     statement = _counts(scope, wanted).with_only_columns(*columns, number).where(row.tag == "")
     found = await scope.rows(_placed(statement, edges).group_by(*columns))
-    return [Group(*values[:5], int(values[5])) for values in found]
+    return [
+        Group(model, product, device_type, version, state, int(count))
+        for model, product, device_type, version, state, count in found
+    ]
 
 
 async def by_edge_host(scope: Scope, edges: Edges, wanted: dict[str, list[str]]) -> Counter[str]:

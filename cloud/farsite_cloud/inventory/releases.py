@@ -46,9 +46,9 @@ class Releases:
 
     def support_ended(self, model: str, version: str) -> bool:
         known = self.known(model)
-        if known is not None and known.software_support_end is not None:
-            if known.software_support_end < self.today:
-                return True
+        end = None if known is None else known.software_support_end
+        if end is not None and end < self.today:
+            return True
         return bool(parse(version)) and not self.standing(model, version).track.supported(self.today)
 
     def update_available(self, model: str, version: str) -> bool:
@@ -77,5 +77,3 @@ async def _images(scope: Scope, keys: Collection[str], edges: Edges) -> dict[str
     for key, version, count in await scope.rows(statement):
         found.setdefault(key, {})[version] = count
     return found
-
-

@@ -37,9 +37,7 @@ def answers_of(call: Call) -> Answers:
     return Answers(call.scope, online_by(call.services.peers), call.now.date())
 
 
-@api.route(
-    "GET", f"{_ORG}/devices/counts", need=_READ, response=wire.DeviceCounts, query=wire.DeviceFilter
-)
+@api.route("GET", f"{_ORG}/devices/counts", need=_READ, response=wire.DeviceCounts, query=wire.DeviceFilter)
 async def count_inventory(request: web.Request) -> wire.DeviceCounts:
     """How many devices a filter leaves, by model, version, state and more."""
     call, query = call_of(request), read_query(request, wire.DeviceFilter)

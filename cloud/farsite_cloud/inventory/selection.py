@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from sqlalchemy import ColumnElement, Select, false, tuple_
+from sqlalchemy.orm import InstrumentedAttribute
 
 from farsite_cloud.database import Scope
 from farsite_cloud.edge_hosts.service import EdgeHosts
@@ -56,7 +57,7 @@ class Selection:
         found += [has_text(device.search, word) for word in self.words]
         return found + [self._tagged(scope, tag) for tag in self.tags]
 
-    def _in(self, column: ColumnElement[str], values: Sequence[str]) -> ColumnElement[bool]:
+    def _in(self, column: InstrumentedAttribute[str], values: Sequence[str]) -> ColumnElement[bool]:
         if len(values) == 1:
             return column == values[0]
         if not values:
@@ -105,9 +106,7 @@ def values_of(text: str) -> list[str]:
     return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
-async def _narrow_by_version(
-    scope: Scope, selection: Selection, query: DeviceFilter, today: date
-) -> None:
+async def _narrow_by_version(scope: Scope, selection: Selection, query: DeviceFilter, today: date) -> None:
     if query.support_ended is None and query.update_available is None:
         return
     found = await groups(scope, selection.edges, selection.wanted)
@@ -133,5 +132,3 @@ async def _estimate(scope: Scope, selection: Selection) -> None:
     wide = wide or (selection.edges is not None and len(selection.edges) > 1)
     if selection.pairs is None and wide:
         selection.few = await how_many(scope, selection.edges, selection.wanted) <= FEW
-
-

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from sqlalchemy import Select
 
 from farsite_cloud.database import Scope
 from farsite_cloud.ids import new_id
 from farsite_cloud.inventory.export import COLUMNS
 from farsite_cloud.views.models import SavedView
-from farsite_signaling.rest import invalid_request
+from farsite_signaling.rest.routes import invalid_request
 from farsite_signaling.wire import inventory_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
@@ -33,7 +33,7 @@ EDGE_COLUMNS = (
     "certificate_expires_at",
     "id",
 )
-_QUERIES = {"devices": wire.DeviceQuery, "edge_hosts": wire.EdgeHostQuery}
+_QUERIES: dict[str, type[BaseModel]] = {"devices": wire.DeviceQuery, "edge_hosts": wire.EdgeHostQuery}
 
 
 class Views:
@@ -105,7 +105,9 @@ class Views:
 
 def check_view(kind: str, query: dict[str, str], columns: list[str]) -> None:
     if query.keys() & {"cursor", "limit"}:
-        raise FarsiteError(ErrorCode.INVALID_REQUEST, "A view has no cursor and no limit: they are of one page.")
+        raise FarsiteError(
+            ErrorCode.INVALID_REQUEST, "A view has no cursor and no limit: they are of one page."
+        )
     try:
         _QUERIES[kind].model_validate(query)
     except ValidationError as error:
@@ -117,17 +119,11 @@ def check_view(kind: str, query: dict[str, str], columns: list[str]) -> None:
             raise FarsiteError(ErrorCode.INVALID_REQUEST, detail)
 
 
-async def forget_views(scope: Scope, account_id: str) -> None:
-    """Own ones of somebody who leaves; what they shared stays."""
-    own = scope.delete(SavedView).where(SavedView.account_id == account_id, SavedView.shared.is_(False))
-    await scope.change(own)
-
-
 def view_answer(row: SavedView, account_id: str) -> wire.View:
     return wire.View(
         id=row.id,
         name=row.name,
-        kind=row.kind,  # type: ignore[arg-type]  # checked when it was written
+        kind=row.kind,
         query=row.query,
         columns=row.columns,
         shared=row.shared,
