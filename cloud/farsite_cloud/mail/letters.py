@@ -18,6 +18,7 @@ class Letter(StrEnum):
     PASSWORD_CHANGED = "password_changed"
     MFA_CHANGED = "mfa_changed"
     INVITATION = "invitation"
+    NOTICE = "notice"
     SUPPORT = "support"
 
 

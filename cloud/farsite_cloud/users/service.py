@@ -37,6 +37,15 @@ class Users:
         rows = await self._session.execute(statement.order_by(Membership.account_id).limit(limit + 1))
         return [(row.Membership, row.Account) for row in rows]
 
+    async def everyone(self) -> list[Row]:
+        """People and service accounts."""
+        statement = (
+            select(Membership, Account)
+            .join(Account, Account.id == Membership.account_id)
+            .where(Membership.organization_id == self._scope.organization_id)
+        )
+        return [(row.Membership, row.Account) for row in await self._session.execute(statement)]
+
     async def get(self, account_id: str) -> Row:
         """Raises `not_found`."""
         row = (await self._session.execute(self._members().where(Account.id == account_id))).first()
