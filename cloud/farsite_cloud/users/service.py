@@ -159,7 +159,9 @@ def check_choice(role: Role, folders: Collection[str] | None, all_folders: bool 
         raise FarsiteError(ErrorCode.INVALID_REQUEST, detail)
 
 
-def member_answer(row: Row, folders: dict[str, list[str]], *, managing: bool) -> wire.Member:
+def member_answer(
+    row: Row, folders: dict[str, list[str]], factors: set[str], *, managing: bool
+) -> wire.Member:
     """Folders and second factors are shown to those who manage users."""
     member, account = row
     shown = None if member.all_folders or not managing else folders.get(account.id, [])
@@ -169,6 +171,6 @@ def member_answer(row: Row, folders: dict[str, list[str]], *, managing: bool) ->
         name=account.name,
         role=Role(member.role),
         folder_ids=shown,
-        mfa=account.totp_since is not None if managing else None,
+        mfa=account.id in factors if managing else None,
         since=member.created_at,
     )
