@@ -25,13 +25,14 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 from pydantic import BaseModel, SecretStr
 
+from farsite_client.audit import AuditCalls
+from farsite_client.device_sign_in import DeviceSignInCalls
+from farsite_client.factors import FactorCalls
 from farsite_client.http import TIMEOUT, failures, parse, raise_for_problem, read_limited, reveal
 from farsite_client.inventory import InventoryCalls
 from farsite_client.people import PeopleCalls
 from farsite_signaling.peer.proxy import parse_proxy
 from farsite_signaling.wire.cloud_api import (
-    AuditList,
-    AuditRow,
     EdgeHost,
     EdgeHostChange,
     EdgeHostList,
@@ -57,6 +58,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 PREFIX = "/api/v1"
 MAX_ATTEMPTS = 3
 MAX_RETRY_WAIT = 10.0
+DOWNLOAD_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
 _RETRIED = (ErrorCode.RATE_LIMITED, ErrorCode.UNAVAILABLE)
 
 
@@ -91,7 +93,7 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
-class CloudClient(PeopleCalls, InventoryCalls):
+class CloudClient(PeopleCalls, FactorCalls, AuditCalls, DeviceSignInCalls, InventoryCalls):
     """One signed-in user at one cloud. Use as `async with`; `token` may be set later, by `sign_in`."""
 
     def __init__(
@@ -220,18 +222,6 @@ class CloudClient(PeopleCalls, InventoryCalls):
         """Relays, and credentials good for minutes to try them with."""
         return await self._ask("POST", f"{_organization(organization)}/relay-check", RelayCheck)
 
-    async def audit(self, organization: str, *, page_size: int = 100) -> AsyncIterator[AuditRow]:
-        """Newest first."""
-        query: dict[str, str] = {"limit": str(page_size)}
-        path = f"{_organization(organization)}/audit"
-        while True:
-            page = await self._ask("GET", path, AuditList, query=query)
-            for row in page.rows:
-                yield row
-            if page.next_cursor is None:
-                return
-            query["cursor"] = page.next_cursor
-
     # how
 
     async def _ask(
@@ -265,31 +255,29 @@ class CloudClient(PeopleCalls, InventoryCalls):
             await asyncio.sleep(wait)
         raise AssertionError("the last attempt returns or raises")
 
+    async def _download(self, path: str, query: dict[str, str] | None = None) -> AsyncIterator[bytes]:
+        """A long answer, piece by piece; only the pauses in it are bounded."""
+        async with self._answered("GET", path, None, query, timeout=DOWNLOAD_TIMEOUT) as response:
+            async for piece in response.content.iter_any():
+                yield piece
+
     async def _exchange(
         self, method: str, path: str, body: BaseModel | None, query: dict[str, str] | None
     ) -> bytes:
-        async with self._answer(method, path, body, query) as response:
+        async with self._answered(method, path, body, query) as response:
             return await read_limited(response)
 
-    async def _stream(self, path: str, query: dict[str, str]) -> AsyncIterator[bytes]:
-        """The body as it comes, however long: only a pause ends it."""
-        patient = aiohttp.ClientTimeout(
-            total=None, sock_connect=TIMEOUT.sock_connect, sock_read=TIMEOUT.sock_read
-        )
-        async with self._answer("GET", path, None, query, patient) as response:
-            async for part in response.content.iter_any():
-                yield part
-
     @asynccontextmanager
-    async def _answer(
+    async def _answered(
         self,
         method: str,
         path: str,
         body: BaseModel | None,
         query: dict[str, str] | None,
+        *,
         timeout: aiohttp.ClientTimeout = TIMEOUT,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A good one; every other is raised."""
+        """Its body is still to be read. Raises what the cloud answered."""
         session = self._session
         if session is None:
             raise RuntimeError("CloudClient is used inside `async with`")

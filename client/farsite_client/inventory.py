@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
-from typing import Literal, TypeVar
+from typing import Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel
-
+from farsite_client.calls import CloudCalls, organization_path
 from farsite_signaling.wire.cloud_api import EdgeHost, EdgeHostList
 from farsite_signaling.wire.inventory_api import (
     DeviceCounts,
@@ -30,30 +28,9 @@ from farsite_signaling.wire.inventory_api import (
     ViewRequest,
 )
 
-ModelT = TypeVar("ModelT", bound=BaseModel)
 
-
-class InventoryCalls(ABC):
+class InventoryCalls(CloudCalls):
     """`filters` are the fields of `wire.inventory_api.DeviceFilter`; several values have commas between them."""
-
-    @abstractmethod
-    async def _ask(
-        self,
-        method: str,
-        path: str,
-        model: type[ModelT],
-        body: BaseModel | None = None,
-        *,
-        query: dict[str, str] | None = None,
-    ) -> ModelT: ...
-
-    @abstractmethod
-    async def _send(
-        self, method: str, path: str, body: BaseModel | None = None, query: dict[str, str] | None = None
-    ) -> bytes: ...
-
-    @abstractmethod
-    def _stream(self, path: str, query: dict[str, str]) -> AsyncIterator[bytes]: ...
 
     # devices
 
@@ -62,7 +39,7 @@ class InventoryCalls(ABC):
     ) -> AsyncIterator[InventoryDevice]:
         """All of them, fetched page by page as they are read."""
         query = {"limit": str(page_size), "sort": sort, **filters}
-        path = f"{_organization(organization)}/devices"
+        path = f"{organization_path(organization)}/devices"
         while True:
             page = await self._ask("GET", path, InventoryDeviceList, query=query)
             for device in page.devices:
@@ -73,12 +50,12 @@ class InventoryCalls(ABC):
 
     async def device(self, organization: str, device: str) -> InventoryDevice:
         """By id or serial number."""
-        path = f"{_organization(organization)}/devices/{_quoted(device)}"
+        path = f"{organization_path(organization)}/devices/{_quoted(device)}"
         return await self._ask("GET", path, InventoryDevice)
 
     async def device_counts(self, organization: str, **filters: str) -> DeviceCounts:
         return await self._ask(
-            "GET", f"{_organization(organization)}/devices/counts", DeviceCounts, query=filters
+            "GET", f"{organization_path(organization)}/devices/counts", DeviceCounts, query=filters
         )
 
     def export_devices(
@@ -93,7 +70,7 @@ class InventoryCalls(ABC):
         query: dict[str, str] = {"format": format, **filters}
         if columns:
             query["columns"] = ",".join(columns)
-        return self._stream(f"{_organization(organization)}/devices/export", query)
+        return self._download(f"{organization_path(organization)}/devices/export", query)
 
     async def os_overview(
         self, organization: str, *, folder: str | None = None, edge_host: str | None = None
@@ -101,26 +78,28 @@ class InventoryCalls(ABC):
         """AXIS OS by model, over all sites or some."""
         given = {"folder": folder, "edge_host": edge_host}
         query = {name: value for name, value in given.items() if value is not None}
-        return await self._ask("GET", f"{_organization(organization)}/inventory/os", OsOverview, query=query)
+        return await self._ask(
+            "GET", f"{organization_path(organization)}/inventory/os", OsOverview, query=query
+        )
 
     # tags
 
     async def tags(self, organization: str) -> list[TagCount]:
-        return (await self._ask("GET", f"{_organization(organization)}/tags", TagCounts)).tags
+        return (await self._ask("GET", f"{organization_path(organization)}/tags", TagCounts)).tags
 
     async def tag_device(self, organization: str, device: str, change: TagChange) -> list[str]:
         """The tags it has then."""
-        path = f"{_organization(organization)}/devices/{_quoted(device)}/tags"
+        path = f"{organization_path(organization)}/devices/{_quoted(device)}/tags"
         return (await self._ask("PATCH", path, TagNames, change)).tags
 
     async def tag_devices(self, organization: str, devices: Sequence[str], change: TagChange) -> int:
         """By ids; how many have other tags now."""
         body = TagsRequest(devices=list(devices), add=change.add, remove=change.remove)
-        path = f"{_organization(organization)}/devices/tags"
+        path = f"{organization_path(organization)}/devices/tags"
         return (await self._ask("POST", path, TagsResult, body)).changed
 
     async def tag_edge_host(self, organization: str, edge: str, change: TagChange) -> list[str]:
-        path = f"{_organization(organization)}/edge-hosts/{_quoted(edge)}/tags"
+        path = f"{organization_path(organization)}/edge-hosts/{_quoted(edge)}/tags"
         return (await self._ask("PATCH", path, TagNames, change)).tags
 
     # edge hosts
@@ -130,7 +109,7 @@ class InventoryCalls(ABC):
     ) -> AsyncIterator[EdgeHost]:
         """`filters`: fields of `wire.inventory_api.EdgeHostQuery`."""
         query = {"limit": str(page_size), **filters}
-        path = f"{_organization(organization)}/edge-hosts"
+        path = f"{organization_path(organization)}/edge-hosts"
         while True:
             page = await self._ask("GET", path, EdgeHostList, query=query)
             for edge_host in page.edge_hosts:
@@ -141,7 +120,7 @@ class InventoryCalls(ABC):
 
     async def forget_devices(self, organization: str, edge: str, *, risk_confirmed: bool = False) -> None:
         """Of an edge host that is gone for good. Raises `conflict` while it is online."""
-        path = f"{_organization(organization)}/edge-hosts/{_quoted(edge)}/devices"
+        path = f"{organization_path(organization)}/edge-hosts/{_quoted(edge)}/devices"
         await self._send("DELETE", path, query={"risk_confirmed": str(risk_confirmed).lower()})
 
     async def edge_tasks(
@@ -149,7 +128,7 @@ class InventoryCalls(ABC):
     ) -> AsyncIterator[EdgeTask]:
         """Newest first. `filters`: `edge_host`, `state`, `kind`."""
         query = {"limit": str(page_size), **filters}
-        path = f"{_organization(organization)}/edge-tasks"
+        path = f"{organization_path(organization)}/edge-tasks"
         while True:
             page = await self._ask("GET", path, EdgeTaskList, query=query)
             for task in page.tasks:
@@ -159,28 +138,24 @@ class InventoryCalls(ABC):
             query["cursor"] = page.next_cursor
 
     async def edge_task(self, organization: str, task: str) -> EdgeTaskDetail:
-        path = f"{_organization(organization)}/edge-tasks/{_quoted(task)}"
+        path = f"{organization_path(organization)}/edge-tasks/{_quoted(task)}"
         return await self._ask("GET", path, EdgeTaskDetail)
 
     # views
 
     async def views(self, organization: str) -> list[View]:
-        return (await self._ask("GET", f"{_organization(organization)}/views", ViewList)).views
+        return (await self._ask("GET", f"{organization_path(organization)}/views", ViewList)).views
 
     async def create_view(self, organization: str, view: ViewRequest) -> View:
-        return await self._ask("POST", f"{_organization(organization)}/views", View, view)
+        return await self._ask("POST", f"{organization_path(organization)}/views", View, view)
 
     async def change_view(self, organization: str, view: str, change: ViewChange) -> View:
-        path = f"{_organization(organization)}/views/{_quoted(view)}"
+        path = f"{organization_path(organization)}/views/{_quoted(view)}"
         return await self._ask("PATCH", path, View, change)
 
     async def remove_view(self, organization: str, view: str) -> None:
-        await self._send("DELETE", f"{_organization(organization)}/views/{_quoted(view)}")
+        await self._send("DELETE", f"{organization_path(organization)}/views/{_quoted(view)}")
 
 
 def _quoted(id: str) -> str:
     return quote(id, safe="")
-
-
-def _organization(organization: str) -> str:
-    return f"/organizations/{_quoted(organization)}"

@@ -17,6 +17,7 @@ from farsite_signaling.identity import CertificateAuthority, generate_key, publi
 from farsite_signaling.peer.testing import MemoryLink, memory_links
 from farsite_signaling.peer.tunnel import Tunnel
 from farsite_signaling.rest import problem_middleware
+from farsite_signaling.wire import audit_api
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.ids import AccountId, ClientId, ClientName, OrgId
@@ -133,8 +134,10 @@ class FakeCloud:
         return answer(wire.EdgeHostList(edge_hosts=page, next_cursor=following))
 
     async def _audit(self, request: web.Request) -> web.Response:
-        row = wire.AuditRow(id="1", at=self.now(), actor=EMAIL, action="session.granted", outcome="allowed")
-        return answer(wire.AuditList(rows=[row]))
+        row = audit_api.AuditRow(
+            id="1", at=self.now(), actor=EMAIL, action="session.granted", outcome="allowed"
+        )
+        return answer(audit_api.AuditList(rows=[row]))
 
     async def _enrol(self, request: web.Request) -> web.Response:
         body = wire.EnrolRequest.model_validate_json(await request.read())

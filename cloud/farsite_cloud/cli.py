@@ -123,6 +123,9 @@ def up_command(
     smtp_ca_file: Annotated[
         Path | None, typer.Option("--smtp-ca-file", help="PEM authorities of the mail server.")
     ] = None,
+    audit_retention_days: Annotated[
+        int | None, typer.Option("--audit-retention-days", help="Days audit rows are kept (0: for ever).")
+    ] = None,
     outbound_allowed: Annotated[
         str | None,
         typer.Option(
@@ -146,6 +149,55 @@ def up_command(
         from farsite_cloud.commands.up import serve
 
         serve(flags, config, as_json)
+
+
+audit = typer.Typer(
+    add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="The audit logs of this cloud."
+)
+cloud.add_typer(audit, name="audit")
+Organization = Annotated[
+    str | None, typer.Option("--organization", help="Its id, or 'operator'. Without: all of them.")
+]
+
+
+@audit.command("verify")
+def audit_verify(
+    organization: Organization = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option("--checkpoint", help="File with an earlier checkpoint.")
+    ] = None,
+    config: Config = None,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Recompute the logs' hash chains and say where one breaks; exit code 1 when one does."""
+    from farsite_cloud.commands.audit import as_text, verify
+    from farsite_cloud.commands.failure import told
+    from farsite_cloud.settings import load_settings
+
+    with told(json):
+        results = verify(load_settings({"data_dir": data_dir}, file=config), organization, checkpoint)
+        _show(json, as_text(results), logs=[result.model_dump(mode="json") for result in results])
+    if not all(result.ok for result in results):
+        raise typer.Exit(1)
+
+
+@audit.command("checkpoint")
+def audit_checkpoint(
+    organization: Organization = None, config: Config = None, data_dir: DataDir = None, json: Json = False
+) -> None:
+    """Sign where the logs stand now; keep what is printed on another machine."""
+    from farsite_cloud.commands.audit import checkpoint
+    from farsite_cloud.commands.failure import told
+    from farsite_cloud.settings import load_settings
+
+    with told(json):
+        made = checkpoint(load_settings({"data_dir": data_dir}, file=config), organization)
+        _show(
+            json,
+            "\n".join(one.model_dump_json() for one in made),
+            checkpoints=[one.model_dump(mode="json") for one in made],
+        )
 
 
 @cloud.command()

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
 from aiohttp import web
+from redis.asyncio import Redis
 
 from farsite_cloud.accounts.passwords import Passwords
 from farsite_cloud.api.application import application
-from farsite_cloud.attempts import LocalAttempts
+from farsite_cloud.attempts import Attempts, LocalAttempts, Rule
 from farsite_cloud.clock import Clock, system_clock
+from farsite_cloud.cluster.attempts import RedisAttempts
+from farsite_cloud.cluster.neighbours import RedisNeighbours
+from farsite_cloud.cluster.redis import open_redis
 from farsite_cloud.database import Database
 from farsite_cloud.database.opening import open_database
 from farsite_cloud.database.schema import upgrade
@@ -28,6 +33,7 @@ from farsite_cloud.relay import Relay
 from farsite_cloud.services import Limits, Services
 from farsite_cloud.settings import CloudSettings
 from farsite_cloud.signaling.authorizer import CloudAuthorizer
+from farsite_cloud.sweeper import Sweeper
 from farsite_cloud.urls import PublicUrls, public_urls
 from farsite_cloud.vault import Vault
 from farsite_signaling.hub import Hub
@@ -70,8 +76,9 @@ class Cloud:
             database, vault, passwords = await self._open_storage()
             relay = Relay(self.settings, self.urls)
         await self._stack.enter_async_context(relay)
-        hub = Hub(CloudAuthorizer(database, self.clock), allowed_origins=(self.urls.origin,))
-        self.hub = await self._stack.enter_async_context(hub)
+        sweeper = Sweeper()
+        redis = self._open_redis()
+        self.hub = await self._open_hub(CloudAuthorizer(database, self.clock, sweeper.wake), redis)
         smtp = Smtp(self.settings, self.urls.api) if self.settings.smtp_host else None
         mailer = await self._stack.enter_async_context(Mailer(database, vault, self.clock, smtp))
         self.services = Services(
@@ -80,13 +87,15 @@ class Cloud:
             vault=vault,
             clock=self.clock,
             passwords=passwords,
-            limits=Limits(lambda name, rule: LocalAttempts(self.clock, rule)),
+            limits=Limits(self._attempts(redis)),
             urls=self.urls,
             relay=relay,
             mailer=mailer,
             peers=self.hub,
             metrics=self._metrics(relay),
+            redis=redis,
             outbound=Outbound(tuple(self.settings.outbound_allowed), self.settings.outbound_ca_file),
+            sweeper=sweeper,
         )
         await self._stack.enter_async_context(self.services.sweeper.running(duties_of(self.services)))
         await self._serve(listener, tls)
@@ -108,6 +117,26 @@ class Cloud:
         self._stack.callback(passwords.close)
         vault, self.first_run = await open_vault(self.settings, database, passwords, self.clock)
         return database, vault, passwords
+
+    def _open_redis(self) -> Redis | None:
+        if self.settings.redis is None:
+            return None
+        redis = open_redis(self.settings.redis.get_secret_value())
+        self._stack.push_async_callback(redis.aclose)
+        return redis
+
+    async def _open_hub(self, authorizer: CloudAuthorizer, redis: Redis | None) -> Hub:
+        neighbours = RedisNeighbours(redis) if redis is not None else None
+        hub = Hub(authorizer, allowed_origins=(self.urls.origin,), neighbours=neighbours)
+        await self._stack.enter_async_context(hub)
+        if neighbours is not None:
+            await self._stack.enter_async_context(neighbours.serving(hub))
+        return hub
+
+    def _attempts(self, redis: Redis | None) -> Callable[[str, Rule], Attempts]:
+        if redis is None:
+            return lambda name, rule: LocalAttempts(self.clock, rule)
+        return lambda name, rule: RedisAttempts(redis, self.clock, name, rule)
 
     def _metrics(self, relay: Relay) -> Metrics:
         metrics = Metrics()

@@ -16,5 +16,13 @@ def new_id(now: datetime) -> str:
     """26 lower-case characters of Crockford's base32."""
     milliseconds = int(now.timestamp() * 1000)
     counted = next(_sequence) & 0xFFFFFF
-    value = milliseconds << 80 | counted << 56 | secrets.randbits(56)
+    return _text(milliseconds << 80 | counted << 56 | secrets.randbits(56))
+
+
+def first_id(moment: datetime) -> str:
+    """No id made at or after `moment` sorts before it, none made earlier after it."""
+    return _text(int(moment.timestamp() * 1000) << 80)
+
+
+def _text(value: int) -> str:
     return "".join(_ALPHABET[value >> shift & 31] for shift in range(5 * (_LENGTH - 1), -1, -5))

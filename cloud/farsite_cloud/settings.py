@@ -120,6 +120,9 @@ class CloudSettings(PartSettings):
     smtp_password: SecretStr | None = Field(default=None, description="its password")
     smtp_from: str | None = Field(default=None, description="sender of mails (farsite@ the public host)")
     smtp_ca_file: Path | None = Field(default=None, description="PEM authorities of the mail server")
+    audit_retention_days: int = Field(
+        default=0, ge=0, le=36500, description="days rows of the audit log are kept; 0: for ever"
+    )
     outbound_allowed: Texts = Field(
         default_factory=list, description="internal networks that webhooks and identity providers may be in"
     )

@@ -85,8 +85,8 @@ class Person:
         data = {"data": body} if isinstance(body, bytes) else {"json": body}
         async with self.http.request(method, f"{self.url}/api/v1{path}", headers=given, **data) as response:
             text = await response.text()
-            is_json = text and "csv" not in response.content_type
-            parsed = await response.json(content_type=None) if is_json else None
+            is_json = response.content_type.endswith(("/json", "+json"))
+            parsed = await response.json(content_type=None) if text and is_json else None
             return Reply(response.status, response.headers, text, parsed)
 
     async def ok(self, method: str, path: str, body: Any = None) -> Any:
@@ -330,6 +330,9 @@ async def world_in(clock: MovableClock, storage: Storage) -> AsyncIterator[MakeW
         async def make(folder: Path | None, **settings: Any) -> World:
             settings = await storage(folder) | settings
             running = await stack.enter_async_context(run_cloud(folder, clock=clock, **settings))
+            # Where it listens, whatever it tells others.
+            scheme = running.url.partition(":")[0] if running.cloud.settings.tls else "http"
+            running.url = f"{scheme}://127.0.0.1:{running.cloud.port}"
             connector = aiohttp.TCPConnector(limit=0)
             http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
             world = World(running, clock, http)

@@ -10,6 +10,8 @@ from sqlalchemy import inspect, select, text
 
 from farsite_cloud.accounts.models import Account
 from farsite_cloud.accounts.service import create_account
+from farsite_cloud.audit.log import Act, write
+from farsite_cloud.audit.verify import verify_chain
 from farsite_cloud.database import Database, sqlite
 from farsite_cloud.database.postgres import PostgresOptions
 from farsite_cloud.database.schema import EMPTY, downgrade, revision_of, upgrade
@@ -125,3 +127,31 @@ async def test_too_many_at_once_are_told_to_come_back(address, monkeypatch):
                 session = await stack.enter_async_context(database.reading())
                 await session.execute(text("SELECT 1"))
     assert (caught.value.code, caught.value.retry_after) == ("unavailable", 1)
+
+
+async def test_audit_rows_of_earlier_releases_become_a_chain(database):
+    await upgrade(database, "0003")
+    async with database.writing() as session:
+        await session.execute(
+            text(
+                "INSERT INTO organizations (id, name, default_folder_id, authority_certificate, authority_key, "
+                "grant_public_key, grant_key, created_at) VALUES ('o', 'O', 'f', '', '', '', '', '2026-01-01')"
+            )
+        )
+        for number in range(3):
+            await session.execute(
+                text(
+                    "INSERT INTO audit_events (id, organization_id, at, actor, action, target, outcome, source, details) "
+                    f"VALUES ('{number}', 'o', '2026-01-0{number + 1} 10:00:00.5', 'ä', 'act', '', 'allowed', '', "
+                    "'{\"n\": [1.5, null]}')"
+                )
+            )
+    await upgrade(database)
+    result = await verify_chain(database, "o")
+    assert (result.ok, result.rows, result.last) == (True, 3, 3)
+    async with database.writing() as session:
+        write(session, Act("later", "a", "", ["o"]), datetime.now(UTC))
+    assert (await verify_chain(database, "o")).last == 4
+    await downgrade(database, "0003")
+    async with database.reading() as session:
+        assert await session.scalar(text("SELECT count(*) FROM audit_events")) == 4

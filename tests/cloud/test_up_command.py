@@ -14,6 +14,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from alembic.script import ScriptDirectory
+
+from farsite_cloud.database.schema import MIGRATIONS
 
 # Several processes one after another, each of which imports half the world.
 pytestmark = pytest.mark.timeout(240)
@@ -139,7 +142,7 @@ async def test_mistakes_are_one_sentence_and_a_code(tmp_path):
 
 async def test_migrating_and_describing_need_no_running_cloud(tmp_path):
     code, out, _ = await _run("cloud", "migrate", "--data-dir", str(tmp_path), "--json")
-    assert (code, json.loads(out)) == (0, {"revision": "0003"})
+    assert (code, json.loads(out)) == (0, {"revision": ScriptDirectory(str(MIGRATIONS)).get_current_head()})
     code, out, _ = await _run("cloud", "openapi")
     assert code == 0
     assert "/api/v1/claims" in json.loads(out)["paths"]

@@ -258,6 +258,31 @@ async def test_tunnels_are_audited_with_bytes_and_duration(
     assert (refused.action, refused.outcome) == ("tunnel.open", "refused")
 
 
+async def test_each_devices_page_is_audited_with_bytes(edge: RunningEdge, small_cloud: SmallCloud) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"y" * len(await reader.readexactly(3)) * 5)
+        await reader.read()
+
+    grant = small_cloud.grant(small_cloud.client())
+    remote = edge.host.remote
+    ours, theirs = memory_links()
+    far = Tunnel(
+        theirs, session=grant.sid, remote=grant.sub, initiator=False, acceptor=remote._acceptor, grant=grant
+    )
+    near = Tunnel(ours, session=grant.sid, remote=grant.aud, initiator=True)
+    async with device(edge, serve), far, near:
+        reader, writer = await near.open_stream(DeviceTarget(device=ONE, service="http"))
+        writer.write(b"abc")
+        assert await reader.readexactly(15) == b"y" * 15
+        remote._events.closed(far, None)
+        await remote._events.drain()
+    entries, _ = await edge.host.audit.page(None, 20)
+    used = next(entry for entry in entries if entry.action == "device.web.closed")
+    assert (used.target, used.session, used.actor) == (ONE, grant.sid, grant.sub)
+    assert (used.details["streams"], used.details["bytes_sent"], used.details["bytes_received"]) == (1, 15, 3)
+    assert next(entry.action for entry in entries if entry.session == grant.sid) == "tunnel.close"
+
+
 async def test_remote_access_switched_off_through_its_own_tunnel(
     edge: RunningEdge, small_cloud: SmallCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:

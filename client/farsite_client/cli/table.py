@@ -31,11 +31,12 @@ OWN: dict[str, tuple[str, str]] = {
     "discover": (f"{_CLI}.devices:discover", "Let an edge host look for devices."),
     "os": (f"{_CLI}.axis_os:os", "AXIS OS: inventory, images, upgrades and rollbacks."),
     "tasks": (f"{_CLI}.tasks:tasks", "Tasks of an edge host: list, show, cancel, retry."),
+    "policies": (f"{_CLI}.policies:policies", "Policies: security and others; drift, hardening score."),
     "open": (f"{_CLI}.forwarding:open_", "Open a device's page in the browser, or an edge host's API."),
     "forward": (f"{_CLI}.forwarding:forward", "Forward a local TCP port to a device."),
     "status": (f"{_CLI}.status:status", "Live sessions of this machine: path, round trip, bytes."),
     "netcheck": (f"{_CLI}.netcheck:netcheck", "What the network here lets through, and what to do about it."),
-    "audit": (f"{_CLI}.edges:audit", "Who did what in the organization."),
+    "audit": (f"{_CLI}.audit:audit", "Who did what in the organization: list, export, verify."),
 }
 
 # Said without loading the part; a command that is not listed is loaded for its own words.

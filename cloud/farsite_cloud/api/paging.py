@@ -13,15 +13,10 @@ from farsite_signaling.wire.cloud_api import Page
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 
-def read_page(request: web.Request, model: type[Page] = Page) -> tuple[str | None, int]:
-    """The id to start after and how many rows, of a query that is a `Page`. Raises `invalid_request`."""
-    page = read_query(request, model)
-    return page_of(page)
-
-
-def page_of(page: Page) -> tuple[str | None, int]:
-    """Raises `invalid_request` for a cursor that is none."""
-    return None if page.cursor is None else _decode(page.cursor), page.limit
+def read_page(request: web.Request) -> tuple[str | None, int]:
+    """The id to start after and how many rows. Raises `invalid_request`."""
+    page = read_query(request, Page)
+    return start_after(page.cursor), page.limit
 
 
 def cursor_of(key: str) -> str:
@@ -34,7 +29,13 @@ def next_cursor(rows: Sequence[OrganizationOwned], limit: int) -> str | None:
     return cursor_of(rows[limit - 1].id) if len(rows) > limit else None
 
 
-def _decode(cursor: str) -> str:
+def start_after(cursor: str | None) -> str | None:
+    """The id to start after, if any. Raises `invalid_request`."""
+    return None if cursor is None else decode_cursor(cursor)
+
+
+def decode_cursor(cursor: str) -> str:
+    """Raises `invalid_request`."""
     try:
         return b64decode(cursor).decode("ascii")
     except (FarsiteError, UnicodeDecodeError):

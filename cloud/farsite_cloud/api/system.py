@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 from aiohttp import web
+from redis.asyncio import Redis
 from sqlalchemy import text
 
 from farsite_cloud.api.docs import PAGE_POLICY, STYLE, render_page
+from farsite_cloud.cluster.redis import shared
 from farsite_cloud.metrics import CONTENT_TYPE
-from farsite_cloud.services import SERVICES
+from farsite_cloud.services import SERVICES, Services
 from farsite_cloud.version import VERSION
 from farsite_signaling.rest import Api, openapi
 from farsite_signaling.wire.errors import FarsiteError
@@ -47,17 +50,38 @@ async def _health(request: web.Request) -> web.Response:
 
 
 async def _ready(request: web.Request) -> web.Response:
-    """Ready when the database answers. A missing relay is a warning: most paths work without it."""
+    """Ready when database and Redis answer. A missing relay is a warning: most paths work without it."""
     services = request.app[SERVICES]
     warning = services.relay.warning
     warnings = [text for text in (warning, services.mailer.warning) if text is not None]
+    states = {"database": await _state(_ask_database(services))}
+    if services.redis is not None:
+        states["redis"] = await _state(_ask_redis(services.redis))
+    parts = {name: problem or "ok" for name, problem in states.items()}
+    problems = [problem for problem in states.values() if problem]
+    if problems:
+        answer = {"status": "unavailable", "detail": " ".join(problems), "parts": parts, "warnings": warnings}
+        return web.json_response(answer, status=503, headers={"Retry-After": "2"})
+    return web.json_response({"status": "ok", "parts": parts, "warnings": warnings})
+
+
+async def _state(question: Awaitable[object]) -> str | None:
+    """What is wrong, if anything."""
     try:
-        async with services.database.reading() as session:
-            await session.execute(text("SELECT 1"))
+        await question
     except FarsiteError as error:
-        problem = {"status": "unavailable", "detail": error.detail, "warnings": warnings}
-        return web.json_response(problem, status=503)
-    return web.json_response({"status": "ok", "warnings": warnings})
+        return error.detail
+    return None
+
+
+async def _ask_database(services: Services) -> None:
+    async with services.database.reading() as session:
+        await session.execute(text("SELECT 1"))
+
+
+async def _ask_redis(redis: Redis) -> None:
+    async with shared("readiness"):
+        await redis.ping()  # type: ignore[misc]
 
 
 async def _version(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""Writing and reading the audit log."""
+"""Writing to the audit log."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from farsite_cloud.audit.models import AuditEvent
+from farsite_cloud.audit.append import put
+from farsite_cloud.audit.entry import Entry
 from farsite_cloud.database import Scope
-from farsite_cloud.ids import new_id
-from farsite_signaling.wire import cloud_api as wire
+from farsite_signaling.wire.audit_chain import OPERATOR
 from farsite_signaling.wire.hub import AuditEntry
-from farsite_signaling.wire.ids import clean
 
 ALLOWED, REFUSED, FAILED = "allowed", "refused", "failed"
 
@@ -34,62 +33,40 @@ class Act:
 
 
 def write(session: AsyncSession, act: Act, now: datetime) -> None:
-    """One row in the log of each organization it concerns."""
-    for organization_id in act.organizations:
-        Scope(session, organization_id).add(_row(act, now))
+    """One row in the log of each organization it concerns, in the operator's when it concerns none.
 
-
-def _row(act: Act, now: datetime) -> AuditEvent:
-    return AuditEvent(
-        id=new_id(now),
+    Appended last in the unit of work: the rows are there once it is committed, and not before.
+    """
+    entry = Entry(
         at=now,
-        actor=clean(act.actor[:400]),
+        actor=act.actor,
         action=act.action,
-        target=clean(act.target[:400]),
+        target=act.target,
         outcome=act.outcome,
-        source=act.source[:64],
+        source=act.source,
         session=act.session,
         details=act.details,
     )
+    for chain in dict.fromkeys(act.organizations or [OPERATOR]):
+        put(session, chain, entry, now)
 
 
-async def keep_reported(scope: Scope, edge_id: str, entries: Iterable[AuditEntry], now: datetime) -> None:
-    """Rows an edge host reported; those kept before are left out, so that sending twice is harmless."""
-    fresh = {entry.id: entry for entry in entries}
-    statement = scope.select(AuditEvent).where(
-        AuditEvent.origin == edge_id, AuditEvent.origin_id.in_(list(fresh))
-    )
-    for row in await scope.all(statement):
-        fresh.pop(row.origin_id or "", None)
-    for entry in fresh.values():
-        scope.add(_reported(edge_id, entry, now))
+def keep_reported(scope: Scope, edge_id: str, entries: Iterable[AuditEntry], now: datetime) -> None:
+    """Rows an edge host reported, in its order; those kept before are left out when they are appended."""
+    for entry in entries:
+        put(scope.session, scope.organization_id, _reported(edge_id, entry), now)
 
 
-def _reported(edge_id: str, entry: AuditEntry, now: datetime) -> AuditEvent:
-    return AuditEvent(
-        id=new_id(now),
+def _reported(edge_id: str, entry: AuditEntry) -> Entry:
+    return Entry(
         at=entry.at,
-        actor=clean(entry.actor),
-        action=clean(entry.action),
-        target=clean(entry.target),
+        actor=entry.actor,
+        action=entry.action,
+        target=entry.target,
         outcome=entry.outcome,
         source=f"edge {edge_id}",
-        session=clean(entry.session or "")[:64] or None,
+        session=entry.session,
         details=entry.details,
         origin=edge_id,
         origin_id=entry.id,
-    )
-
-
-def audit_answer(row: AuditEvent) -> wire.AuditRow:
-    return wire.AuditRow(
-        id=row.id,
-        at=row.at,
-        actor=row.actor,
-        action=row.action,
-        target=row.target,
-        outcome=row.outcome,
-        source=row.source,
-        session=row.session,
-        details=row.details,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from sqlalchemy import URL, make_url
@@ -13,6 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from farsite_cloud.database.failures import busy, storage_error
 from farsite_cloud.database.postgres import PostgresOptions, postgres_engine
 from farsite_cloud.database.sqlite import sqlite_engine
+
+_LAST = "farsite_last"
+LastStep = Callable[[AsyncSession], Awaitable[None]]
+
+
+def at_the_end(session: AsyncSession, step: LastStep) -> None:
+    """Do this last in the unit of work, once, before it is committed: what it locks is held for a moment only."""
+    steps: list[LastStep] = session.info.setdefault(_LAST, [])
+    if step not in steps:
+        steps.append(step)
 
 
 class Database:
@@ -57,6 +67,8 @@ async def _unit_of_work(sessions: async_sessionmaker[AsyncSession]) -> AsyncIter
     try:
         async with sessions() as session, session.begin():
             yield session
+            for step in session.info.pop(_LAST, ()):
+                await step(session)
     except DBAPIError as error:
         raise storage_error(error) from error
     except PoolTimeout:

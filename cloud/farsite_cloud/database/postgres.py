@@ -131,7 +131,9 @@ def _watch(engine: AsyncEngine, breaker: _Breaker, timeout: float) -> None:
             raise DisconnectionError("the server closed it meanwhile")
 
     def start(connection: Connection, *_: Any) -> None:
-        if not connection.get_execution_options().get(PATIENT, False):
+        patient = connection.get_execution_options().get(PATIENT, False)
+        # One that was dropped is rolled back without a word to the server.
+        if not (patient or connection.invalidated):
             connection.info["watchdog"].start()
 
     def stop(connection: Connection, *_: Any) -> None:

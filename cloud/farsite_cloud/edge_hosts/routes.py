@@ -8,7 +8,7 @@ from aiohttp import web
 
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import check_if_match, etag
-from farsite_cloud.api.paging import next_cursor, page_of
+from farsite_cloud.api.paging import next_cursor, start_after
 from farsite_cloud.edge_hosts.listing import filtered, is_plain
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.edge_hosts.service import EdgeHosts, edge_answer, edge_name, online_by
@@ -31,10 +31,9 @@ async def list_edge_hosts(request: web.Request) -> wire.EdgeHostList:
     """Edge hosts, filtered and sorted; oldest first when nothing else is asked for."""
     call, query = call_of(request), read_query(request, EdgeHostQuery)
     if is_plain(query):
-        after, limit = page_of(query)
-        rows = await EdgeHosts(call.scope).list(after, limit)
-        found: Sequence[EdgeHost] = rows[:limit]
-        following = next_cursor(rows, limit)
+        rows = await EdgeHosts(call.scope).list(start_after(query.cursor), query.limit)
+        found: Sequence[EdgeHost] = rows[: query.limit]
+        following = next_cursor(rows, query.limit)
     else:
         found, following = await filtered(call.scope, query, online_by(call.services.peers))
     return wire.EdgeHostList(edge_hosts=await edge_answers(call, found), next_cursor=following)

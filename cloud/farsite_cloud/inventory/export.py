@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from farsite_cloud.api.call import Call
+from farsite_cloud.audit.export import safe_cell
 from farsite_cloud.edge_hosts.service import online_by
 from farsite_cloud.inventory.devices import Answers, Devices
 from farsite_cloud.inventory.selection import select_devices
@@ -24,8 +25,6 @@ SEND_TIMEOUT = 30.0
 _OF_CATALOGUE = [name for name in Catalogued.model_fields if name != "tracks"]
 COLUMNS = [name for name in InventoryDevice.model_fields if name != "catalogue"] + _OF_CATALOGUE
 """What can be asked for, in the order it comes in."""
-# What spreadsheets take for the beginning of a formula (OWASP, CSV injection).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 async def export(request: web.Request, call: Call, query: ExportQuery) -> web.StreamResponse:
@@ -105,7 +104,7 @@ def cell(value: Any) -> str:
     text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
     if isinstance(value, bool):
         text = text.lower()
-    return f"'{text}" if text.startswith(_FORMULA) and not isinstance(value, int | float) else text
+    return text if isinstance(value, int) else safe_cell(text)
 
 
 async def _json(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from farsite_cloud.api.call import Call, call_of
-from farsite_cloud.api.paging import next_cursor, read_page
+from farsite_cloud.api.paging import next_cursor, start_after
 from farsite_cloud.edge_hosts.service import online_by
 from farsite_cloud.inventory.devices import Answers, Devices
 from farsite_cloud.inventory.export import export
@@ -72,9 +72,8 @@ async def os_overview(request: web.Request) -> wire.OsOverview:
 async def list_edge_tasks(request: web.Request) -> wire.EdgeTaskList:
     """Tasks of edge hosts, newest first, as they last told them."""
     call, query = call_of(request), read_query(request, wire.EdgeTaskQuery)
-    before, limit = read_page(request, wire.EdgeTaskQuery)
-    tasks = EdgeTasks(call.scope)
-    rows = await tasks.page(query, before, limit)
+    tasks, limit = EdgeTasks(call.scope), query.limit
+    rows = await tasks.page(query, start_after(query.cursor), limit)
     return wire.EdgeTaskList(tasks=await tasks.answers(rows[:limit]), next_cursor=next_cursor(rows, limit))
 
 

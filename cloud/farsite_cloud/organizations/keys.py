@@ -13,11 +13,14 @@ from farsite_signaling.identity import (
     private_pem,
     public_pem,
     sign_grant,
+    sign_order,
 )
 from farsite_signaling.identity.certificates import load_certificate
+from farsite_signaling.identity.keys import PrivateKey
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.grant import Grant
 from farsite_signaling.wire.ids import PeerName
+from farsite_signaling.wire.work import Order
 
 
 def seal_new_keys(organization: Organization, vault: Vault, now: datetime) -> None:
@@ -61,6 +64,16 @@ class OrganizationKeys:
     def sign_grant(self, grant: Grant) -> str:
         key = self._vault.unseal(self._organization.grant_key, _grants(self._organization))
         return sign_grant(load_private_key(key), grant)
+
+    def sign_order(self, order: Order) -> str:
+        key = self._vault.unseal(self._organization.grant_key, _grants(self._organization))
+        return sign_order(load_private_key(key), order)
+
+    def checkpoint_key(self) -> PrivateKey:
+        """The authority's own: members pinned its certificate when they enrolled."""
+        return load_private_key(
+            self._vault.unseal(self._organization.authority_key, _authority(self._organization))
+        )
 
     def check(self) -> None:
         """Raises `storage_failed` when they were sealed with another key than the vault's."""

@@ -41,7 +41,7 @@ async def open_session(request: web.Request, body: wire.SessionRequest) -> wire.
         act.target = str(edge_name(edge))
         client = await own_client(call.scope, body.client, call.caller.account_id)
         if not call.services.peers.online(act.target):
-            raise _offline(edge)
+            raise _offline(call, edge)
         session = start_session(call.scope, edge, client, call.caller, call.now, call.entrance.until)
         act.session = session.id
         act.details |= {"client": body.client, "role": call.role}
@@ -86,10 +86,14 @@ async def _announce(
         refusal = Act("session.granted", act.actor, act.source, act.organizations, act.target, session.id)
         refusal.outcome, refusal.details = REFUSED, {"code": str(ErrorCode.EDGE_OFFLINE)}
         write(unit, refusal, call.services.clock())
-    raise _offline(edge)
+    raise _offline(call, edge)
 
 
-def _offline(edge: EdgeHost) -> FarsiteError:
+def _offline(call: Call, edge: EdgeHost) -> FarsiteError:
+    """Or not known to be online, while other processes cannot be asked."""
+    if call.services.peers.partial:
+        detail = f"The cloud's Redis does not answer, and the edge host {edge.name!r} is not connected here. Try again."
+        return FarsiteError(ErrorCode.UNAVAILABLE, detail, retry_after=2)
     seen = f" It was last seen {edge.last_seen:%Y-%m-%d %H:%M} UTC." if edge.last_seen else ""
     detail = f"The edge host {edge.name!r} is not connected to the cloud.{seen}"
     return FarsiteError(ErrorCode.EDGE_OFFLINE, detail)
@@ -129,7 +133,7 @@ async def _announce_again(
 ) -> None:
     """The edge host needs fresh credentials too. That it is away for a while does not end the session."""
     if not await announce(call.services.peers, session, servers):
-        raise _offline(edge)
+        raise _offline(call, edge)
 
 
 @api.route("DELETE", "/organizations/{org}/sessions/{session}", need=Right.REMOTE_ACCESS)

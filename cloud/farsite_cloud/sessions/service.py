@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Select
@@ -74,6 +75,18 @@ def grant_for(
 
 def live_sessions(scope: Scope, now: datetime) -> Select[RemoteSession]:
     return scope.select(RemoteSession).where(RemoteSession.ended_at.is_(None), RemoteSession.until > now)
+
+
+def is_live(session: RemoteSession | None, now: datetime) -> bool:
+    return session is not None and session.ended_at is None and session.until > now
+
+
+async def sessions_of_edge(scope: Scope, edge_id: str, ids: Sequence[str]) -> dict[str, RemoteSession]:
+    """Those of the edge host among these, by id, live or not."""
+    statement = scope.select(RemoteSession).where(
+        RemoteSession.edge_host_id == edge_id, RemoteSession.id.in_(list(ids))
+    )
+    return {session.id: session for session in await scope.all(statement)}
 
 
 async def live_session(scope: Scope, edge_id: str, client_id: str, now: datetime) -> RemoteSession | None:

@@ -16,6 +16,7 @@ from farsite_edge.devices.pins import certificate_changed, check_pin, device_tls
 from farsite_edge.devices.record import DeviceRecord
 from farsite_edge.devices.registry import Registry
 from farsite_edge.remote.splice import Splice
+from farsite_edge.remote.usage import Usage
 from farsite_signaling.wire.edge_api import DeviceState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.grant import LEEWAY_SECONDS, Grant
@@ -44,6 +45,7 @@ class EdgeAcceptor:
         api: Factory,
         *,
         timeout: float,
+        usage: Usage | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._registry = registry
@@ -53,6 +55,7 @@ class EdgeAcceptor:
         self._api = api
         self._timeout = timeout
         self._clock = clock
+        self.usage = usage or Usage()
         self._noted: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     async def accept(self, tunnel: GrantedTunnel, request: OpenRequest) -> Factory:
@@ -100,13 +103,14 @@ class EdgeAcceptor:
                 ErrorCode.DEVICE_UNKNOWN, f"There is no device {target.device} in this session."
             )
         record = self._registry.managed(target.device)
-        splice = Splice()
+        splice = self.usage.splice(grant.sid, record.id)
         try:
             await self._connect(record, target.service, splice)
             await self._note_first(grant, record.id)
         except BaseException:
             # Refused, failed or cancelled (the tunnel went away): nobody will use this connection.
             splice.close()
+            self.usage.drop(grant.sid, record.id, splice)
             raise
         return lambda: splice.stream
 

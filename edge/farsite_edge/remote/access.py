@@ -18,6 +18,8 @@ from farsite_edge.claim.cloud import cloud_tls
 from farsite_edge.identity.keeper import IdentityKeeper
 from farsite_edge.preferences import Preferences
 from farsite_edge.remote.events import TunnelEvents
+from farsite_edge.remote.held import HeldSessions
+from farsite_edge.remote.usage import Usage
 from farsite_edge.settings import EdgeSettings
 from farsite_edge.version import __version__
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -32,6 +34,7 @@ from farsite_signaling.wire.hub import (
 )
 from farsite_signaling.wire.inventory import InventoryAccepted, InventoryWanted, TagsSet
 from farsite_signaling.wire.rights import Right
+from farsite_signaling.wire.work import WorkOrder, WorkReportAccepted
 
 if TYPE_CHECKING:
     from farsite_signaling.peer.listener import TunnelListener
@@ -64,6 +67,7 @@ class RemoteAccess:
         audit: AuditLog,
         *,
         acceptor: Any,
+        usage: Usage | None = None,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
@@ -73,12 +77,15 @@ class RemoteAccess:
         self._acceptor = acceptor
         self._on_change = on_change
         self.on_accepted: Callable[[str], None] = lambda _id: None
+        self.on_order: Callable[[WorkOrder], None] = lambda _order: None
+        self.on_work_accepted: Callable[[str], None] = lambda _id: None
         self.on_inventory: Callable[[InventoryAccepted | InventoryWanted], None] = lambda _answer: None
         self.on_tags: Callable[[TagsSet], Awaitable[None]] = _ignore
-        self._events = TunnelEvents(audit)
+        self._events = TunnelEvents(audit, usage)
         self._client: SignalingClient | None = None
         self._listener: TunnelListener | None = None
         self._router: Any = None
+        self._held: HeldSessions | None = None
         self._restart = asyncio.Event()
         self._changed = asyncio.Event()
         self._ended: OrderedDict[str, None] = OrderedDict()
@@ -203,19 +210,21 @@ class RemoteAccess:
             on_refused=self._events.refused,
         )
         self._client, self._listener = client, listener
+        self._held = held = HeldSessions(self._session_ids, client.send)
         try:
             async with listener, client:
-                await self._attend()
+                await self._attend(held)
         finally:
-            self._client = self._listener = self._router = None
+            self._client = self._listener = self._router = self._held = None
             await self._events.drain()
             self._moved()
 
-    async def _attend(self) -> None:
+    async def _attend(self, held: HeldSessions) -> None:
         async with asyncio.TaskGroup() as group:
             helpers = [
                 group.create_task(self._events.run(), name="tunnel events"),
                 group.create_task(self._follow_preferences(), name="remote access switch"),
+                group.create_task(held.run(), name="sessions held"),
             ]
             await self._restart.wait()
             for task in helpers:
@@ -243,6 +252,10 @@ class RemoteAccess:
                 await self._end(message)
             case ReportAccepted():
                 self.on_accepted(message.id)
+            case WorkOrder():
+                self.on_order(message)
+            case WorkReportAccepted():
+                self.on_work_accepted(message.id)
             case InventoryAccepted() | InventoryWanted():
                 self.on_inventory(message)
             case TagsSet():
@@ -307,6 +320,8 @@ class RemoteAccess:
         online = self._client is not None and str(self._client.state) == "online"
         wanted = self._preferences.remote_access and self._keeper.claim is not None
         state = RemoteState.OFF if not wanted else RemoteState.ACTIVE if online else RemoteState.CONNECTING
+        if online and self._held is not None:
+            self._held.connected()
         if state is not self._state:
             logger.info("remote access %s -> %s", self._state, state)
             self._state = state
@@ -322,6 +337,9 @@ class RemoteAccess:
 
     def _busy(self) -> bool:
         return any(tunnel.status().streams for tunnel in self._tunnels())
+
+    def _session_ids(self) -> list[str]:
+        return self._listener.sessions if self._listener is not None else []
 
     def _tunnels(self) -> list[Any]:
         return list(self._listener.tunnels) if self._listener is not None else []

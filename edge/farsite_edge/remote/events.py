@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from farsite_edge.audit import AuditLog
+from farsite_edge.remote.usage import Usage
 from farsite_signaling.wire.errors import FarsiteError
 from farsite_signaling.wire.grant import Grant
 from farsite_signaling.wire.path import TunnelStatus
@@ -24,8 +25,9 @@ class AuditedTunnel(Protocol):
 class TunnelEvents:
     """The listener's callbacks do not wait; their rows are written by `run()`, in order."""
 
-    def __init__(self, audit: AuditLog) -> None:
+    def __init__(self, audit: AuditLog, usage: Usage | None = None) -> None:
         self._audit = audit
+        self._usage = usage or Usage()
         self._waiting: asyncio.Queue[Callable[[], Coroutine[Any, Any, None]]] = asyncio.Queue(MAX_WAITING)
 
     async def run(self) -> None:
@@ -55,6 +57,8 @@ class TunnelEvents:
         }
         if error is not None:
             details |= {"code": str(error.code), "reason": error.detail[:200]}
+        for device, used in self._usage.end(status.session):
+            self._put("device.web.closed", status.remote, status.session, "allowed", used, device)
         self._put("tunnel.close", status.remote, status.session, "allowed", details)
 
     def refused(self, error: FarsiteError, sender: str, session: str | None) -> None:
@@ -62,12 +66,20 @@ class TunnelEvents:
         self._put("tunnel.open", sender, session, "refused", details)
 
     def _put(
-        self, action: str, actor: str, session: str | None, outcome: str, details: dict[str, object]
+        self,
+        action: str,
+        actor: str,
+        session: str | None,
+        outcome: str,
+        details: dict[str, object],
+        target: str = "",
     ) -> None:
         if self._waiting.full():
             return  # a flood of refusals; the first thousand say enough
         self._waiting.put_nowait(
-            lambda: self._audit.note(action, actor=actor, session=session, outcome=outcome, details=details)
+            lambda: self._audit.note(
+                action, actor=actor, target=target, session=session, outcome=outcome, details=details
+            )
         )
 
 

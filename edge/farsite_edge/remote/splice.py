@@ -62,6 +62,11 @@ class Splice:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Bytes so far: from the stream, from the device."""
+        return self.stream.count, self.device.count
+
     def attached(self, end: _End) -> None:
         assert end.transport is not None
         if end is self.device:

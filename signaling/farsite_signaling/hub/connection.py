@@ -41,6 +41,7 @@ class Connection:
         self._state = ConnectionState.OPEN
         self._deadline: asyncio.TimerHandle | None = None
         self.name = name
+        self.since = self._loop.time()
         self.reason = "the peer closed the connection"
 
     @property
@@ -95,9 +96,13 @@ class Connection:
 
     def send(self, message: BaseModel) -> bool:
         """Queue a message. A full queue ends the connection: the peer comes back with an empty one."""
+        return self.send_text(dump(message))
+
+    def send_text(self, text: str) -> bool:
+        """Like `send`, for what is dumped already."""
         if self._state is not ConnectionState.OPEN:
             return False
-        if self._outbox.put(dump(message)):
+        if self._outbox.put(text):
             return True
         self.drop(f"{self._outbox.queued_bytes} bytes queued: the peer reads too slowly")
         return False

@@ -8,7 +8,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Collection, Iterable
 from types import TracebackType
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from farsite_signaling.hub.authorizer import Authorizer
 from farsite_signaling.hub.connection import Connection
 from farsite_signaling.hub.handshake import Handshake, refusal
 from farsite_signaling.hub.limits import HubLimits
+from farsite_signaling.hub.neighbours import Alone, Neighbours
 from farsite_signaling.hub.presence import Presence
 from farsite_signaling.hub.registry import Registry
 from farsite_signaling.hub.socket import HubSocket
@@ -31,12 +32,14 @@ from farsite_signaling.wire.hub import (
     Pong,
     Report,
     ReportAccepted,
+    SessionsHeld,
     Undeliverable,
     Unknown,
     Welcome,
     dump,
 )
 from farsite_signaling.wire.inventory import InventoryDelta
+from farsite_signaling.wire.work import WorkReport, WorkReportAccepted
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -60,14 +63,19 @@ class Hub:
         heartbeat: float = HEARTBEAT,
         limits: HubLimits | None = None,
         allowed_origins: Collection[str] = (),
+        neighbours: Neighbours | None = None,
     ) -> None:
         self._authorizer = authorizer
         self._heartbeat = heartbeat
         self._limits = limits or HubLimits()
         self._origins = frozenset(origin.lower().rstrip("/") for origin in allowed_origins)
         self._registry: Registry[Connection] = Registry()
+        self._neighbours = neighbours or Alone()
         self._presence = Presence(
-            self.online, self._authorizer.presence_changed, self._limits.authorizer_timeout
+            self._registry.__contains__,
+            self._authorizer.presence_changed,
+            self._limits.authorizer_timeout,
+            elsewhere=self._neighbours.online,
         )
         self._live: set[Connection] = set()
         self._at_door: set[HubSocket] = set()
@@ -80,10 +88,16 @@ class Hub:
         self.counts: Counter[str] = Counter()
 
     def online(self, urn: str) -> bool:
-        return urn in self._registry
+        """Here, or at another hub as far as that was heard of (see `partial`)."""
+        return urn in self._registry or self._neighbours.online(urn)
+
+    @property
+    def partial(self) -> bool:
+        """Whether peers of other hubs may be online without this hub knowing."""
+        return self._neighbours.partial
 
     def __len__(self) -> int:
-        """Peers online."""
+        """Peers of this hub."""
         return len(self._registry)
 
     # Life
@@ -214,8 +228,9 @@ class Hub:
         older = self._registry.add(connection)
         if older is not None:
             self.counts["replaced"] += 1
-            older.close(_replaced())
+            older.close(replaced())
         self._live.add(connection)
+        self._neighbours.changed(name)
         return connection
 
     async def _serve(self, connection: Connection) -> None:
@@ -229,22 +244,66 @@ class Hub:
             self._count_out()
             log.info("%s left the hub: %s", connection.name, connection.reason)
             if self._registry.remove(connection):
-                self._settle(connection.name)
+                self._left(connection.name)
+
+    def _left(self, name: str) -> None:
+        self._neighbours.changed(name)
+        self._settle(name)
 
     async def notify(self, urn: str, message: BaseModel) -> bool:
-        """False when the peer is not connected (or no longer reads)."""
-        connection = self._registry.get(urn)
-        return connection is not None and connection.send(message)
+        """False when the peer is not connected (or no longer reads), or other hubs cannot be asked."""
+        try:
+            return await self._hand_over(urn, dump(message))
+        except FarsiteError as error:
+            log.warning("%s for %s is lost: %s", getattr(message, "type", "a message"), urn, error)
+            return False
+
+    async def _hand_over(self, name: str, text: str) -> bool:
+        """Raises `unavailable` when the peer is at another hub that cannot be reached."""
+        if name in self._registry:
+            return self.deliver(name, text)
+        return await self._neighbours.send(name, text)
 
     async def disconnect(self, urn: str, code: ErrorCode, detail: str, *, retry: bool = False) -> bool:
         """Offline at once; the connection itself ends within `close_timeout`. False when it was not connected."""
-        connection = self._registry.get(urn)
+        bye = Bye(code=code, detail=detail, retry=retry)
+        if self.dismiss(urn, bye):
+            return True
+        try:
+            return await self._neighbours.disconnect(urn, bye)
+        except FarsiteError as error:
+            log.warning("%s could not be sent away: %s", urn, error)
+            return False
+
+    # What neighbours ask for (`neighbours.Here`)
+
+    def connected(self) -> Iterable[str]:
+        return [connection.name for connection in self._registry]
+
+    def age(self, name: str) -> float | None:
+        connection = self._registry.get(name)
+        return None if connection is None else asyncio.get_running_loop().time() - connection.since
+
+    def deliver(self, name: str, text: str) -> bool:
+        connection = self._registry.get(name)
+        return connection is not None and connection.send_text(text)
+
+    def dismiss(self, name: str, bye: Bye) -> bool:
+        connection = self._registry.get(name)
         if connection is None:
             return False
+        if bye.code == ErrorCode.REPLACED:
+            self.counts["replaced"] += 1
         self._registry.remove(connection)
-        connection.close(Bye(code=code, detail=detail, retry=retry))
-        self._settle(urn)
+        connection.close(bye)
+        self._left(name)
         return True
+
+    def lost(self, names: Iterable[str]) -> None:
+        for name in names:
+            if not self.online(name):
+                self._presence.was_online(name)
+                self._settle(name)
 
     # Messages
 
@@ -254,6 +313,10 @@ class Hub:
                 await self._forward(connection, message)
             case Report():
                 await self._report(connection, message)
+            case WorkReport():
+                await self._work_report(connection, message)
+            case SessionsHeld():
+                await self._compare(connection, message)
             case InventoryDelta():
                 await self._inventory(connection, message)
             case Ping():
@@ -277,8 +340,7 @@ class Hub:
         if message.envelope.sender != sender:
             raise FarsiteError(ErrorCode.FORBIDDEN, "An envelope must carry its sender's own name.")
         await self._ask(self._authorizer.may_deliver(sender, recipient))
-        target = self._registry.get(recipient)
-        if target is None or not target.send(message):
+        if not await self._hand_over(recipient, dump(message)):
             raise FarsiteError(ErrorCode.EDGE_OFFLINE, f"{recipient} is not connected to the cloud.")
 
     async def _report(self, connection: Connection, report: Report) -> None:
@@ -289,6 +351,24 @@ class Hub:
             log.warning("report of %s not taken: %s", connection.name, error)
             return
         connection.send(ReportAccepted(id=report.id))
+
+    async def _work_report(self, connection: Connection, report: WorkReport) -> None:
+        try:
+            await self._ask(self._authorizer.work_reported(connection.name, report))
+        except FarsiteError as error:
+            log.warning("work report of %s not taken: %s", connection.name, error)
+            return
+        connection.send(WorkReportAccepted(id=report.id))
+
+    async def _compare(self, connection: Connection, message: SessionsHeld) -> None:
+        try:
+            ended = await self._ask(self._authorizer.sessions_ended(connection.name, message.sessions))
+        except FarsiteError as error:
+            # Its sender asks again.
+            log.warning("sessions of %s not compared: %s", connection.name, error)
+            return
+        for one in ended:
+            connection.send(one)
 
     async def _inventory(self, connection: Connection, delta: InventoryDelta) -> None:
         try:
@@ -320,7 +400,7 @@ async def _next(socket: HubSocket) -> HubMessage | Unknown:
     return message
 
 
-def _replaced() -> Bye:
+def replaced() -> Bye:
     detail = "The same identity connected from somewhere else. Run it in one place only."
     return Bye(code=ErrorCode.REPLACED, detail=detail, retry=False)
 

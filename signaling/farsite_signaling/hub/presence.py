@@ -10,17 +10,23 @@ log = logging.getLogger(__name__)
 
 
 class Presence:
-    """Compares what is (`online`) with what was told (`tell`), so flapping faster than `tell` is not repeated."""
+    """Compares what is (`online`) with what was told (`tell`), so flapping faster than `tell` is not repeated.
+
+    Whoever went on to another hub (`elsewhere`) is not told to be offline: that hub tells what becomes of them.
+    """
 
     def __init__(
         self,
         online: Callable[[str], bool],
         tell: Callable[[str, bool], Awaitable[None]],
         timeout: float,
+        *,
+        elsewhere: Callable[[str], bool] = lambda name: False,
     ) -> None:
         self._online = online
         self._tell = tell
         self._timeout = timeout
+        self._elsewhere = elsewhere
         self._told: set[str] = set()
         self._busy: set[str] = set()
         self._unsettled: set[str] = set()
@@ -41,11 +47,17 @@ class Presence:
         self._busy.add(name)
         try:
             while (online := self._online(name)) is not (name in self._told):
-                if not await self._told_to(name, online):
+                if not online and self._elsewhere(name):
+                    self._told.discard(name)
+                elif not await self._told_to(name, online):
                     return
             self._unsettled.discard(name)
         finally:
             self._busy.discard(name)
+
+    def was_online(self, name: str) -> None:
+        """Another hub told so, and can no longer tell that it ended."""
+        self._told.add(name)
 
     async def _told_to(self, name: str, online: bool) -> bool:
         try:

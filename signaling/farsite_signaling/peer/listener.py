@@ -101,6 +101,11 @@ class TunnelListener:
         """Those that stand."""
         return list(self._tunnels.values())
 
+    @property
+    def sessions(self) -> list[str]:
+        """Those that have a tunnel."""
+        return list(self._tunnels)
+
     async def __aenter__(self) -> Self:
         self._group = await asyncio.TaskGroup().__aenter__()
         self._router.listen(self._offered)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from farsite_signaling.wire.ice import IceServer
 from farsite_signaling.wire.ids import Lines, Name
+from farsite_signaling.wire.passkeys import PasskeyAssertion
 from farsite_signaling.wire.rights import Role
 
 
@@ -51,8 +52,9 @@ class SignInRequest(_Request):
     email: Name = Field(min_length=3, max_length=254)
     password: SecretStr = Field(min_length=1, max_length=1024)
     code: SecretStr | None = Field(
-        default=None, max_length=64, description="of the authenticator app, or a recovery code"
+        default=None, max_length=64, description="of the authenticator app, of a mail, or a recovery code"
     )
+    passkey: PasskeyAssertion | None = Field(default=None, description="one's passkey instead of a code")
 
 
 class Account(_Schema):
@@ -231,20 +233,3 @@ class SessionTicket(_Schema):
     server_time: datetime
     opens_until: datetime | None = Field(default=None, description="until when the grant opens links")
     ice_expires_at: datetime | None = Field(default=None, description="when the servers' credentials expire")
-
-
-class AuditRow(_Schema):
-    id: str
-    at: datetime
-    actor: str
-    action: str
-    target: str = ""
-    outcome: str
-    source: str = ""
-    session: str | None = None
-    details: dict[str, Any] = Field(default_factory=dict)
-
-
-class AuditList(_Schema):
-    rows: list[AuditRow]
-    next_cursor: str | None = None

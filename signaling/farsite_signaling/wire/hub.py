@@ -7,6 +7,7 @@
       | <-------------- welcome - |   version, heartbeat
       | <=> envelope, ping, pong  |
       | <- notice   report ->     |   cloud to peer, edge host to cloud
+      | <- work_order  work_report -> |   see wire.work
 
 An unknown `type` becomes `Unknown` and is ignored, so that a newer side may say more.
 """
@@ -23,10 +24,12 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.ice import IceServer
 from farsite_signaling.wire.ids import Id, UrnText
 from farsite_signaling.wire.inventory import InventoryAccepted, InventoryDelta, InventoryWanted, TagsSet
+from farsite_signaling.wire.work import WorkOrder, WorkReport, WorkReportAccepted
 
 HUB_CONTEXT = b"farsite-hub-v1\0"
 HUB_PATH = "/hub"
 MAX_MESSAGE = 96 * 1024
+MOST_HELD = 200
 
 
 class _Frozen(BaseModel):
@@ -101,6 +104,13 @@ class SessionEnded(_Frozen):
     detail: str = ""
 
 
+class SessionsHeld(_Frozen):
+    """From an edge host: sessions it has tunnels of. Those that are over are answered with `session_ended`."""
+
+    type: Literal["sessions_held"] = "sessions_held"
+    sessions: list[Id] = Field(max_length=MOST_HELD)
+
+
 class AuditEntry(_Frozen):
     """One audited act on an edge host; `id` makes sending it twice harmless."""
 
@@ -160,8 +170,12 @@ HubMessage = (
     | Pong
     | SessionAnnounced
     | SessionEnded
+    | SessionsHeld
     | Report
     | ReportAccepted
+    | WorkOrder
+    | WorkReport
+    | WorkReportAccepted
     | InventoryDelta
     | InventoryAccepted
     | InventoryWanted

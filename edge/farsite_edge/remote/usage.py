@@ -1,0 +1,72 @@
+"""How much went to and from each device's own pages in a session, for the audit log."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from farsite_edge.remote.splice import Splice
+
+MAX_KEPT = 10_000
+
+
+@dataclass
+class DeviceUse:
+    """Bytes as the edge host sees them: sent to the user, received from the user."""
+
+    device: str
+    since: float
+    streams: int = 0
+    sent: int = 0
+    received: int = 0
+    live: set[Splice] = field(default_factory=set)
+
+    def details(self, now: float) -> dict[str, object]:
+        live = [splice.counts for splice in self.live]
+        return {
+            "streams": self.streams,
+            "bytes_sent": self.sent + sum(down for _, down in live),
+            "bytes_received": self.received + sum(up for up, _ in live),
+            "seconds": round(now - self.since, 1),
+        }
+
+
+class Usage:
+    """`end` gives what a session used so far, and forgets it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._uses: OrderedDict[tuple[str, str], DeviceUse] = OrderedDict()
+
+    def splice(self, session: str, device: str) -> Splice:
+        """For one stream to the device; counted from now on."""
+        use = self._uses.setdefault((session, device), DeviceUse(device, self._clock()))
+        if len(self._uses) > MAX_KEPT:
+            self._uses.popitem(last=False)
+        use.streams += 1
+        splice = Splice(lambda up, down: self._closed(use, splice, up, down))
+        use.live.add(splice)
+        return splice
+
+    def _closed(self, use: DeviceUse, splice: Splice, up: int, down: int) -> None:
+        use.live.discard(splice)
+        use.received += up
+        use.sent += down
+
+    def drop(self, session: str, device: str, splice: Splice) -> None:
+        """The stream did not come about."""
+        use = self._uses.get((session, device))
+        if use is None:
+            return
+        use.live.discard(splice)
+        use.streams -= 1
+        if use.streams == 0:
+            del self._uses[session, device]
+
+    def end(self, session: str) -> list[tuple[str, dict[str, object]]]:
+        """Devices and what was used of each."""
+        keys = [key for key in self._uses if key[0] == session]
+        now = self._clock()
+        return [(device, self._uses.pop((session, device)).details(now)) for _, device in keys]
