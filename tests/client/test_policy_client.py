@@ -165,7 +165,7 @@ async def run(*arguments: str, code: int = 0) -> Any:
 async def test_commands(site: Site, tmp_path: Path) -> None:
     first = site.ids[0]
     policies = ("policies", "Warehouse")
-    made = json.loads((await run(*policies, "--json", "create", "Hard", "--only", "--set", "ssh=off")).output)
+    made = json.loads((await run(*policies, "create", "Hard", "--only", "--set", "ssh=off", "--json")).output)
     assert made["settings"] == {"ssh": False}
     assert "Hard" in (await run(*policies, "list")).output
     assert "brute_force_protection" in (await run(*policies, "kinds", "security")).output
@@ -181,7 +181,7 @@ async def test_commands(site: Site, tmp_path: Path) -> None:
     assert (tmp_path / "score.csv").read_text().startswith("device,")
     await run(*policies, "export", "Hard", "-o", str(tmp_path / "hard.json"))
     imported = await run(
-        *policies, "--json", "import", str(tmp_path / "hard.json"), first, "--replace", "--wait"
+        *policies, "import", str(tmp_path / "hard.json"), first, "--replace", "--wait", "--json"
     )
     assert json.loads(imported.output.splitlines()[-1])["state"] == "succeeded"
     await run(*policies, "remove", "Hard", "--all")
