@@ -20,6 +20,7 @@ class Letter(StrEnum):
     SIGN_IN_CODE = "sign_in_code"
     PASSKEY_COPIED = "passkey_copied"
     INVITATION = "invitation"
+    NOTICE = "notice"
     SUPPORT = "support"
 
 
