@@ -21,6 +21,7 @@ class Letter(StrEnum):
     DOMAIN = "domain_proof"
     PASSKEY_COPIED = "passkey_copied"
     INVITATION = "invitation"
+    NOTICE = "notice"
     SUPPORT = "support"
 
 
