@@ -21,6 +21,7 @@ STATEMENTS = {"select", "update", "delete", "insert", "exists", "text", "table",
 # These query what belongs to no organization: accounts, tokens, codes, memberships, mails, kept answers.
 UNSCOPED = {
     "database/scope.py",
+    "catalogue/service.py",
     "accounts/service.py",
     "accounts/tokens.py",
     "browser/service.py",
@@ -41,13 +42,21 @@ UNSCOPED = {
 }
 # Credentials are known before their organization is.
 OWNER_LOOKUPS = {
+    "providers/service.py",
     "setup_codes/service.py",
     "invitations/service.py",
     "support/service.py",
     "sessions/endings.py",
 }
 # Work that nobody asked for goes over all organizations, one row after another.
-SWEEPS = {"support/sweep.py", "exports/worker.py", "work/dispatcher.py"}
+SWEEPS = {
+    "support/sweep.py",
+    "exports/worker.py",
+    "work/dispatcher.py",
+    "notices/telling.py",
+    "notices/delivering.py",
+    "notices/watch.py",
+}
 # Edge hosts and folders are read where the caller's reach narrows them; the hub and claims have no caller.
 REACHED = {
     "EdgeHost": {"edge_hosts/service.py", "signaling/admission.py"},
