@@ -27,6 +27,7 @@ from pydantic import BaseModel, SecretStr
 
 from farsite_client.audit import AuditCalls
 from farsite_client.http import TIMEOUT, failures, parse, raise_for_problem, read_limited, reveal
+from farsite_client.licences import LicenceCalls
 from farsite_client.people import PeopleCalls
 from farsite_signaling.peer.proxy import parse_proxy
 from farsite_signaling.wire.cloud_api import (
@@ -90,7 +91,7 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
-class CloudClient(PeopleCalls, AuditCalls):
+class CloudClient(PeopleCalls, AuditCalls, LicenceCalls):
     """One signed-in user at one cloud. Use as `async with`; `token` may be set later, by `sign_in`."""
 
     def __init__(

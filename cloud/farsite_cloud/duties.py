@@ -9,6 +9,7 @@ from farsite_cloud.support.sweep import cut_one
 from farsite_cloud.sweeper import Duty
 
 AUDIT_SECONDS = 3600.0
+LICENCE_SECONDS = 900.0
 
 
 def duties_of(services: Services) -> dict[str, Duty]:
@@ -18,4 +19,5 @@ def duties_of(services: Services) -> dict[str, Duty]:
         "support access": lambda: cut_one(services),
         "last uses": lambda: services.used.write(services.database),
         "audit logs": every(AUDIT_SECONDS, keeping.run),
+        "licences": every(LICENCE_SECONDS, services.licence_watch.run),
     }

@@ -22,6 +22,7 @@ from farsite_cloud.inventory.models import (
     ThingTag,
 )
 from farsite_cloud.invitations.models import Invitation
+from farsite_cloud.licences.models import Licence, LicenceRecord, LicenceReservation, RedeemedKey
 from farsite_cloud.mail.models import Mail
 from farsite_cloud.organizations.models import ErasedOrganization, FolderAccess, Membership, Organization
 from farsite_cloud.sessions.models import RemoteSession
@@ -53,6 +54,9 @@ __all__ = [
     "InventoryPosition",
     "Invitation",
     "KeptAnswer",
+    "Licence",
+    "LicenceRecord",
+    "LicenceReservation",
     "Mail",
     "MailedCode",
     "ManagedDevice",
@@ -60,6 +64,7 @@ __all__ = [
     "OperatorEvent",
     "Organization",
     "RecoveryCode",
+    "RedeemedKey",
     "RemoteSession",
     "SavedView",
     "SetupCode",

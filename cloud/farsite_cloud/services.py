@@ -16,6 +16,8 @@ from farsite_cloud.accounts.used import LastUses
 from farsite_cloud.attempts import Attempts, Rule
 from farsite_cloud.clock import Clock
 from farsite_cloud.database import Database
+from farsite_cloud.licences.licensing import Licensing
+from farsite_cloud.licences.watch import LicenceWatch
 from farsite_cloud.mail.mailer import Mailer
 from farsite_cloud.metrics import Metrics
 from farsite_cloud.outbound import Outbound
@@ -74,6 +76,8 @@ class Services:
     metrics: Metrics
     redis: Redis | None
     outbound: Outbound
+    licensing: Licensing
+    licence_watch: LicenceWatch
     used: LastUses = field(default_factory=LastUses)
     sweeper: Sweeper = field(default_factory=Sweeper)
 

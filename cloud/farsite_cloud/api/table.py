@@ -15,6 +15,7 @@ from farsite_cloud.edge_hosts.routes import api as edge_hosts
 from farsite_cloud.folders.routes import api as folders
 from farsite_cloud.invitations.accepting import api as accepting
 from farsite_cloud.invitations.routes import api as invitations
+from farsite_cloud.licences.routes import api as licences
 from farsite_cloud.organizations.routes import api as organizations
 from farsite_cloud.relay_checks import api as relay_checks
 from farsite_cloud.service_accounts.routes import api as service_accounts
@@ -46,6 +47,7 @@ FEATURES = (
     sessions,
     relay_checks,
     audit,
+    licences,
 )
 
 

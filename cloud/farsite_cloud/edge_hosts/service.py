@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Select
@@ -53,6 +54,11 @@ class EdgeHosts:
         for name, value in changes.items():
             setattr(edge, name, value)
         edge.revision += 1
+
+    async def every(self) -> Sequence[EdgeHost]:
+        """Oldest first."""
+        statement = self._reached().where(EdgeHost.revoked_at.is_(None))
+        return await self._scope.all(statement.order_by(EdgeHost.id))
 
     async def ids(self) -> set[str]:
         return {edge.id for edge in await self._scope.all(self._reached())}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import BaseModel
@@ -31,6 +31,9 @@ class CloudAuthorizer:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        # Set when what they belong to is there; a report is taken whether or not they succeed.
+        self.on_reported: Callable[[EdgeName], Awaitable[None]] = _nothing
+        self.on_left: Callable[[EdgeName], None] = lambda _name: None
 
     async def authenticate(self, hello: Hello) -> ec.EllipticCurvePublicKey:
         async with self._database.reading() as session:
@@ -67,6 +70,10 @@ class CloudAuthorizer:
             scope = Scope(session, peer.org)
             await EdgeHosts(scope).reported(peer.edge, report, now)
             keep_reported(scope, peer.edge, report.audit, now)
+        try:
+            await self.on_reported(peer)
+        except FarsiteError as error:
+            logger.error("%s: %s", name, error)
 
     async def sessions_ended(self, name: str, held: Sequence[str]) -> list[SessionEnded]:
         """One that is not known is over as well."""
@@ -89,6 +96,8 @@ class CloudAuthorizer:
         logger.info("%s is %s", name, "online" if online else "offline")
         peer = parse_name(name)
         if isinstance(peer, EdgeName):
+            if not online:
+                self.on_left(peer)
             async with self._database.writing() as session:
                 await EdgeHosts(Scope(session, peer.org)).seen(peer.edge, self._clock())
 
@@ -97,6 +106,10 @@ def _ended(key: str, session: RemoteSession | None) -> SessionEnded:
     code = session.end_code if session is not None and session.end_code else ErrorCode.SESSION_ENDED
     detail = "The session ended while this edge host was not connected to the cloud."
     return SessionEnded(session=key, code=code, detail=detail)
+
+
+async def _nothing(_name: EdgeName) -> None:
+    pass
 
 
 def _no_session() -> FarsiteError:

@@ -33,6 +33,7 @@ from farsite_signaling.wire.hub import (
     Undeliverable,
 )
 from farsite_signaling.wire.inventory import InventoryAccepted, InventoryWanted, TagsSet
+from farsite_signaling.wire.licence import LicenceNotice
 from farsite_signaling.wire.rights import Right
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class RemoteAccess:
         self._acceptor = acceptor
         self._on_change = on_change
         self.on_accepted: Callable[[str], None] = lambda _id: None
+        self.on_licence: Callable[[str], Awaitable[None]] = _no_licence
         self.on_inventory: Callable[[InventoryAccepted | InventoryWanted], None] = lambda _answer: None
         self.on_tags: Callable[[TagsSet], Awaitable[None]] = _ignore
         self._events = TunnelEvents(audit, usage)
@@ -246,10 +248,18 @@ class RemoteAccess:
                 self.on_accepted(message.id)
             case InventoryAccepted() | InventoryWanted():
                 self.on_inventory(message)
+            case LicenceNotice():
+                await self._licensed(message)
             case TagsSet():
                 await self._tagged(message)
             case _:
                 logger.debug("from the hub: %s", message.type)
+
+    async def _licensed(self, message: LicenceNotice) -> None:
+        try:
+            await self.on_licence(message.statement)
+        except FarsiteError as error:
+            logger.warning("licence statement refused: %s", error)
 
     async def _tagged(self, message: TagsSet) -> None:
         try:
@@ -331,6 +341,10 @@ class RemoteAccess:
 
     def _tunnels(self) -> list[Any]:
         return list(self._listener.tunnels) if self._listener is not None else []
+
+
+async def _no_licence(_statement: str) -> None:
+    pass
 
 
 async def _ignore(_message: TagsSet) -> None:

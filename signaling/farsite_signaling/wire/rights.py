@@ -34,6 +34,7 @@ class Right(StrEnum):
     DEVICE_CREDENTIALS = "device.credentials"
     DEVICE_WEB = "device.web"
     AUDIT_READ = "audit.read"
+    LICENCE_MANAGE = "licence.manage"
 
 
 _VIEWER = {
@@ -54,6 +55,7 @@ _ADMIN = _OPERATOR | {
     Right.DEVICE_MANAGE,
     Right.DEVICE_CREDENTIALS,
     Right.AUDIT_READ,
+    Right.LICENCE_MANAGE,
 }
 _OWNER = _ADMIN | {Right.ORGANIZATION_OWN}
 # Whoever is let in for a limited time lets nobody else in, and does not change the rules they are under.
@@ -64,6 +66,9 @@ IN_CHOSEN_FOLDERS = frozenset(_OPERATOR)
 IN_CHOSEN_SESSIONS = IN_CHOSEN_FOLDERS | {Right.DEVICE_MANAGE, Right.DEVICE_CREDENTIALS}
 # Roles that reach every folder; the others reach those chosen for them.
 EVERY_FOLDER = frozenset({Role.OWNER, Role.ADMIN})
+
+# What stops when the grace after a licence is over; everything that only looks goes on.
+CHANGES_DEVICES = frozenset({Right.DEVICE_MANAGE, Right.DEVICE_CREDENTIALS})
 
 ROLE_RIGHTS: dict[Role, frozenset[Right]] = {
     Role.VIEWER: frozenset(_VIEWER),
