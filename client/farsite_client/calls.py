@@ -15,6 +15,8 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 class CloudCalls(ABC):
     """`CloudClient` answers these; features are classes on top of it."""
 
+    token: str | None
+
     @abstractmethod
     async def _ask(
         self,

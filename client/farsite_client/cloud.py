@@ -26,6 +26,8 @@ import aiohttp
 from pydantic import BaseModel, SecretStr
 
 from farsite_client.audit import AuditCalls
+from farsite_client.device_sign_in import DeviceSignInCalls
+from farsite_client.factors import FactorCalls
 from farsite_client.http import TIMEOUT, failures, parse, raise_for_problem, read_limited, reveal
 from farsite_client.licences import LicenceCalls
 from farsite_client.people import PeopleCalls
@@ -91,7 +93,7 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
-class CloudClient(PeopleCalls, AuditCalls, LicenceCalls):
+class CloudClient(PeopleCalls, FactorCalls, AuditCalls, LicenceCalls, DeviceSignInCalls):
     """One signed-in user at one cloud. Use as `async with`; `token` may be set later, by `sign_in`."""
 
     def __init__(

@@ -18,6 +18,7 @@ from pydantic import BaseModel, SecretStr
 
 from farsite_client.edge_tasks import OsClient, TaskClient
 from farsite_client.http import failures, parse, raise_for_problem, read_limited, reveal
+from farsite_client.policies import PolicyClient
 from farsite_signaling.wire.edge_api import (
     AuditList,
     ClaimRequest,
@@ -68,6 +69,7 @@ class EdgeClient:
         self._headers = dict(headers or {})
         self.tasks = TaskClient(self._ask)
         self.os = OsClient(self._ask)
+        self.policies = PolicyClient(self._ask, self._text)
 
     # the edge host itself
 
@@ -201,6 +203,17 @@ class EdgeClient:
     ) -> ModelT:
         async with self._request(method, path, body=body, query=query, headers=headers) as response:
             return parse(model, await read_limited(response), self._name)
+
+    async def _text(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> str:
+        async with self._request(method, path, query=query, headers=headers) as response:
+            return (await read_limited(response)).decode()
 
     @asynccontextmanager
     async def _request(

@@ -35,6 +35,7 @@ from farsite_cloud.relay import Relay
 from farsite_cloud.services import Limits, Services
 from farsite_cloud.settings import CloudSettings
 from farsite_cloud.signaling.authorizer import CloudAuthorizer
+from farsite_cloud.sweeper import Sweeper
 from farsite_cloud.urls import PublicUrls, public_urls
 from farsite_cloud.vault import Vault
 from farsite_signaling.hub import Hub
@@ -77,9 +78,10 @@ class Cloud:
             database, vault, passwords = await self._open_storage()
             relay = Relay(self.settings, self.urls)
         await self._stack.enter_async_context(relay)
+        sweeper = Sweeper()
         redis = self._open_redis()
         licensing = Licensing.of(self.settings)
-        authorizer = CloudAuthorizer(database, self.clock)
+        authorizer = CloudAuthorizer(database, self.clock, sweeper.wake)
         self.hub = await self._open_hub(authorizer, redis)
         licence_watch = LicenceWatch(database, vault, self.clock, self.hub, licensing)
         authorizer.on_reported, authorizer.on_left = licence_watch.inform_edge, licence_watch.left
@@ -101,6 +103,7 @@ class Cloud:
             outbound=Outbound(tuple(self.settings.outbound_allowed), self.settings.outbound_ca_file),
             licensing=licensing,
             licence_watch=licence_watch,
+            sweeper=sweeper,
         )
         await self._stack.enter_async_context(self.services.sweeper.running(duties_of(self.services)))
         await self._serve(listener, tls)

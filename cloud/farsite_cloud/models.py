@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from farsite_cloud.accounts.models import Account, MailedCode, RecoveryCode, Token
+from farsite_cloud.accounts.models import Account, MailedCode, RecoveryCode, SignInCode, Token
 from farsite_cloud.api.models import KeptAnswer
 from farsite_cloud.audit.models import AuditChain, AuditCheckpoint, AuditEvent, OperatorEvent
 from farsite_cloud.browser.models import BrowserSignIn, DeviceSignIn
@@ -24,11 +24,23 @@ from farsite_cloud.inventory.models import (
 from farsite_cloud.invitations.models import Invitation
 from farsite_cloud.licences.models import Licence, LicenceRecord, LicenceReservation, RedeemedKey
 from farsite_cloud.mail.models import Mail
+from farsite_cloud.notices.models import (
+    Notice,
+    NoticeChoice,
+    NoticeEvent,
+    NoticeSettings,
+    Webhook,
+    WebhookDelivery,
+)
 from farsite_cloud.organizations.models import ErasedOrganization, FolderAccess, Membership, Organization
+from farsite_cloud.passkeys.models import Passkey, PasskeyChallenge
+from farsite_cloud.policies.models import PolicyTemplate, PolicyTemplateVersion
+from farsite_cloud.providers.models import ExternalIdentity, IdentityProvider, ProviderDomain, ProviderSignIn
 from farsite_cloud.sessions.models import RemoteSession
 from farsite_cloud.setup_codes.models import SetupCode
 from farsite_cloud.support.models import SupportAccess
 from farsite_cloud.views.models import SavedView
+from farsite_cloud.work.models import Campaign, CampaignDevice, CampaignOrder, CampaignStep
 
 metadata = Base.metadata
 
@@ -38,6 +50,10 @@ __all__ = [
     "AuditCheckpoint",
     "AuditEvent",
     "BrowserSignIn",
+    "Campaign",
+    "CampaignDevice",
+    "CampaignOrder",
+    "CampaignStep",
     "CatalogueModel",
     "ClientDevice",
     "DeviceSignIn",
@@ -48,8 +64,10 @@ __all__ = [
     "ErasedOrganization",
     "Export",
     "ExportChunk",
+    "ExternalIdentity",
     "Folder",
     "FolderAccess",
+    "IdentityProvider",
     "InventoryCount",
     "InventoryPosition",
     "Invitation",
@@ -61,15 +79,28 @@ __all__ = [
     "MailedCode",
     "ManagedDevice",
     "Membership",
+    "Notice",
+    "NoticeChoice",
+    "NoticeEvent",
+    "NoticeSettings",
     "OperatorEvent",
     "Organization",
+    "Passkey",
+    "PasskeyChallenge",
+    "PolicyTemplate",
+    "PolicyTemplateVersion",
+    "ProviderDomain",
+    "ProviderSignIn",
     "RecoveryCode",
     "RedeemedKey",
     "RemoteSession",
     "SavedView",
     "SetupCode",
+    "SignInCode",
     "SupportAccess",
     "ThingTag",
     "Token",
+    "Webhook",
+    "WebhookDelivery",
     "metadata",
 ]

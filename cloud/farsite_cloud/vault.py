@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import os
 import secrets
 from pathlib import Path
@@ -21,6 +23,7 @@ _NONCE_BYTES = 12
 class Vault:
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(key)
+        self._mac_key = hashlib.sha256(b"farsite mac\0" + key).digest()
 
     @classmethod
     def open(cls, folder: Path, *, create: bool, given: str | None = None) -> Vault:
@@ -47,6 +50,10 @@ class Vault:
     def seal(self, data: bytes, purpose: str) -> bytes:
         nonce = secrets.token_bytes(_NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, data, purpose.encode())
+
+    def mac(self, data: bytes, purpose: str) -> str:
+        """A keyed digest (hex): of what is too short for a plain one to hide."""
+        return hmac.new(self._mac_key, purpose.encode() + b"\0" + data, hashlib.sha256).hexdigest()
 
     def unseal(self, sealed: bytes, purpose: str) -> bytes:
         """Raises `FarsiteError` (`storage_failed`) for anything not sealed by this key for this purpose."""

@@ -15,12 +15,15 @@ from aiohttp import web
 from farsite_edge.admin.site import AdminSite
 from farsite_edge.api.app import build_app, join
 from farsite_edge.api.device_routes import DeviceRoutes
+from farsite_edge.api.device_task_routes import DeviceTaskRoutes
 from farsite_edge.api.diagnostics_routes import DiagnosticsRoutes
 from farsite_edge.api.discovery_routes import DiscoveryRoutes
 from farsite_edge.api.guard import Guard
 from farsite_edge.api.host_routes import HostRoutes
 from farsite_edge.api.os_routes import OsRoutes
+from farsite_edge.api.policy_routes import PolicyRoutes
 from farsite_edge.api.principal import LOCAL_ACTOR, Authenticator
+from farsite_edge.api.report_routes import ReportRoutes
 from farsite_edge.api.tag_routes import TagRoutes
 from farsite_edge.api.task_routes import TaskRoutes
 from farsite_edge.audit import AuditLog
@@ -29,6 +32,7 @@ from farsite_edge.axis_os.job import OsJob
 from farsite_edge.axis_os.machine import Limits
 from farsite_edge.axis_os.service import ROLLBACK, UPGRADE, OsService
 from farsite_edge.core import EdgeCore
+from farsite_edge.device_tasks import DeviceTasks, Timing
 from farsite_edge.devices import DeviceManager, Finder, Gateway, Monitor, Registry
 from farsite_edge.devices.addresses import AddressRule
 from farsite_edge.devices.credentials import CredentialStore
@@ -53,6 +57,9 @@ from farsite_edge.supervise import supervised
 from farsite_edge.tasks import TaskRecord, TaskRunner, TaskStore, WorkRow
 from farsite_edge.tasks.zone import site_zone
 from farsite_edge.version import __version__
+from farsite_edge.work import OrderStore, WorkDesk
+from farsite_edge.work.kinds import os_kinds
+from farsite_edge.work.reporter import PACE, WorkReporter
 from farsite_signaling.rest import Front, Route
 from farsite_signaling.wire.edge_api import ClaimRequest, EdgeInfo, EdgeState, EdgeStatus
 from farsite_signaling.wire.errors import FarsiteError
@@ -105,6 +112,7 @@ class EdgeHost:
             self.licence.load()
             session = await stack.enter_async_context(aiohttp.ClientSession(trust_env=False))
             self._build(session)
+            await self._credentials.load()
             await self.policies.store.load()
             await self.tasks.load()
             await self._open_ports(stack)
@@ -150,6 +158,7 @@ class EdgeHost:
         )
         self._build_tasks()
         self._build_remote()
+        self._build_work()
         self._build_api()
         self.audit.on_row = self.registry.on_change = self.reporter.due
         self.registry.on_write = self.tags.on_change = self.inventory.due
@@ -161,9 +170,16 @@ class EdgeHost:
         )
         job = OsJob(self.manager, folder, os_limits(settings))
         self.policies = PolicyHost(settings, self.core, self.manager, self._credentials)
+        self.device_tasks = DeviceTasks(self.manager, self.finder, self.core.vault, device_timing(settings))
         self.tasks = TaskRunner(
             TaskStore(self.core.database),
-            {UPGRADE: job, ROLLBACK: job, POLICY: self.policies.job, SCAN: ScanJob(self.finder)},
+            {
+                UPGRADE: job,
+                ROLLBACK: job,
+                POLICY: self.policies.job,
+                SCAN: ScanJob(self.finder),
+                **self.device_tasks.kinds,
+            },
             parallel=settings.task_parallel,
             zone=site_zone(settings.time_zone),
             work_done=self._work_done,
@@ -173,6 +189,7 @@ class EdgeHost:
         self.os = OsService(self.registry, folder, self.tasks)
         self.scans = ScanService(self.tasks, settings.discovery_ports, settings.discovery_rate)
         self.policies.build(self.tasks)
+        self.device_tasks.build(self.tasks)
 
     def _held(self, kind: str) -> str | None:
         """Why tasks of a kind wait: without a licence devices are looked for, and not changed."""
@@ -210,6 +227,29 @@ class EdgeHost:
         self._build_inventory()
         self.renewal = Renewal(settings, self.keeper, self.preferences, self._renewed)
 
+    def _build_work(self) -> None:
+        """Orders of the cloud become tasks; what becomes of them goes back."""
+        orders = OrderStore(self.core.database)
+        self.work_reporter = WorkReporter(
+            orders,
+            self.tasks,
+            self.keeper,
+            self.remote.send,
+            pace=min(PACE, self.settings.report_interval / 10),
+        )
+        self.work = WorkDesk(
+            orders,
+            os_kinds(self.os),
+            self.tasks,
+            self.registry,
+            self.keeper,
+            self.preferences,
+            self.audit,
+            changed=self.work_reporter.due,
+        )
+        self.remote.on_order = self.work.take
+        self.remote.on_work_accepted = self.work_reporter.accepted
+
     def _build_inventory(self) -> None:
         self.journal = Journal(self.core.database, self.core.facts)
         self.tags = Tags(self.core.database, self.registry)
@@ -231,9 +271,12 @@ class EdgeHost:
                 HostRoutes(self, self.preferences, self.audit).api(),
                 DeviceRoutes(guard, self.registry, self.manager, self.monitor, self.audit).api(),
                 DiagnosticsRoutes(self.settings.transfer_limit).api(),
+                DeviceTaskRoutes(guard, self.device_tasks, self.tasks, self.audit).api(),
                 DiscoveryRoutes(self.finder, self.scans, self.audit).api(),
                 TaskRoutes(self.tasks, self.audit).api(),
                 OsRoutes(self.os, self.tasks, self.audit).api(),
+                PolicyRoutes(self.policies, self.tasks, self.audit).api(),
+                ReportRoutes(self.policies.reports, lambda: self.preferences.name).api(),
                 TagRoutes(self.tags, self.audit).api(),
             ]
         )
@@ -291,8 +334,11 @@ class EdgeHost:
             "discovery": self.finder.run,
             "tasks": self.tasks.run,
             "policies": self.policies.keeper.run,
+            "task secrets": self.device_tasks.run,
             "remote access": self.remote.run,
             "reports": self.reporter.run,
+            "work": self.work.run,
+            "work reports": self.work_reporter.run,
             "inventory": self.inventory.run,
             "renewal": self.renewal.run,
             "licence clock": self.licence.run,
@@ -393,6 +439,7 @@ class EdgeHost:
     def _task_done(self, record: TaskRecord) -> None:
         if record.kind == POLICY:
             self.policies.keeper.done(record)
+        self.device_tasks.finished()
         self.reporter.due()
         self._notify("task_finished", {"id": record.id, "kind": record.kind, "state": record.state.value})
 
@@ -408,6 +455,7 @@ class EdgeHost:
     def _tell_cloud(self, state: str) -> None:
         if state == "online":
             self.reporter.due()
+            self.work_reporter.online()
             self.inventory.online()
             self._notify("cloud_online", {})
         elif state == "offline":
@@ -427,4 +475,14 @@ def os_limits(settings: EdgeSettings) -> Limits:
         settle=restart / 3,
         busy=restart * 2 / 3,
         rollback_minutes=settings.os_rollback_minutes,
+    )
+
+
+def device_timing(settings: EdgeSettings) -> Timing:
+    return Timing(
+        poll=settings.restart_poll_interval,
+        restart=settings.restart_timeout,
+        moved=settings.address_change_timeout,
+        settle=settings.address_settle_time,
+        search=settings.discovery_timeout,
     )

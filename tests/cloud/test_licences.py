@@ -93,37 +93,21 @@ async def test_trial_licence_and_grace(world, authority):
     ]  # fmt: skip
 
 
-async def test_after_the_grace_organization_wide_work_is_refused_and_reading_works(world):
+async def test_after_the_grace_organization_wide_work_is_refused_and_reading_works(world, authority):
     edge_id, _, _ = await _edge(world, 3)
     await _later(world, days=31)
     await _later(world, days=31)
-    from farsite_cloud.api.authorize import _check_licence
-    from farsite_cloud.licences.gate import check_licence, demand_licence
-    from farsite_signaling.wire.rights import Right
-
-    class Asked:
-        services, organization, now = world.services, None, world.clock()
-
-    async with world.services.database.reading() as session:
-        from farsite_cloud.database import Scope
-        from farsite_cloud.organizations.service import find_organization
-
-        Asked.organization = await find_organization(session, world.owner.org)
-        Asked.whole = Scope(session, world.owner.org)
-        for check in (
-            check_licence(Asked, Right.DEVICE_MANAGE, "POST", "/rollouts"),
-            check_licence(Asked, Right.DEVICE_CREDENTIALS, "PATCH", "/x"),
-            demand_licence(Asked, edge_id),
-        ):
-            with pytest.raises(FarsiteError) as caught:
-                await check
-            assert caught.value.code == "licence_expired"
-        await check_licence(Asked, Right.DEVICE_MANAGE, "GET", "/rollouts")
-        await check_licence(Asked, Right.DEVICE_MANAGE, "POST", "/rollouts/1/cancel")
-        await check_licence(Asked, Right.DEVICE_READ, "POST", "/x")
-    assert _check_licence is not None
-    for path in ("~/edge-hosts", "~/licences", "~/audit", "~/licences/allocations"):
+    reply = await world.owner("POST", "~/campaigns", {})
+    assert (reply.status, reply.code) == (403, "licence_expired")
+    [row] = (await world.owner.ok("GET", "~/audit?outcome=refused&action=authorization"))["rows"]
+    assert row["details"]["code"] == "licence_expired"
+    for method, path in (("POST", "~/campaigns/none/cancel"), ("DELETE", "~/campaigns/none")):
+        assert (await world.owner(method, path)).code == "not_found", "work is taken back at any time"
+    for path in ("~/edge-hosts", "~/licences", "~/audit", "~/licences/allocations", "~/campaigns"):
         assert (await world.owner("GET", path)).status == 200, path
+    await world.owner.ok("PATCH", f"~/edge-hosts/{edge_id}", {"name": "An edge host is no device"})
+    await world.owner.ok("POST", "~/licences", {"key": authority.key(3, 100)})
+    assert (await world.owner("POST", "~/campaigns", {})).code == "invalid_request"
 
 
 async def test_a_key_is_redeemed_once(world, authority):

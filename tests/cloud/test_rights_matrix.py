@@ -23,11 +23,16 @@ ROUTES = route_table().routes
 GUARDED = [route for route in ROUTES if isinstance(route.need, Right)]
 PUBLIC_ROUTES = {
     ("POST", "/auth/sign-in"),
+    ("POST", "/auth/mail-code"),
+    ("POST", "/auth/passkey/options"),
+    ("POST", "/auth/passkey"),
     ("POST", "/auth/sign-up"),
     ("POST", "/auth/confirm"),
     ("POST", "/auth/forgot"),
     ("POST", "/auth/reset"),
     ("POST", "/auth/join"),
+    ("POST", "/auth/device"),
+    ("POST", "/auth/device/token"),
     ("POST", "/claims"),
     ("POST", "/edge/renewals"),
     ("POST", "/edge/relay-check"),

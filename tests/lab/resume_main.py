@@ -39,6 +39,7 @@ from farsite_signaling.wire.hub import EnvelopeMessage, Hello, Report, SessionAn
 from farsite_signaling.wire.ice import IceServer
 from farsite_signaling.wire.rights import Role, rights_of
 from farsite_signaling.wire.stream import ApiTarget, OpenRequest, Priority
+from farsite_signaling.wire.work import WorkReport
 
 PIECE = 32 * 1024
 
@@ -77,6 +78,9 @@ class Authorizer:
         pass
 
     async def report_received(self, name: str, report: Report) -> None:
+        pass
+
+    async def work_reported(self, name: str, report: WorkReport) -> None:
         pass
 
     async def inventory_received(self, name: str, delta: Any) -> list[Any]:

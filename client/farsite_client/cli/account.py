@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated
 
 import typer
 
+from farsite_client.cli.browser import in_browser
 from farsite_client.cli.invocation import Invocation, read_password
 from farsite_client.cloud import CloudClient, check_url, clock_problem
 from farsite_client.profile import Stored
@@ -32,14 +35,20 @@ def login_command(
         str | None, typer.Option(help="Name or id, when the account is in several.")
     ] = None,
     code: Annotated[
-        str | None, typer.Option(help="Of the authenticator app, or a recovery code (asked for when needed).")
+        str | None, typer.Option(help="Of the authenticator app, of a mail, or a recovery code (asked for).")
     ] = None,
     device_name: Annotated[str | None, typer.Option(help="What the cloud calls this machine.")] = None,
+    browser: Annotated[
+        bool, typer.Option("--browser", help="Sign in on a page, here or on another device.")
+    ] = False,
+    no_open: Annotated[
+        bool, typer.Option("--no-open", help="With --browser: only show the address.")
+    ] = False,
 ) -> None:
     """Sign in to a cloud and enrol this machine.
 
-    The password is asked for, or read from standard input or FARSITE_CLIENT_PASSWORD. Without URL and --email the ones
-    of the last sign-in are used.
+    The password is asked for, or read from standard input or FARSITE_CLIENT_PASSWORD; with --browser it is typed on a
+    page of the cloud's instead. Without URL and --email the ones of the last sign-in are used.
     """
     invocation = Invocation(ctx).with_flags(
         url=url, email=email, organization=organization, device_name=device_name
@@ -49,10 +58,14 @@ def login_command(
     address = check_url(
         required(settings.url or (before.url if before else None), "The cloud's address", "URL")
     )
-    known = before.email if before and before.url == address else None
-    mail = required(settings.email or known, "E-mail", "--email")
-    password = read_password("FARSITE_CLIENT_PASSWORD", "Password", from_stdin=password_stdin)
-    stored = invocation.run(_log_in(invocation, address, mail, password, code))
+    if browser:
+        asked = partial(in_browser, invocation, open_it=not no_open)
+    else:
+        known = before.email if before and before.url == address else None
+        mail = required(settings.email or known, "E-mail", "--email")
+        password = read_password("FARSITE_CLIENT_PASSWORD", "Password", from_stdin=password_stdin)
+        asked = partial(_sign_in, email=mail, password=password, code=code)
+    stored = invocation.run(_log_in(invocation, address, asked))
     home = str(invocation.profile.home)
     invocation.output.result(
         {**_shown(stored), "stored_in": home},
@@ -61,10 +74,12 @@ def login_command(
     invocation.output.line(f"Kept in {home}, readable by you only. Next: farsite edges")
 
 
-async def _log_in(invocation: Invocation, url: str, email: str, password: str, code: str | None) -> Stored:
+async def _log_in(
+    invocation: Invocation, url: str, sign_in: Callable[[CloudClient], Awaitable[SignInResult]]
+) -> Stored:
     settings = invocation.settings
     async with CloudClient(url, proxy=settings.proxy, ca_file=settings.ca_file) as cloud:
-        signed_in = await _sign_in(cloud, email, password, code)
+        signed_in = await sign_in(cloud)
         organization = _choose(await cloud.organizations(), settings.organization)
         stored = await invocation.profile.enrol(cloud, signed_in, organization, settings.device_name)
         if problem := clock_problem(cloud.clock_offset):
@@ -76,17 +91,27 @@ async def _sign_in(cloud: CloudClient, email: str, password: str, code: str | No
     try:
         return await cloud.sign_in(email, password, code)
     except FarsiteError as error:
-        if error.code is ErrorCode.MFA_REQUIRED and sys.stdin.isatty():
-            asked = str(typer.prompt("Code of your authenticator app", err=True))
-            return await cloud.sign_in(email, password, asked)
         if error.code is ErrorCode.MFA_REQUIRED:
-            raise FarsiteError(error.code, f"{error.detail} Give it with --code.") from None
+            return await cloud.sign_in(email, password, await _asked_code(cloud, email, password, error))
         if error.code is not ErrorCode.NOT_FOUND:
             raise
         raise FarsiteError(
             ErrorCode.CLOUD_UNREACHABLE,
             f"{cloud.url} is no Farsite cloud. Give the address its operator names.",
         ) from None
+
+
+async def _asked_code(cloud: CloudClient, email: str, password: str, error: FarsiteError) -> str:
+    """Mailed before, if a mail is the only way to one."""
+    ways = {str(row.get("method")) for row in error.errors}
+    mailed = "email" in ways and "app" not in ways
+    if mailed:
+        await cloud.mail_code(email, password)
+        typer.echo(f"A code was mailed to {email}.", err=True)
+    if not sys.stdin.isatty():
+        raise FarsiteError(error.code, f"{error.detail} Give a code with --code.") from None
+    what = "Code that was mailed to you" if mailed else "Code of your authenticator app"
+    return str(typer.prompt(what, err=True))
 
 
 def required(value: str | None, prompt: str, name: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from farsite_cloud.api.call import start_call
+from farsite_cloud.browser.pages import is_page
 from farsite_cloud.services import SERVICES
 from farsite_signaling.rest import add_headers as add_common_headers
 from farsite_signaling.rest import receive
@@ -22,7 +23,7 @@ _HSTS = "max-age=31536000"
 
 @web.middleware
 async def unit_of_work(request: web.Request, handler: Handler) -> web.StreamResponse:
-    if not request.path.startswith(PREFIX):
+    if not (request.path.startswith(PREFIX) or is_page(request.path)):
         return await handler(request)
     call = start_call(request)
     if request.body_exists:

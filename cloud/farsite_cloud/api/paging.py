@@ -16,7 +16,7 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 def read_page(request: web.Request) -> tuple[str | None, int]:
     """The id to start after and how many rows. Raises `invalid_request`."""
     page = read_query(request, Page)
-    return None if page.cursor is None else decode_cursor(page.cursor), page.limit
+    return start_after(page.cursor), page.limit
 
 
 def cursor_of(key: str) -> str:
@@ -27,6 +27,11 @@ def cursor_of(key: str) -> str:
 def next_cursor(rows: Sequence[OrganizationOwned], limit: int) -> str | None:
     """`rows` were asked for with one more than `limit`; that one tells that there is another page."""
     return cursor_of(rows[limit - 1].id) if len(rows) > limit else None
+
+
+def start_after(cursor: str | None) -> str | None:
+    """The id to start after, if any. Raises `invalid_request`."""
+    return None if cursor is None else decode_cursor(cursor)
 
 
 def decode_cursor(cursor: str) -> str:

@@ -8,6 +8,7 @@ from farsite_cloud.accounts.registration import api as registration
 from farsite_cloud.accounts.routes import api as accounts
 from farsite_cloud.api.authorize import check_table
 from farsite_cloud.audit.routes import api as audit
+from farsite_cloud.browser.routes import api as device_sign_ins
 from farsite_cloud.claims.routes import api as claims
 from farsite_cloud.clients.routes import api as clients
 from farsite_cloud.edge_hosts.renewal import api as renewals
@@ -16,7 +17,10 @@ from farsite_cloud.folders.routes import api as folders
 from farsite_cloud.invitations.accepting import api as accepting
 from farsite_cloud.invitations.routes import api as invitations
 from farsite_cloud.licences.routes import api as licences
+from farsite_cloud.notices.routes import api as notices
+from farsite_cloud.notices.webhook_routes import api as webhooks
 from farsite_cloud.organizations.routes import api as organizations
+from farsite_cloud.passkeys.routes import api as passkeys
 from farsite_cloud.relay_checks import api as relay_checks
 from farsite_cloud.service_accounts.routes import api as service_accounts
 from farsite_cloud.service_accounts.token_routes import api as service_tokens
@@ -24,13 +28,16 @@ from farsite_cloud.sessions.routes import api as sessions
 from farsite_cloud.setup_codes.routes import api as setup_codes
 from farsite_cloud.support.routes import api as support
 from farsite_cloud.users.routes import api as users
+from farsite_cloud.work.routes import api as work
 from farsite_signaling.rest import Api
 
 FEATURES = (
     accounts,
     registration,
     own_account,
+    device_sign_ins,
     second_factors,
+    passkeys,
     organizations,
     users,
     support,
@@ -48,6 +55,9 @@ FEATURES = (
     relay_checks,
     audit,
     licences,
+    work,
+    notices,
+    webhooks,
 )
 
 

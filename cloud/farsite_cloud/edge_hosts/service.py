@@ -10,7 +10,7 @@ from sqlalchemy import Select
 from farsite_cloud.database import Scope
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.folders.models import Folder
-from farsite_cloud.folders.tree import in_reach
+from farsite_cloud.folders.tree import below, in_reach
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.hub import Report
@@ -55,10 +55,24 @@ class EdgeHosts:
             setattr(edge, name, value)
         edge.revision += 1
 
-    async def every(self) -> Sequence[EdgeHost]:
-        """Oldest first."""
+    async def everywhere(self) -> Sequence[EdgeHost]:
+        """All that are claimed, oldest first."""
         statement = self._reached().where(EdgeHost.revoked_at.is_(None))
         return await self._scope.all(statement.order_by(EdgeHost.id))
+
+    async def below(self, folders: Sequence[str]) -> Sequence[EdgeHost]:
+        """Those in these folders and in all below them. Raises `not_found` for an unknown folder."""
+        for folder in folders:
+            await self._scope.get(Folder, folder, "folder")
+        statement = self._reached().where(
+            EdgeHost.revoked_at.is_(None), EdgeHost.folder_id.in_(below(self._scope, folders))
+        )
+        return await self._scope.all(statement.order_by(EdgeHost.id))
+
+    async def by_id(self, ids: Sequence[str]) -> dict[str, EdgeHost]:
+        """Removed ones among them."""
+        rows = await self._scope.all(self._reached().where(EdgeHost.id.in_(ids)))
+        return {row.id: row for row in rows}
 
     async def ids(self) -> set[str]:
         return {edge.id for edge in await self._scope.all(self._reached())}
@@ -77,13 +91,16 @@ class EdgeHosts:
         )
         await self._scope.change(removed.values(folder_id=to))
 
-    async def reported(self, edge_id: str, report: Report, now: datetime) -> None:
+    async def reported(self, edge_id: str, report: Report, now: datetime) -> bool:
+        """Whether remote access was switched since the report before."""
         edge = await self.get(edge_id)
+        switched = edge.remote_access is not report.remote_access
         edge.version, edge.hostname = clean(report.version), clean(report.hostname)
         edge.remote_access = report.remote_access
         edge.devices_managed = report.devices_managed
         edge.devices_discovered = report.devices_discovered
         edge.last_seen = now
+        return switched
 
     async def seen(self, edge_id: str, now: datetime) -> None:
         await self._scope.change(

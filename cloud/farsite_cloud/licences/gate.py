@@ -7,14 +7,14 @@ from farsite_cloud.licences.counting import Standing
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.rights import CHANGES_DEVICES, Right
 
-_READING = ("GET", "HEAD")
+_FREE = ("GET", "HEAD", "DELETE")
 # What gets an organization out of having too few, or takes work back, is never held up.
 _ALWAYS = ("/cancel", "/pause", "/tags")
 
 
 async def check_licence(call: Call, right: Right, method: str, path: str) -> None:
     """Raises `licence_expired` where a route would change devices and may not."""
-    if right not in CHANGES_DEVICES or method in _READING or path.endswith(_ALWAYS):
+    if right not in CHANGES_DEVICES or method in _FREE or path.endswith(_ALWAYS):
         return
     standing = await standing_of(call)
     if not standing.changes_allowed:

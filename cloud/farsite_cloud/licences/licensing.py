@@ -35,7 +35,7 @@ class ReportedCounts:
     """As many as edge hosts report to manage, each an Axis device; who was claimed first is served first."""
 
     async def needed(self, scope: Scope) -> Mapping[str, Counts]:
-        edges = await EdgeHosts(Scope(scope.session, scope.organization_id)).every()
+        edges = await EdgeHosts(Scope(scope.session, scope.organization_id)).everywhere()
         return {edge.id: {LicenceKind.DEVICE: edge.devices_managed} for edge in edges}
 
 

@@ -120,7 +120,7 @@ async def list_allocations(request: web.Request) -> wire.AllocationList:
 
 async def _allocations(call: Call) -> wire.AllocationList:
     standing = await call.services.licensing.evaluate(call.whole, call.organization, call.now)
-    edges = await EdgeHosts(call.scope).every()
+    edges = await EdgeHosts(call.scope).everywhere()
     found = [
         _allocation(edge, standing, standing.shares[edge.id]) for edge in edges if edge.id in standing.shares
     ]

@@ -81,7 +81,9 @@ class LicenceWatch:
     async def inform(self, organization_id: str) -> None:
         """Edge hosts that are connected, of what they do not know yet."""
         async with self._database.reading() as session:
-            edges = [edge_name(edge) for edge in await EdgeHosts(Scope(session, organization_id)).every()]
+            edges = [
+                edge_name(edge) for edge in await EdgeHosts(Scope(session, organization_id)).everywhere()
+            ]
         for name in edges:
             if self._peers.online(str(name)):
                 await self.inform_edge(name)

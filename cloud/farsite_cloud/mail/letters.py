@@ -17,7 +17,10 @@ class Letter(StrEnum):
     RESET = "reset"
     PASSWORD_CHANGED = "password_changed"
     MFA_CHANGED = "mfa_changed"
+    SIGN_IN_CODE = "sign_in_code"
+    PASSKEY_COPIED = "passkey_copied"
     INVITATION = "invitation"
+    NOTICE = "notice"
     SUPPORT = "support"
 
 

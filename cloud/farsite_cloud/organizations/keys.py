@@ -13,6 +13,7 @@ from farsite_signaling.identity import (
     private_pem,
     public_pem,
     sign_grant,
+    sign_order,
 )
 from farsite_signaling.identity.certificates import load_certificate
 from farsite_signaling.identity.keys import PrivateKey
@@ -21,6 +22,7 @@ from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.grant import Grant
 from farsite_signaling.wire.ids import PeerName
 from farsite_signaling.wire.licence import LicenceStatement
+from farsite_signaling.wire.work import Order
 
 
 def seal_new_keys(organization: Organization, vault: Vault, now: datetime) -> None:
@@ -68,6 +70,10 @@ class OrganizationKeys:
     def sign_licence_statement(self, statement: LicenceStatement) -> str:
         key = self._vault.unseal(self._organization.grant_key, _grants(self._organization))
         return sign_statement(load_private_key(key), statement)
+
+    def sign_order(self, order: Order) -> str:
+        key = self._vault.unseal(self._organization.grant_key, _grants(self._organization))
+        return sign_order(load_private_key(key), order)
 
     def checkpoint_key(self) -> PrivateKey:
         """The authority's own: members pinned its certificate when they enrolled."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import BaseModel
@@ -13,14 +14,19 @@ from farsite_cloud.clock import Clock
 from farsite_cloud.database import Database, Scope
 from farsite_cloud.edge_hosts.service import EdgeHosts
 from farsite_cloud.inventory.ingest import receive
+from farsite_cloud.notices.events import emit
+from farsite_cloud.notices.watch import edge_is_back
 from farsite_cloud.sessions.models import RemoteSession
 from farsite_cloud.sessions.service import is_live, live_session, sessions_of_edge
 from farsite_cloud.signaling.admission import admit
+from farsite_cloud.work.reports import edge_changed, keep_report
 from farsite_signaling.identity.certificates import public_key_of
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.hub import Hello, Report, SessionEnded
 from farsite_signaling.wire.ids import ClientName, EdgeName, parse_name
 from farsite_signaling.wire.inventory import InventoryDelta
+from farsite_signaling.wire.notices_api import NoticeKind
+from farsite_signaling.wire.work import WorkReport
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +34,10 @@ logger = logging.getLogger(__name__)
 class CloudAuthorizer:
     """Implements `farsite_signaling.hub.Authorizer`."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, wake: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        self._wake = wake
         self._database = database
         self._clock = clock
         # Set when what they belong to is there; a report is taken whether or not they succeed.
@@ -68,12 +77,32 @@ class CloudAuthorizer:
         now = self._clock()
         async with self._database.writing() as session:
             scope = Scope(session, peer.org)
-            await EdgeHosts(scope).reported(peer.edge, report, now)
+            if switched := await EdgeHosts(scope).reported(peer.edge, report, now):
+                await edge_changed(scope, peer.edge, now)
+                await self._tell_switched(scope, peer.edge, report, now)
             keep_reported(scope, peer.edge, report.audit, now)
+        if switched:
+            await self._look()
         try:
             await self.on_reported(peer)
         except FarsiteError as error:
             logger.error("%s: %s", name, error)
+
+    async def _tell_switched(self, scope: Scope, edge_id: str, report: Report, now: datetime) -> None:
+        if report.remote_access:
+            edge = await EdgeHosts(scope).get(edge_id)
+            text = f"Remote access to the edge host {edge.name!r} is active."
+            key = f"remote access {edge_id} {now.isoformat()}"
+            kind = NoticeKind.REMOTE_ACCESS_ACTIVE
+            await emit(scope, kind, text, key=key, now=now, edge_host_id=edge_id)
+
+    async def work_reported(self, name: str, report: WorkReport) -> None:
+        peer = parse_name(name)
+        if not isinstance(peer, EdgeName):
+            raise FarsiteError(ErrorCode.FORBIDDEN, "Only edge hosts report.")
+        async with self._database.writing() as session:
+            await keep_report(Scope(session, peer.org), peer.edge, report, self._clock())
+        await self._look()
 
     async def sessions_ended(self, name: str, held: Sequence[str]) -> list[SessionEnded]:
         """One that is not known is over as well."""
@@ -92,6 +121,11 @@ class CloudAuthorizer:
         async with self._database.writing() as session:
             return await receive(Scope(session, peer.org), peer.edge, delta, self._clock())
 
+    async def _look(self) -> None:
+        """What waited for this goes on at once."""
+        if self._wake is not None:
+            await self._wake()
+
     async def presence_changed(self, name: str, online: bool) -> None:
         logger.info("%s is %s", name, "online" if online else "offline")
         peer = parse_name(name)
@@ -99,7 +133,12 @@ class CloudAuthorizer:
             if not online:
                 self.on_left(peer)
             async with self._database.writing() as session:
-                await EdgeHosts(Scope(session, peer.org)).seen(peer.edge, self._clock())
+                scope = Scope(session, peer.org)
+                await EdgeHosts(scope).seen(peer.edge, self._clock())
+                await edge_changed(scope, peer.edge, self._clock())
+                if online:
+                    await edge_is_back(scope, await EdgeHosts(scope).get(peer.edge), self._clock())
+            await self._look()
 
 
 def _ended(key: str, session: RemoteSession | None) -> SessionEnded:

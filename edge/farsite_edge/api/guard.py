@@ -27,6 +27,8 @@ ALWAYS = frozenset(
         ("DELETE", "/devices"),
         ("POST", "/devices/log-in"),
         ("PATCH", "/devices/{id}/tags"),
+        ("DELETE", "/policies/{id}"),
+        ("DELETE", "/policies/{id}/devices"),
         ("POST", "/tasks/{id}/cancel"),
     }
 )

@@ -12,6 +12,8 @@ from farsite_edge.policies.job import PolicyJob
 from farsite_edge.policies.keeper import PolicyKeeper
 from farsite_edge.policies.kind import Kind, Kinds
 from farsite_edge.policies.machine import Limits
+from farsite_edge.policies.report import PolicyReports
+from farsite_edge.policies.security.kind import SecurityKind
 from farsite_edge.policies.service import PolicyService
 from farsite_edge.policies.store import PolicyStore
 from farsite_edge.settings import EdgeSettings
@@ -20,7 +22,7 @@ from farsite_edge.tasks import TaskRunner
 
 def all_kinds() -> Sequence[Kind]:
     """Every kind of policy there is."""
-    return ()
+    return (SecurityKind(),)
 
 
 class PolicyHost:
@@ -47,6 +49,8 @@ class PolicyHost:
             return DeviceAccess(manager, credentials, core.vault, device)
 
         self.job = PolicyJob(manager, self.store, core.vault, self.kinds, access, policy_limits(settings))
+
+        self.reports = PolicyReports(self.store, self.kinds, manager.registry)
 
     def build(self, runner: TaskRunner) -> None:
         registry, settings = self._manager.registry, self._settings

@@ -137,6 +137,7 @@ class PolicyJob:
             enforced=record.enforced,
             changed=machine.memory.changed,
             reasons=machine.memory.reasons,
+            given_up=machine.memory.given_up,
         )
         if outcome.state is WorkState.FAILED:
             result = result.model_copy(update={"detail": outcome.detail, "code": outcome.code})

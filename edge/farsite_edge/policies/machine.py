@@ -41,6 +41,8 @@ from farsite_signaling.wire.edge_tasks import WorkState
 from farsite_signaling.wire.errors import ErrorCode
 from farsite_signaling.wire.policy_api import PolicyState
 
+MAX_ATTEMPTS = 3
+"""Of one step whose answer was lost."""
 MAX_ROUNDS = 3
 """Looks with steps after them: all settings at once, then one by one, then what was still other than wanted."""
 
@@ -65,7 +67,8 @@ class Limits:
 
 class Memory(BaseModel):
     """What is kept of a device on its way. `then` is the stage after `ready`; `since` when the stage began (epoch,
-    seconds); `reasons` are what the device said against a setting, `given_up` the settings not tried any more."""
+    seconds); `unsure`: whether the device got the step is not known;
+    `reasons` are what the device said against a setting, `given_up` the settings not tried any more."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -76,7 +79,7 @@ class Memory(BaseModel):
     steps: list[Step] = Field(default_factory=list)
     index: int = 0
     attempts: int = 0
-    undone: bool = False
+    unsure: bool = False
     changed: list[str] = Field(default_factory=list)
     reasons: dict[str, str] = Field(default_factory=dict)
     given_up: list[str] = Field(default_factory=list)
@@ -111,6 +114,7 @@ class PolicyMachine:
         machine = cls(memory, limits, enforce=enforce, skip=skip)
         under_way = memory.stage if memory.stage is not Stage.READY else memory.then
         if under_way in (Stage.APPLY, Stage.VERIFY):
+            memory.unsure = True
             machine._turn_to_ready(Stage.VERIFY, now)
         elif under_way is Stage.UNDO:
             machine._turn_to_ready(Stage.UNDO, now)
@@ -198,7 +202,8 @@ class PolicyMachine:
             self._begin_undo(f"The device does not answer after the change. {_said(event)}", now)
             return
         code = ErrorCode.DEVICE_UNREACHABLE if isinstance(event, Unreachable) else ErrorCode.DEVICE_ANSWER
-        self._again(now, _said(event), code)
+        undoing = self.under_way and self.memory.then is Stage.UNDO
+        self._again(now, self._locked_out(event) if undoing else _said(event), code)
 
     # Comparing
 
@@ -224,14 +229,15 @@ class PolicyMachine:
             self._finish()
             return
         self.memory.round += 1
-        self.memory.steps, self.memory.index, self.memory.attempts = steps, 0, 0
-        self._turn(Stage.APPLY, now)
+        self.memory.steps = steps
+        self._begin_step(0, now)
 
     # Changing
 
     def _on_apply(self, event: Event, now: float) -> None:
         match event:
             case Done():
+                self.memory.unsure = False
                 self._turn(Stage.VERIFY, now)
             case Refused():
                 # Some of it may have been taken all the same: the next look tells.
@@ -240,6 +246,7 @@ class PolicyMachine:
                 self._turn(Stage.VERIFY, now)
             case _:
                 self._note(_said(event))
+                self.memory.unsure = True
                 self._turn_to_ready(Stage.VERIFY, now)
                 self._pause = self._limits.poll
 
@@ -258,6 +265,7 @@ class PolicyMachine:
             case _ if self.step.risky and self._late(now):
                 self._begin_undo(f"The device does not answer after the change. {_said(event)}", now)
             case _:
+                self.memory.unsure = True
                 self._turn_to_ready(Stage.VERIFY, self.memory.since)
                 self._again(now, _said(event), ErrorCode.DEVICE_UNREACHABLE)
 
@@ -269,7 +277,11 @@ class PolicyMachine:
         self._next(now)
 
     def _took_no_effect(self, problem: str, now: float) -> None:
-        if self.step.risky:
+        if self.memory.unsure and self.memory.attempts + 1 < MAX_ATTEMPTS:
+            self.memory.attempts += 1
+            self._note(problem)
+            self._turn(Stage.APPLY, now)
+        elif self.step.risky:
             self._begin_undo(problem, now)
         else:
             self._against(problem, now)
@@ -282,13 +294,14 @@ class PolicyMachine:
         self._next(now)
 
     def _next(self, now: float) -> None:
-        memory = self.memory
-        memory.attempts = 0
-        if memory.index + 1 < len(memory.steps):
-            memory.index += 1
-            self._turn(Stage.APPLY, now)
+        if self.memory.index + 1 < len(self.memory.steps):
+            self._begin_step(self.memory.index + 1, now)
         else:
             self._turn(Stage.LOOK, now)
+
+    def _begin_step(self, index: int, now: float) -> None:
+        self.memory.index, self.memory.attempts, self.memory.unsure = index, 0, False
+        self._turn(Stage.APPLY, now)
 
     # Back
 
@@ -329,7 +342,9 @@ class PolicyMachine:
 
     @property
     def _limit(self) -> float:
-        return self._limits.recover if self.under_way or self.memory.changed else self._limits.answer
+        if self.under_way:
+            return max(self._limits.recover, self.step.recovers)
+        return self._limits.recover if self.memory.changed else self._limits.answer
 
     def _again(self, now: float, detail: str, code: ErrorCode) -> None:
         if self._late(now):
@@ -350,8 +365,9 @@ class PolicyMachine:
 
     def _finish(self) -> None:
         self.memory.stage = Stage.DONE
+        bad = (PolicyState.DEVIATING, PolicyState.FAILED)
         off = [
-            one.setting for one in self.findings if one.state in (PolicyState.DEVIATING, PolicyState.FAILED)
+            one.setting for one in self.findings if one.state in bad or one.setting in self.memory.given_up
         ]
         if off and self._enforce:
             self._outcome = Outcome(WorkState.FAILED, self._why(off), ErrorCode.DEVICE_ANSWER)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -122,13 +123,23 @@ def compared(
     enforced: bool,
     changed: Iterable[str] = (),
     reasons: Mapping[str, str] | None = None,
+    given_up: Iterable[str] = (),
 ) -> Result:
     """The result after a look. `since` of a setting that was other than wanted before stays."""
-    changes, why = set(changed), reasons or {}
+    changes, why, lost = set(changed), reasons or {}, set(given_up)
     known = {one.setting: one for one in before.settings}
     counts_on = before.revision == revision and before.version == version
     settings = [
-        _setting(one, known.get(one.setting), now, enforced, changes, why, counts_on) for one in findings
+        _setting(
+            replace(one, state=PolicyState.DEVIATING) if one.setting in lost else one,
+            known.get(one.setting),
+            now,
+            enforced,
+            changes,
+            why,
+            counts_on,
+        )
+        for one in findings
     ]
     return Result(
         state=worst(one.state for one in settings),

@@ -35,6 +35,7 @@ from farsite_signaling.wire.hub import (
 from farsite_signaling.wire.inventory import InventoryAccepted, InventoryWanted, TagsSet
 from farsite_signaling.wire.licence import LicenceNotice
 from farsite_signaling.wire.rights import Right
+from farsite_signaling.wire.work import WorkOrder, WorkReportAccepted
 
 if TYPE_CHECKING:
     from farsite_signaling.peer.listener import TunnelListener
@@ -78,6 +79,8 @@ class RemoteAccess:
         self._on_change = on_change
         self.on_accepted: Callable[[str], None] = lambda _id: None
         self.on_licence: Callable[[str], Awaitable[None]] = _no_licence
+        self.on_order: Callable[[WorkOrder], None] = lambda _order: None
+        self.on_work_accepted: Callable[[str], None] = lambda _id: None
         self.on_inventory: Callable[[InventoryAccepted | InventoryWanted], None] = lambda _answer: None
         self.on_tags: Callable[[TagsSet], Awaitable[None]] = _ignore
         self._events = TunnelEvents(audit, usage)
@@ -246,6 +249,10 @@ class RemoteAccess:
                 await self._end(message)
             case ReportAccepted():
                 self.on_accepted(message.id)
+            case WorkOrder():
+                self.on_order(message)
+            case WorkReportAccepted():
+                self.on_work_accepted(message.id)
             case InventoryAccepted() | InventoryWanted():
                 self.on_inventory(message)
             case LicenceNotice():

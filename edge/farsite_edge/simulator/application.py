@@ -6,8 +6,19 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 
-from farsite_edge.simulator import firmware_cgi, json_cgis, media, pages, text_cgis
+from farsite_edge.simulator import (
+    firmware_cgi,
+    json_cgis,
+    media,
+    network_cgi,
+    pages,
+    report_cgi,
+    rest_config,
+    service_cgis,
+    text_cgis,
+)
 from farsite_edge.simulator.device import SimulatedDevice
+from farsite_edge.simulator.doors import elsewhere, is_shut_out
 from farsite_edge.simulator.entry import NOT_FOUND, STARTING, require
 from farsite_edge.simulator.faults import Fault, hang_up, misbehave
 from farsite_edge.simulator.generations import ApiAccess
@@ -43,9 +54,25 @@ def application(device: SimulatedDevice) -> web.Application:
     if version_tuple(device.version) >= FIRMWARE_SINCE:
         handler = firmware_cgi.firmware
         add("POST", "/axis-cgi/firmwaremanagement.cgi", _guarded(device, handler, "admin"))
+    if any(name == "network-settings" for name, _ in quirks.apis):
+        add("POST", "/axis-cgi/network_settings.cgi", _guarded(device, network_cgi.network_settings, "admin"))
+    add("GET", "/axis-cgi/serverreport.cgi", _guarded(device, report_cgi.server_report, "admin"))
+    for path in ("/axis-cgi/factorydefault.cgi", "/axis-cgi/hardfactorydefault.cgi"):
+        add("GET", path, _guarded(device, text_cgis.factory_default, "admin"))
+    _hardening(device, add)
     add("GET", "/rootdesc1.xml", _open(device, pages.upnp_description))
     add("GET", "/", _open(device, pages.front))
     return app
+
+
+def _hardening(device: SimulatedDevice, add: Callable[..., object]) -> None:
+    if rest_config.apis(device):
+        add("GET", "/config/discover", _guarded(device, rest_config.discover, "viewer"))
+        add("*", "/config/rest/{api}/{version}{path:.*}", _guarded(device, rest_config.config, "admin"))
+    if "API.RemoteSyslog1.Enabled" in device.parameters:
+        add("POST", "/axis-cgi/remotesyslog.cgi", _guarded(device, service_cgis.remote_syslog, "admin"))
+    if version_tuple(device.version) >= (11, 2):
+        add("*", "/axis-cgi/applications/config.cgi", _guarded(device, service_cgis.app_settings, "admin"))
 
 
 def _open(
@@ -76,8 +103,10 @@ def _manners(device: SimulatedDevice) -> Callable[..., Awaitable[web.StreamRespo
     ) -> web.StreamResponse:
         device.requests += 1
         device.tick()
-        if device.down:
+        if device.down or is_shut_out(device, request.remote or ""):
             return await hang_up(request)
+        if (away := elsewhere(device, request)) is not None:
+            return away
         if device.fault is not Fault.NONE:
             challenge = device.gate.challenge(secure=request.secure)
             return await misbehave(device.fault, request, challenge, device.stopping)

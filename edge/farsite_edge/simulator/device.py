@@ -19,9 +19,11 @@ from farsite_edge.simulator.firmware import Firmware, Options
 from farsite_edge.simulator.gatekeeper import Gatekeeper, Policy, Throttle
 from farsite_edge.simulator.generations import generation_of
 from farsite_edge.simulator.models import DeviceDescription, DeviceModel
+from farsite_edge.simulator.network_cgi import NetworkState
 from farsite_edge.simulator.parameter_store import ParameterStore
 from farsite_edge.simulator.parameter_template import template
 from farsite_edge.simulator.picture import TestPicture
+from farsite_edge.simulator.rest_config import RestConfig
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 PREVIEW_SECONDS = 7200
@@ -44,6 +46,8 @@ class SimulatedDevice:
         self.firmware = Firmware(self.model.version)
         self.fault = Fault(description.fault)
         self.upgrade_faults = UpgradeFaults()
+        self.network = NetworkState()
+        self.report_blocks = 4
         self.received = 0  # bytes of images
         self.uploading = asyncio.Event()
         self.upload_gate: asyncio.Event | None = None  # when set, an upload goes on only while it is
@@ -60,6 +64,8 @@ class SimulatedDevice:
             root_only=self.model.quirks.root_only, internal=self.model.quirks.internal_accounts
         )
         self.gate = Gatekeeper(self.serial, self.accounts, self._policy, time.monotonic)
+        self.rest = RestConfig()
+        self.allow_unsigned = self.model.generation != "12"
         self.picture = TestPicture(self.model.product, self.serial)
         self.parameters = ParameterStore({}, recommended_policy=False)
         self.stopping = asyncio.Event()
@@ -118,6 +124,7 @@ class SimulatedDevice:
         values = template(description, self.address, self.http_port, self.https_port)
         self.parameters = ParameterStore(values, recommended_policy=self.model.generation == "12")
         self.accounts.clear()
+        self.rest = RestConfig()
         if not factory_default:
             self._provision()
 
@@ -143,6 +150,7 @@ class SimulatedDevice:
         self.tick()
         if self.firmware.lose_power():
             self._restore()
+        self.rest.firewall.lose_power()
         self.reboot()
 
     def tick(self) -> None:
@@ -233,6 +241,14 @@ class SimulatedDevice:
         self.stopping.set()
         if runner is not None:
             await runner.cleanup()
+
+    async def move(self, address: str) -> None:
+        """To another address, as after a change of its settings or of its lease."""
+        if not self.running:
+            return
+        await self.stop()
+        self.address = self._bind = address
+        await self.start()
 
     def _policy(self) -> Policy:
         return Policy(

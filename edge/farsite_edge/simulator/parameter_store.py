@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from farsite_edge.simulator.parameter_template import MASK
 
-_READ_ONLY = ("root.Properties.", "root.Brand.")
+READ_ONLY = ("root.Properties.", "root.Brand.")
 # Groups a viewer and an operator may read; an administrator reads all.
 _VIEWER = ("root.Brand.", "root.Properties.", "root.Image.", "root.Layout.", "root.PTZ.")
-_ADMIN_ONLY = (
+ADMIN_ONLY = (
     "root.Network.",
     "root.System.",
     "root.HTTPS.",
@@ -19,7 +20,7 @@ _ADMIN_ONLY = (
     "root.RemoteService.",
 )
 _SECRET = re.compile(r"(Password|Passwd|Passphrase|\.Key)$")
-_CHOICES = (
+CHOICES = (
     frozenset({"yes", "no"}),
     frozenset({"On", "Off"}),
     frozenset({"Yes", "No"}),
@@ -28,13 +29,22 @@ _CHOICES = (
 _POLICIES = ("basic", "digest", "basic_digest")
 
 
+@dataclass
+class ParameterFaults:
+    """Names without `root.`: changes of them are refused, or answered with OK and forgotten."""
+
+    refuses: set[str] = field(default_factory=set)
+    ignores: set[str] = field(default_factory=set)
+
+
 class ParameterStore:
     """`level` is `viewer`, `operator` or `admin`."""
 
     def __init__(self, values: dict[str, str], *, recommended_policy: bool) -> None:
         self._values = values
         self._names = {name.lower(): name for name in values}
-        self._policies = (*_POLICIES, "recommended") if recommended_policy else _POLICIES
+        self.policies = (*_POLICIES, "recommended") if recommended_policy else _POLICIES
+        self.faults = ParameterFaults()
 
     def __getitem__(self, name: str) -> str:
         return self._values[f"root.{name}"]
@@ -48,8 +58,11 @@ class ParameterStore:
 
     def copy(self) -> ParameterStore:
         twin = ParameterStore(dict(self._values), recommended_policy=False)
-        twin._policies = self._policies
+        twin.policies, twin.faults = self.policies, self.faults
         return twin
+
+    def __contains__(self, name: str) -> bool:
+        return f"root.{name}" in self._values
 
     def __len__(self) -> int:
         return len(self._values)
@@ -70,6 +83,20 @@ class ParameterStore:
         shown = ((name.removeprefix("root.") if strip else name, self._shown(name)) for name in found)
         return "".join(f"{name}={value}\n" for name, value in shown)
 
+    def names(self, groups: str | None, level: str) -> tuple[str, ...]:
+        """Full names of what groups hold; everything without any."""
+        wanted = [group.strip() for group in (groups or "root").split(",")]
+        rooted = [one if one.lower().startswith("root") else f"root.{one}" for one in wanted]
+        return tuple(
+            name
+            for name in self._values
+            if _readable(name, level) and any(_in_group(name, group) for group in rooted)
+        )
+
+    def shown(self, name: str) -> str:
+        """By its full name; a secret masked."""
+        return self._shown(name)
+
     def _shown(self, name: str) -> str:
         value = self._values[name]
         return MASK if _SECRET.search(name) and value else value
@@ -85,16 +112,20 @@ class ParameterStore:
         name = self._names.get(wanted.lower())
         if name is None or not self._accepts(name, value, level):
             return f"# Error: Error setting '{wanted}' to '{value}'!"
-        self._values[name] = value
+        short = name.removeprefix("root.")
+        if short in self.faults.refuses:
+            return f"# Error: Error setting '{wanted}' to '{value}'!"
+        if short not in self.faults.ignores:
+            self._values[name] = value
         return None
 
     def _accepts(self, name: str, value: str, level: str) -> bool:
-        if name.startswith(_READ_ONLY) or level == "viewer" or not _readable(name, level):
+        if name.startswith(READ_ONLY) or level == "viewer" or not _readable(name, level):
             return False
         if name == "root.Network.HTTP.AuthenticationPolicy":
-            return value in self._policies
+            return value in self.policies
         current = self._values[name]
-        choice = next((words for words in _CHOICES if current in words), None)
+        choice = next((words for words in CHOICES if current in words), None)
         return value in choice if choice else len(value) <= 2048
 
 
@@ -110,5 +141,5 @@ def _readable(name: str, level: str) -> bool:
     if level == "admin":
         return True
     if level == "operator":
-        return not name.startswith(_ADMIN_ONLY)
+        return not name.startswith(ADMIN_ONLY)
     return name.startswith(_VIEWER)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from farsite_edge.simulator.hardening_template import hardening
 from farsite_edge.simulator.models import DeviceDescription, DeviceModel
 
 MASK = "******"
@@ -152,6 +153,7 @@ def _all(model: DeviceModel) -> Pairs:
     yield from _system(model)
     yield from _lines("", _REMAINING)
     yield from _properties(model)
+    yield from hardening(model)
 
 
 def _audio(model: DeviceModel) -> Pairs:

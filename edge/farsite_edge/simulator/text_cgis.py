@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from farsite_edge.simulator import network_cgi
 from farsite_edge.simulator.accounts import page
+from farsite_edge.simulator.definitions import definitions
 from farsite_edge.simulator.device import SimulatedDevice
 from farsite_edge.simulator.entry import ACCOUNT, require
 
@@ -18,11 +20,21 @@ async def parameters(device: SimulatedDevice, request: web.Request) -> web.Respo
     match fields.get("action"):
         case "list":
             return _text(device, device.parameters.list(fields.get("group"), account.level))
+        case "listdefinitions":
+            return _definitions(device, fields.get("group"), account.level)
         case "update":
             changes = {name: value for name, value in fields.items() if name not in _CONTROL}
-            return _text(device, device.parameters.update(changes, account.level))
+            answer = _text(device, device.parameters.update(changes, account.level))
+            network_cgi.changed_parameters(device, set(changes))
+            return answer
         case _:
             return _text(device, "# Error: unknown or missing action\n")
+
+
+def _definitions(device: SimulatedDevice, groups: str | None, level: str) -> web.Response:
+    body = definitions(device.parameters, groups, level)
+    kind = "text/plain" if body.startswith("#") else "text/xml"
+    return web.Response(body=body.encode(), content_type=kind)
 
 
 def _text(device: SimulatedDevice, body: str) -> web.Response:
@@ -35,6 +47,8 @@ async def accounts(device: SimulatedDevice, request: web.Request) -> web.Respons
     if device.needs_setup and fields.get("action") in ("add", "update", "remove"):
         return _first_account(device, fields)
     require(device, request, "admin")
+    if "pwd" in fields and not device.rest.allows(fields["pwd"]):
+        return _page("Error: invalid password.")
     if fields.get("action") == "get":
         return web.Response(text=device.accounts.listing(), content_type="text/plain")
     return _page(device.accounts.perform(fields))
@@ -58,6 +72,12 @@ async def own_rights(device: SimulatedDevice, request: web.Request) -> web.Respo
 async def restart(device: SimulatedDevice, request: web.Request) -> web.Response:
     device.restart(BOOT_SECONDS)
     return web.Response(text="<html><body>Restarting</body></html>", content_type="text/html")
+
+
+async def factory_default(device: SimulatedDevice, request: web.Request) -> web.Response:
+    device.reset(factory_default=True)
+    device.restart(BOOT_SECONDS)
+    return web.Response(text="<html><body>Factory default</body></html>", content_type="text/html")
 
 
 async def _fields(request: web.Request) -> dict[str, str]:

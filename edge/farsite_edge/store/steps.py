@@ -169,4 +169,21 @@ STEPS: tuple[str, ...] = (
         DELETE FROM journal WHERE kind = 'work' AND key = OLD.task || '/' || OLD.position;
     END;
     """,
+    """
+    CREATE TABLE work_orders (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        claims TEXT NOT NULL,
+        task TEXT,
+        ended TEXT,
+        code TEXT,
+        detail TEXT NOT NULL DEFAULT '',
+        revision INTEGER NOT NULL DEFAULT 0,
+        steps_sent INTEGER NOT NULL DEFAULT 0,
+        devices_sent INTEGER NOT NULL DEFAULT 0,
+        closed INTEGER NOT NULL DEFAULT 0,
+        touched INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE INDEX work_orders_open ON work_orders (seq) WHERE closed = 0;
+    """,
 )

@@ -32,6 +32,7 @@ class TaskRecord(BaseModel):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     cancel_requested: bool = False
+    held: bool = False
     stopped: str = ""
     retry_of: str | None = None
     rollout: Rollout = Field(default_factory=Rollout)
@@ -43,7 +44,7 @@ class TaskRecord(BaseModel):
 
     def shown(self, counts: WorkCounts, *, waiting: str = "", progress: float | None = None) -> Task:
         share = counts.done / counts.total if counts.total else 1.0
-        values = self.model_dump(exclude={"session", "stopped"})
+        values = self.model_dump(exclude={"session", "stopped", "held"})
         return Task(
             **values,
             counts=counts,

@@ -116,6 +116,18 @@ class TaskRunner:
         self._wake.set()
         return active.record
 
+    async def hold(self, task: str, held: bool) -> TaskRecord:
+        """Start no further device until it is let go again; those at work are finished. A finished task stays so."""
+        active = self._active.get(task)
+        if active is None:
+            return await self.store.get(task)
+        if active.record.held is not held:
+            active.record.held = held
+            await self.store.save(active.record)
+            self._wake.set()
+            self._tell()
+        return active.record
+
     async def retry(
         self, task: str, devices: Iterable[str], actor: str, session: str | None, idempotency: str | None
     ) -> TaskRecord:
@@ -203,7 +215,13 @@ class TaskRunner:
             if row.state is WorkState.RUNNING and row.position not in active.working
         ]
         new = startable(active.rows, active.record.rollout)
-        return left + (new if self._in_window(active) else [])
+        return left + (new if self._may_start(active) else [])
+
+    def _may_start(self, active: Active) -> bool:
+        if active.record.held:
+            active.waiting = "Held: no further device is started."
+            return False
+        return self._in_window(active)
 
     def _in_window(self, active: Active) -> bool:
         window = active.record.rollout.window

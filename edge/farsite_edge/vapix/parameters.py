@@ -50,7 +50,7 @@ class ListParameters(ApiRequest[ParameterList]):
 
     def __init__(self, groups: Sequence[str] = ()) -> None:
         for group in groups:
-            _check(group, _GROUP, "parameter group")
+            check_group(group)
         self.groups = [f"root.{short_name(group)}" for group in groups]
 
     def query(self) -> dict[str, str]:
@@ -104,6 +104,11 @@ class UpdateParameters(ApiRequest[None]):
         raise Refused(
             f"The device refused the change: {'; '.join(errors)}. Read the values back: others may have changed."
         )
+
+
+def check_group(group: str) -> None:
+    """Raises `invalid_request`."""
+    _check(group, _GROUP, "parameter group")
 
 
 def _check(name: str, form: re.Pattern[str], what: str) -> None:

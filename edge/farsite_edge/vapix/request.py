@@ -40,6 +40,8 @@ class ApiRequest(ABC, Generic[T]):
     content_type: ClassVar[str | None] = None
     anonymous: ClassVar[bool] = False  # credentials are never sent with it
     limit: ClassVar[int] = 256 * KIB
+    accepts: ClassVar[frozenset[int]] = frozenset({200})
+    """HTTP statuses `parse` understands; others are errors before it."""
 
     def query(self) -> dict[str, str]:
         return {}

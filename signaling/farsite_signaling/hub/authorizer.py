@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from farsite_signaling.wire.hub import Hello, Report, SessionEnded
 from farsite_signaling.wire.inventory import InventoryDelta
+from farsite_signaling.wire.work import WorkReport
 
 
 class Authorizer(Protocol):
@@ -26,6 +27,9 @@ class Authorizer(Protocol):
 
     async def report_received(self, name: str, report: Report) -> None:
         """Returns once the report is kept: its sender then forgets the audit rows in it."""
+
+    async def work_reported(self, name: str, report: WorkReport) -> None:
+        """Returns once it is kept: its sender does not send it again then."""
 
     async def sessions_ended(self, name: str, held: Sequence[str]) -> Sequence[SessionEnded]:
         """Which of the sessions that a peer says it holds are not live (any more), with what they ended with."""

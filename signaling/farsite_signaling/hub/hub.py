@@ -39,6 +39,7 @@ from farsite_signaling.wire.hub import (
     dump,
 )
 from farsite_signaling.wire.inventory import InventoryDelta
+from farsite_signaling.wire.work import WorkReport, WorkReportAccepted
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -312,6 +313,8 @@ class Hub:
                 await self._forward(connection, message)
             case Report():
                 await self._report(connection, message)
+            case WorkReport():
+                await self._work_report(connection, message)
             case SessionsHeld():
                 await self._compare(connection, message)
             case InventoryDelta():
@@ -348,6 +351,14 @@ class Hub:
             log.warning("report of %s not taken: %s", connection.name, error)
             return
         connection.send(ReportAccepted(id=report.id))
+
+    async def _work_report(self, connection: Connection, report: WorkReport) -> None:
+        try:
+            await self._ask(self._authorizer.work_reported(connection.name, report))
+        except FarsiteError as error:
+            log.warning("work report of %s not taken: %s", connection.name, error)
+            return
+        connection.send(WorkReportAccepted(id=report.id))
 
     async def _compare(self, connection: Connection, message: SessionsHeld) -> None:
         try:

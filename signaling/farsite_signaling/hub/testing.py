@@ -36,6 +36,7 @@ from farsite_signaling.wire.ids import (
     parse_name,
 )
 from farsite_signaling.wire.inventory import InventoryAccepted, InventoryDelta
+from farsite_signaling.wire.work import WorkReport
 
 
 @dataclass
@@ -49,6 +50,7 @@ class MemoryOrganization:
     revoked: set[str] = field(default_factory=set)
     presence: list[tuple[str, bool]] = field(default_factory=list)
     reports: list[tuple[str, Report]] = field(default_factory=list)
+    work: list[tuple[str, WorkReport]] = field(default_factory=list)
     ended: set[str] = field(default_factory=set)
     inventory: list[tuple[str, InventoryDelta]] = field(default_factory=list)
     failure: Exception | None = None
@@ -93,6 +95,10 @@ class MemoryOrganization:
     async def report_received(self, name: str, report: Report) -> None:
         await self._hesitate()
         self.reports.append((name, report))
+
+    async def work_reported(self, name: str, report: WorkReport) -> None:
+        await self._hesitate()
+        self.work.append((name, report))
 
     async def sessions_ended(self, name: str, held: Sequence[str]) -> list[SessionEnded]:
         await self._hesitate()

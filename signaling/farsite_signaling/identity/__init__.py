@@ -18,6 +18,7 @@ from farsite_signaling.identity.keys import (
     sign,
     verify,
 )
+from farsite_signaling.identity.orders import sign_order, verify_order
 from farsite_signaling.identity.renewals import (
     sign_relay_check,
     sign_renewal,
@@ -39,10 +40,12 @@ __all__ = [
     "public_pem",
     "sign",
     "sign_grant",
+    "sign_order",
     "sign_relay_check",
     "sign_renewal",
     "verify",
     "verify_grant",
+    "verify_order",
     "verify_relay_check",
     "verify_renewal",
 ]

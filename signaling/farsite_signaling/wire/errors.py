@@ -28,6 +28,11 @@ class ErrorCode(StrEnum):
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
     RATE_LIMITED = "rate_limited"
+    # signing in through a browser (RFC 8628, 3.5)
+    AUTHORIZATION_PENDING = "authorization_pending"
+    SLOW_DOWN = "slow_down"
+    ACCESS_DENIED = "access_denied"
+    EXPIRED_TOKEN = "expired_token"
     # what you sent
     INVALID_REQUEST = "invalid_request"
     CONFLICT = "conflict"

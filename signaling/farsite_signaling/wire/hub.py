@@ -7,6 +7,7 @@
       | <-------------- welcome - |   version, heartbeat
       | <=> envelope, ping, pong  |
       | <- notice   report ->     |   cloud to peer, edge host to cloud
+      | <- work_order  work_report -> |   see wire.work
 
 An unknown `type` becomes `Unknown` and is ignored, so that a newer side may say more.
 """
@@ -24,6 +25,7 @@ from farsite_signaling.wire.ice import IceServer
 from farsite_signaling.wire.ids import Id, UrnText
 from farsite_signaling.wire.inventory import InventoryAccepted, InventoryDelta, InventoryWanted, TagsSet
 from farsite_signaling.wire.licence import LicenceNotice
+from farsite_signaling.wire.work import WorkOrder, WorkReport, WorkReportAccepted
 
 HUB_CONTEXT = b"farsite-hub-v1\0"
 HUB_PATH = "/hub"
@@ -169,6 +171,9 @@ HubMessage = (
     | SessionsHeld
     | Report
     | ReportAccepted
+    | WorkOrder
+    | WorkReport
+    | WorkReportAccepted
     | InventoryDelta
     | InventoryAccepted
     | InventoryWanted

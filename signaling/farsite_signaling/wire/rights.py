@@ -35,10 +35,13 @@ class Right(StrEnum):
     DEVICE_WEB = "device.web"
     AUDIT_READ = "audit.read"
     LICENCE_MANAGE = "licence.manage"
+    NOTICE_OWN = "notice.own"
+    POLICY_MANAGE = "policy.manage"
 
 
 _VIEWER = {
     Right.ORGANIZATION_READ,
+    Right.NOTICE_OWN,
     Right.USER_READ,
     Right.EDGE_READ,
     Right.REMOTE_ACCESS,
@@ -56,19 +59,24 @@ _ADMIN = _OPERATOR | {
     Right.DEVICE_CREDENTIALS,
     Right.AUDIT_READ,
     Right.LICENCE_MANAGE,
+    Right.POLICY_MANAGE,
 }
 _OWNER = _ADMIN | {Right.ORGANIZATION_OWN}
 # Whoever is let in for a limited time lets nobody else in, and does not change the rules they are under.
 NOT_FOR_SUPPORT = frozenset({Right.USER_MANAGE, Right.ORGANIZATION_MANAGE, Right.ORGANIZATION_OWN})
 # What an access token for chosen folders may do in the cloud: nothing that is about the organization as a whole …
-IN_CHOSEN_FOLDERS = frozenset(_OPERATOR)
+IN_CHOSEN_FOLDERS = frozenset(_OPERATOR - {Right.NOTICE_OWN})
 # … and in sessions, which are with one edge host of those folders.
-IN_CHOSEN_SESSIONS = IN_CHOSEN_FOLDERS | {Right.DEVICE_MANAGE, Right.DEVICE_CREDENTIALS}
+IN_CHOSEN_SESSIONS = IN_CHOSEN_FOLDERS | {
+    Right.DEVICE_MANAGE,
+    Right.DEVICE_CREDENTIALS,
+    Right.POLICY_MANAGE,
+}
 # Roles that reach every folder; the others reach those chosen for them.
 EVERY_FOLDER = frozenset({Role.OWNER, Role.ADMIN})
 
 # What stops when the grace after a licence is over; everything that only looks goes on.
-CHANGES_DEVICES = frozenset({Right.DEVICE_MANAGE, Right.DEVICE_CREDENTIALS})
+CHANGES_DEVICES = frozenset({Right.DEVICE_MANAGE, Right.DEVICE_CREDENTIALS, Right.POLICY_MANAGE})
 
 ROLE_RIGHTS: dict[Role, frozenset[Right]] = {
     Role.VIEWER: frozenset(_VIEWER),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from farsite_signaling.peer.association import Settings
 from farsite_signaling.peer.association import packets as wire
 from farsite_signaling.peer.association.testing import End, Path, Simulator, Upload
 
@@ -21,7 +22,7 @@ class Attacker:
     """Speaks to `b` with a's tag and ports."""
 
     def __init__(self) -> None:
-        self.simulator = Simulator(Path(), Path())
+        self.simulator = Simulator(Path(), Path(), settings=Settings(interleaving=False))
         self.simulator.connect()
         self.victim: End = self.simulator.b
         self.association = self.victim.association

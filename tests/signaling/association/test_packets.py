@@ -48,7 +48,7 @@ def test_acknowledgements(cumulative: int, window: int, edges: list[int], duplic
 
 
 def test_init_as_stock_reads_it() -> None:
-    chunk = parsed(wire.chunk(wire.INIT, wire.Init(7, 1 << 20, 10, 20, 99).body()))
+    chunk = parsed(wire.chunk(wire.INIT, wire.Init(7, 1 << 20, 10, 20, 99, bytes([wire.RECONFIG])).body()))
     assert isinstance(chunk, stock.InitChunk)
     assert (chunk.initiate_tag, chunk.advertised_rwnd, chunk.initial_tsn) == (7, 1 << 20, 99)
     assert (stock.SCTP_SUPPORTED_CHUNK_EXT, bytes([wire.RECONFIG])) in chunk.params

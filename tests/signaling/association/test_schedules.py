@@ -58,12 +58,20 @@ def speak(end: End, parity: int, messages: list[tuple[int, int]], chance: random
     return expected  # type: ignore[return-value]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(there=paths, back=paths, up=sizes, down=sizes, seed=st.integers(0, 1 << 32))
+@settings(max_examples=2500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    there=paths, back=paths, up=sizes, down=sizes, seed=st.integers(0, 1 << 32), interleaving=st.booleans()
+)
 def test_every_message_arrives_once_and_in_order(
-    there: Path, back: Path, up: list[tuple[int, int]], down: list[tuple[int, int]], seed: int
+    there: Path,
+    back: Path,
+    up: list[tuple[int, int]],
+    down: list[tuple[int, int]],
+    seed: int,
+    interleaving: bool,
 ) -> None:
-    simulator = Simulator(there, back, seed=seed, settings=Settings(give_up=120.0))
+    settings = Settings(give_up=120.0, interleaving=interleaving)
+    simulator = Simulator(there, back, seed=seed, settings=settings)
     at_a, at_b = Log(simulator.a), Log(simulator.b)
     simulator.connect(limit=LIMIT)
     to_b = speak(simulator.a, 0, up, simulator.chance)
@@ -81,12 +89,19 @@ def test_every_message_arrives_once_and_in_order(
         assert end.association.queued == 0
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(there=paths, back=paths, channels=st.integers(1, 20), seed=st.integers(0, 1 << 32))
+@settings(max_examples=800, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    there=paths,
+    back=paths,
+    channels=st.integers(1, 20),
+    seed=st.integers(0, 1 << 32),
+    interleaving=st.booleans(),
+)
 def test_channels_close_after_their_data_and_are_used_again(
-    there: Path, back: Path, channels: int, seed: int
+    there: Path, back: Path, channels: int, seed: int, interleaving: bool
 ) -> None:
-    simulator = Simulator(there, back, seed=seed, settings=Settings(give_up=120.0))
+    settings = Settings(give_up=120.0, interleaving=interleaving)
+    simulator = Simulator(there, back, seed=seed, settings=settings)
     log = Log(simulator.b)
     simulator.connect(limit=LIMIT)
     association = simulator.a.association

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0006b"
-down_revision = "0006"
+down_revision = "0004"
 
 _ID = sa.String(length=64)
 _TIME = sa.DateTime(timezone=True)

@@ -9,7 +9,8 @@ from farsite_signaling.peer.association import packets as wire
 from farsite_signaling.peer.association.channels import Channels
 from farsite_signaling.peer.association.events import AssociationEvents
 from farsite_signaling.peer.association.handshake import Handshake, State
-from farsite_signaling.peer.association.packets import Init, MalformedError
+from farsite_signaling.peer.association.interleaved import Interleaved
+from farsite_signaling.peer.association.packets import HEADER, Init, MalformedError
 from farsite_signaling.peer.association.reassembly import Reassembly
 from farsite_signaling.peer.association.receiving import Received
 from farsite_signaling.peer.association.resets import Resets
@@ -22,7 +23,10 @@ _OWN_ACK_EVERY = 4
 _STOCK_WINDOW = 1024 * 1024
 _STOCK_EXTENSIONS = b"\xc0\x82"
 
+_EXTENSIONS = bytes([wire.RECONFIG])
+
 _first = Struct("!4xL4xBBHLHHL")
+_DATA_KINDS = (wire.DATA, wire.I_DATA)
 
 
 class Association:
@@ -37,7 +41,8 @@ class Association:
         self._tag = tag or 1
         self._tsn = tsn
         self._window = self._settings.window
-        self._handshake = Handshake(self._tag, tsn, self._window, random(16))
+        extensions = _EXTENSIONS + bytes([wire.I_DATA] if self._settings.interleaving else [])
+        self._handshake = Handshake(self._tag, tsn, self._window, random(16), extensions)
         self._ended = False
         self._control: list[bytes] = []
         self._head = b""
@@ -45,9 +50,10 @@ class Association:
         self.sender = Sender(tsn, self._settings.give_up, seed)
         self.sender.outbox.mark = self._settings.high_water
         self.channels = Channels(events, self.sender.outbox)
-        self.reassembly = Reassembly(
-            self.channels.receive, self._settings.max_message, self._settings.max_streams
-        )
+        limits = (self._settings.max_message, self._settings.max_streams)
+        self.reassembly: Reassembly | Interleaved = Reassembly(self.channels.receive, *limits)
+        self._limits = limits
+        self._data_kind, self._data_header = wire.DATA, wire.DATA_HEADER
         self.received: Received | None = None
         self._resets: Resets | None = None
         self._ports = (5000, 5000)
@@ -94,11 +100,13 @@ class Association:
     def _receive(self, packet: bytes, now: float) -> None:
         if len(packet) >= 28 and self.received is not None:
             tag, kind, flags, length, tsn, stream, ssn, protocol = _first.unpack_from(packet)
-            if kind == wire.DATA and (length + 15) & ~3 == len(packet) and tag == self._tag and length > 16:
-                if packet[8:12] == b"\0\0\0\0" or wire.intact(packet):
-                    self._data(flags, tsn, stream, ssn, protocol, packet[28 : 12 + length])
+            if kind == self._data_kind and (length + 15) & ~3 == len(packet) and tag == self._tag:
+                begin = HEADER + self._data_header
+                if begin < HEADER + length and (packet[8:12] == b"\0\0\0\0" or wire.intact(packet)):
+                    field = packet[28:begin]
+                    self._data(flags, tsn, stream, ssn, protocol, field, packet[begin : HEADER + length])
                     self.received.packet(now)
-                return
+                    return
         tag = unpack_from("!L", packet, 4)[0]
         kind, flags = packet[12], packet[13]
         if not self._expected(tag, kind, flags):
@@ -108,8 +116,8 @@ class Association:
             return
         data = False
         for kind, flags, start, end in wire.chunks(packet):
-            if kind == wire.DATA:
-                data = self._data_chunk(packet, flags, start, end, now) or data
+            if kind in _DATA_KINDS:
+                data = self._data_chunk(packet, kind, flags, start, end, now) or data
             elif not self._chunk(packet, kind, flags, start, end, now) or self._ended:
                 break
         if data and self.received is not None:
@@ -163,18 +171,24 @@ class Association:
         if self.established:
             self.sender.acknowledge(wire.parse_sack(packet, start, end), now)
 
-    def _data_chunk(self, packet: bytes, flags: int, start: int, end: int, now: float) -> bool:
+    def _data_chunk(self, packet: bytes, kind: int, flags: int, start: int, end: int, now: float) -> bool:
         if self._handshake.cookie_ack(now):
             self._establish(now)
-        if end - start <= 12:
+        begin = start - wire.CHUNK_HEADER + self._data_header
+        if end <= begin:
             raise MalformedError("a DATA chunk without data")
         if not self.established:
             return False
+        if kind != self._data_kind:
+            raise MalformedError("DATA and I-DATA in one association")
         tsn, stream, ssn, protocol = unpack_from("!LHHL", packet, start)
-        self._data(flags, tsn, stream, ssn, protocol, packet[start + 12 : end])
+        self._data(flags, tsn, stream, ssn, protocol, packet[start + 12 : begin], packet[begin:end])
         return True
 
-    def _data(self, flags: int, tsn: int, stream: int, ssn: int, protocol: int, data: bytes) -> None:
+    def _data(
+        self, flags: int, tsn: int, stream: int, ssn: int, protocol: int, field: bytes, data: bytes
+    ) -> None:
+        """I-DATA has its message's number where DATA has the payload protocol, and `field` behind it."""
         received, reassembly = self.received, self.reassembly
         assert received is not None
         number = received.next(tsn)
@@ -185,7 +199,10 @@ class Association:
         elif reassembly.held > 2 * self._window:
             raise MalformedError("data past the receive window")
         self._window_bytes += len(data)
-        reassembly.add(number, flags, stream, ssn, protocol, data)
+        if isinstance(reassembly, Interleaved):
+            reassembly.add(flags, stream, protocol, int.from_bytes(field), data)
+        else:
+            reassembly.add(number, flags, stream, ssn, protocol, data)
         if self._resets is not None and self._resets.deferred is not None:
             self._resets.arrived(received.cumulative)
 
@@ -206,6 +223,8 @@ class Association:
         assert peer is not None
         self._head = self._header(peer.tag)
         self._checksum = not peer.zero_checksum
+        if settings.interleaving and wire.I_DATA in peer.extensions:
+            self._interleave()
         self.received = Received(peer.tsn, settings.ack_delay)
         self._resets = Resets(self._tsn, peer.tsn, self._reset_in, self.channels.reset_out)
         self.sender.start(peer.window, self._handshake.rtt, now)
@@ -216,6 +235,15 @@ class Association:
         self._window_at = now
         self.channels.established(self._resets)
         self._events.established()
+
+    def _interleave(self) -> None:
+        self._data_kind, self._data_header = wire.I_DATA, wire.I_DATA_HEADER
+        self.reassembly = Interleaved(self.channels.receive, *self._limits)
+        self.sender.outbox.interleave()
+
+    @property
+    def interleaved(self) -> bool:
+        return self._data_kind == wire.I_DATA
 
     def _header(self, tag: int) -> bytes:
         return wire.header(*self._ports, tag)

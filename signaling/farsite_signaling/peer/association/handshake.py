@@ -40,7 +40,7 @@ class State(StrEnum):
 class Handshake:
     """`outgoing`: verification tag and chunk, to be sent each in a packet of its own, with checksum."""
 
-    def __init__(self, tag: int, tsn: int, window: int, secret: bytes) -> None:
+    def __init__(self, tag: int, tsn: int, window: int, secret: bytes, extensions: bytes) -> None:
         self.state = State.NEW
         self.tag = tag
         self.peer: Init | None = None
@@ -49,6 +49,7 @@ class Handshake:
         self._tsn = tsn
         self._window = window
         self._secret = secret
+        self._extensions = extensions
         self._repeat: tuple[int, bytes] | None = None
         self._sent_at = 0.0
         self._attempts = 0
@@ -58,7 +59,7 @@ class Handshake:
         self._begin((0, chunk(INIT, self._ours().body())), now)
 
     def _ours(self, cookie: bytes | None = None) -> Init:
-        return Init(self.tag, self._window, STREAMS, STREAMS, self._tsn, cookie=cookie)
+        return Init(self.tag, self._window, STREAMS, STREAMS, self._tsn, self._extensions, cookie)
 
     def _begin(self, message: tuple[int, bytes], now: float) -> None:
         self._repeat = message

@@ -1,14 +1,22 @@
 """Messages that wait to be sent, stream by stream in turns; a stream that was silent comes first, once.
 
-Fragments of a message carry consecutive numbers, so a message once begun is finished before another one starts
-(RFC 9260 section 6.9): turns change between messages.
+Fragments of a DATA message carry consecutive numbers, so a message once begun is finished before another one starts
+(RFC 9260 section 6.9): turns change between messages. With I-DATA (RFC 8260) they change at any packet.
 """
 
 from __future__ import annotations
 
 from collections import deque
 
-from farsite_signaling.peer.association.packets import DATA_HEADER, FIRST, LAST, WHOLE, data_chunk
+from farsite_signaling.peer.association.packets import (
+    DATA_HEADER,
+    FIRST,
+    I_DATA_HEADER,
+    LAST,
+    WHOLE,
+    data_chunk,
+    i_data_chunk,
+)
 
 DCEP = 50
 """Payload protocol of the channels' own messages (RFC 8832), which do not count as queued."""
@@ -18,12 +26,15 @@ _SLIVER = 200
 
 
 class _Stream:
-    __slots__ = ("deficit", "messages", "number", "ssn", "waiting")
+    __slots__ = ("deficit", "fragment", "message", "messages", "number", "position", "waiting")
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.ssn = 0
+        self.message = 0
+        """Number of the message at the head, which may have been begun: `fragment` comes next, from `position` on."""
         self.messages: deque[tuple[int, bytes]] = deque()
+        self.position = 0
+        self.fragment = 0
         self.waiting = False
         self.deficit = 0
 
@@ -33,18 +44,22 @@ class Outbox:
         self._streams: dict[int, _Stream] = {}
         self._fresh: deque[_Stream] = deque()
         self._turns: deque[_Stream] = deque()
-        self._current: _Stream | None = None
-        self._protocol = 0
-        self._message = b""
-        self._position = 0
+        self._begun: _Stream | None = None
+        self._interleave = False
+        self._header = DATA_HEADER
         self.queued = 0
         """Bytes of the application's messages not yet in a packet."""
         self.mark = 64 * 1024
         self.full = False
         """`queued` was above `mark` and nobody was told yet that it fell below."""
 
+    def interleave(self) -> None:
+        """The peer takes I-DATA (RFC 8260): turns change within messages. Before anything is taken."""
+        self._interleave = True
+        self._header = I_DATA_HEADER
+
     def __bool__(self) -> bool:
-        return self._current is not None or bool(self._fresh or self._turns)
+        return bool(self._fresh or self._turns)
 
     def put(self, number: int, protocol: int, message: bytes) -> None:
         """`message` is not empty."""
@@ -67,56 +82,59 @@ class Outbox:
 
     def take(self, room: int, tsn: int) -> bytes | None:
         """The next chunk, of at most `room` bytes; `None` when nothing fits well."""
-        stream = self._current
+        stream = self._begun or self._choose()
         if stream is None:
-            if room < DATA_HEADER + _SLIVER and not self._fits(room):
-                return None
-            stream = self._choose()
-            if stream is None:
-                return None
-            self._current, self._position = stream, 0
-            self._protocol, self._message = stream.messages[0]
-        start = self._position
-        size = room - DATA_HEADER
-        left = len(self._message) - start
-        if left <= size:
-            flags = LAST if start else WHOLE
-            piece, ssn = self._message[start:], stream.ssn
-            self._finish(stream)
-        elif size < _SLIVER:
             return None
-        else:
+        protocol, message = stream.messages[0]
+        start, size = stream.position, room - self._header
+        left = len(message) - start
+        if left > size:
+            if size < _SLIVER:
+                return None
             flags = 0 if start else FIRST
-            self._position = end = start + size
-            piece, ssn = self._message[start:end], stream.ssn
-        if self._protocol != DCEP:
+            piece = message[start : start + size]
+        else:
+            flags = LAST if start else WHOLE
+            piece = message[start:] if start else message
+        chunk = self._chunk(stream, flags, tsn, protocol, piece)
+        self._taken(stream, flags, len(piece))
+        if protocol != DCEP:
             self.queued -= len(piece)
-        return data_chunk(flags, tsn, stream.number, ssn, self._protocol, piece)
+        return chunk
 
-    def _fits(self, room: int) -> bool:
-        for line in (self._fresh, self._turns):
-            if line:
-                return len(line[0].messages[0][1]) + DATA_HEADER <= room
-        return False
+    def _chunk(self, stream: _Stream, flags: int, tsn: int, protocol: int, piece: bytes) -> bytes:
+        if self._interleave:
+            field = protocol if flags & FIRST else stream.fragment
+            return i_data_chunk(flags, tsn, stream.number, stream.message, field, piece)
+        return data_chunk(flags, tsn, stream.number, stream.message & 0xFFFF, protocol, piece)
 
     def _choose(self) -> _Stream | None:
         """Deficit round robin (as fq_codel, RFC 8290 section 4.1): who spoke its share goes to the end."""
         while line := self._fresh or self._turns:
             stream = line[0]
             if stream.deficit > 0:
-                stream.deficit -= len(stream.messages[0][1])
                 return stream
             line.popleft()
             stream.deficit += _QUANTUM
             self._turns.append(stream)
         return None
 
-    def _finish(self, stream: _Stream) -> None:
-        stream.messages.popleft()
-        stream.ssn = (stream.ssn + 1) & 0xFFFF
-        self._current = None
-        if stream.messages:
+    def _taken(self, stream: _Stream, flags: int, size: int) -> None:
+        stream.deficit -= size
+        if not flags & LAST:
+            stream.position += size
+            stream.fragment += 1
+            if not self._interleave:
+                self._begun = stream
             return
+        self._begun = None
+        stream.position = stream.fragment = 0
+        stream.message += 1
+        stream.messages.popleft()
+        if not stream.messages:
+            self._leave(stream)
+
+    def _leave(self, stream: _Stream) -> None:
         stream.waiting = False
         line = self._fresh if self._fresh and self._fresh[0] is stream else self._turns
         line.remove(stream)  # its head, unless a silent stream began to speak meanwhile

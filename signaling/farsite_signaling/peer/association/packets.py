@@ -11,6 +11,8 @@ from google_crc32c import extend
 DATA, INIT, INIT_ACK, SACK, HEARTBEAT, HEARTBEAT_ACK = 0, 1, 2, 3, 4, 5
 ABORT, SHUTDOWN, SHUTDOWN_ACK, ERROR, COOKIE_ECHO, COOKIE_ACK, SHUTDOWN_COMPLETE = 6, 7, 8, 9, 10, 11, 14
 RECONFIG = 130
+I_DATA = 64
+"""RFC 8260: DATA whose messages may be interleaved."""
 
 LAST, FIRST, UNORDERED = 1, 2, 4
 WHOLE = FIRST | LAST
@@ -26,12 +28,14 @@ _DTLS = 1
 HEADER = 12
 CHUNK_HEADER = 4
 DATA_HEADER = 16
+I_DATA_HEADER = 20
 MAX_PARAMETERS = 64
 MASK = 0xFFFFFFFF
 _HALF = 1 << 31
 
 _chunk = Struct("!BBH")
 _data = Struct("!BBHLHHL")
+_i_data = Struct("!BBHLHHLL")
 _sack = Struct("!BBHLLHH")
 _NO_CHECKSUM = b"\0\0\0\0"
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
@@ -83,6 +87,15 @@ def chunk(kind: int, body: bytes = b"", flags: int = 0) -> bytes:
 def data_chunk(flags: int, tsn: int, stream: int, ssn: int, protocol: int, payload: bytes) -> bytes:
     size = len(payload)
     head = _data.pack(DATA, flags, DATA_HEADER + size, tsn & MASK, stream, ssn, protocol)
+    if size & 3:
+        return b"".join((head, payload, _PADDING[size & 3]))
+    return head + payload
+
+
+def i_data_chunk(flags: int, tsn: int, stream: int, message: int, field: int, payload: bytes) -> bytes:
+    """`field`: the payload protocol in a first fragment, its place in others (RFC 8260 section 2.1)."""
+    size = len(payload)
+    head = _i_data.pack(I_DATA, flags, I_DATA_HEADER + size, tsn & MASK, stream, 0, message & MASK, field)
     if size & 3:
         return b"".join((head, payload, _PADDING[size & 3]))
     return head + payload
@@ -169,7 +182,7 @@ class Init:
 
     def body(self) -> bytes:
         fixed = pack("!LLHHL", self.tag, self.window, self.outbound, self.inbound, self.tsn & MASK)
-        rest = parameter(EXTENSIONS, bytes([RECONFIG])) + parameter(ZERO_CHECKSUM, pack("!L", _DTLS))
+        rest = parameter(EXTENSIONS, self.extensions) + parameter(ZERO_CHECKSUM, pack("!L", _DTLS))
         rest += parameter(FARSITE, b"1")
         if self.cookie is not None:
             rest += parameter(STATE_COOKIE, self.cookie)

@@ -21,6 +21,8 @@ class Settings:
     max_window: int = 4 * 1024 * 1024
     max_streams: int = 4096
     """Incoming streams with something in them."""
+    interleaving: bool = True
+    """Whether messages are interleaved with a peer that can (RFC 8260)."""
     foreign_flight: int = 160 * 1024
     """In flight at most towards a peer whose receive buffer is known to be small (stock aiortc: 256 KiB)."""
     give_up: float = 20.0

@@ -1,0 +1,1 @@
+"""Notices: what people are told, in the product, by mail and by webhook."""

@@ -1,0 +1,1 @@
+"""Policy templates: documents that campaigns apply to many edge hosts."""

@@ -1,0 +1,1 @@
+"""Work across the organization: campaigns, one order for each edge host, what became of each device."""
