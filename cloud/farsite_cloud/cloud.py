@@ -31,6 +31,7 @@ from farsite_cloud.mail.mailer import Mailer
 from farsite_cloud.mail.sending import Smtp
 from farsite_cloud.metrics import Metrics
 from farsite_cloud.outbound import Outbound
+from farsite_cloud.providers.directory import Directory
 from farsite_cloud.relay import Relay
 from farsite_cloud.services import Limits, Services
 from farsite_cloud.settings import CloudSettings
@@ -87,6 +88,7 @@ class Cloud:
         authorizer.on_reported, authorizer.on_left = licence_watch.inform_edge, licence_watch.left
         smtp = Smtp(self.settings, self.urls.api) if self.settings.smtp_host else None
         mailer = await self._stack.enter_async_context(Mailer(database, vault, self.clock, smtp))
+        outbound = Outbound(tuple(self.settings.outbound_allowed), self.settings.outbound_ca_file)
         self.services = Services(
             settings=self.settings,
             database=database,
@@ -100,9 +102,10 @@ class Cloud:
             peers=self.hub,
             metrics=self._metrics(relay),
             redis=redis,
-            outbound=Outbound(tuple(self.settings.outbound_allowed), self.settings.outbound_ca_file),
             licensing=licensing,
             licence_watch=licence_watch,
+            outbound=outbound,
+            providers=Directory(outbound, self.clock),
             sweeper=sweeper,
         )
         await self._stack.enter_async_context(self.services.sweeper.running(duties_of(self.services)))

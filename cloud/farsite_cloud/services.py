@@ -21,6 +21,7 @@ from farsite_cloud.licences.watch import LicenceWatch
 from farsite_cloud.mail.mailer import Mailer
 from farsite_cloud.metrics import Metrics
 from farsite_cloud.outbound import Outbound
+from farsite_cloud.providers.directory import Directory
 from farsite_cloud.relay import Relay
 from farsite_cloud.settings import CloudSettings
 from farsite_cloud.sweeper import Sweeper
@@ -86,6 +87,7 @@ class Services:
     outbound: Outbound
     licensing: Licensing
     licence_watch: LicenceWatch
+    providers: Directory
     used: LastUses = field(default_factory=LastUses)
     sweeper: Sweeper = field(default_factory=Sweeper)
 

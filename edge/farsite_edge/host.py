@@ -221,6 +221,7 @@ class EdgeHost:
             self.audit,
             self.remote.send,
             interval=settings.report_interval,
+            path=self.remote.newest_path,
         )
         self.remote.on_accepted = self.reporter.accepted
         self.remote.on_licence = self.licence.take

@@ -35,6 +35,7 @@ class Right(StrEnum):
     DEVICE_WEB = "device.web"
     AUDIT_READ = "audit.read"
     LICENCE_MANAGE = "licence.manage"
+    VIEW_SHARE = "view.share"
     NOTICE_OWN = "notice.own"
     POLICY_MANAGE = "policy.manage"
 
@@ -48,7 +49,7 @@ _VIEWER = {
     Right.DEVICE_READ,
     Right.DEVICE_VIEW,
 }
-_OPERATOR = _VIEWER | {Right.DEVICE_WEB}
+_OPERATOR = _VIEWER | {Right.VIEW_SHARE, Right.DEVICE_WEB}
 _ADMIN = _OPERATOR | {
     Right.ORGANIZATION_MANAGE,
     Right.FOLDER_MANAGE,
