@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -16,8 +16,6 @@ from farsite_cloud.accounts.used import LastUses
 from farsite_cloud.attempts import Attempts, Rule
 from farsite_cloud.clock import Clock
 from farsite_cloud.database import Database
-from farsite_cloud.licences.licensing import Licensing
-from farsite_cloud.licences.watch import LicenceWatch
 from farsite_cloud.mail.mailer import Mailer
 from farsite_cloud.metrics import Metrics
 from farsite_cloud.outbound import Outbound
@@ -28,6 +26,10 @@ from farsite_cloud.sweeper import Sweeper
 from farsite_cloud.urls import PublicUrls
 from farsite_cloud.vault import Vault
 from farsite_signaling.wire.errors import ErrorCode
+
+if TYPE_CHECKING:
+    from farsite_cloud.licences.licensing import Licensing
+    from farsite_cloud.licences.watch import LicenceWatch
 
 
 class Peers(Protocol):
