@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from farsite_cloud.audit.keeping import AuditKeeping
+from farsite_cloud.exports.worker import export_one
+from farsite_cloud.organizations.erasing import erase_one
 from farsite_cloud.periodic import every
 from farsite_cloud.services import Services
 from farsite_cloud.support.sweep import cut_one
@@ -18,6 +20,8 @@ def duties_of(services: Services) -> dict[str, Duty]:
     return {
         "support access": lambda: cut_one(services),
         "campaigns": lambda: bring_one_forward(services),
+        "deletions": lambda: erase_one(services),
+        "exports": lambda: export_one(services),
         "last uses": lambda: services.used.write(services.database),
         "audit logs": every(AUDIT_SECONDS, keeping.run),
     }

@@ -21,6 +21,7 @@ STATEMENTS = {"select", "update", "delete", "insert", "exists", "text", "table",
 # These query what belongs to no organization: accounts, tokens, codes, memberships, mails, kept answers.
 UNSCOPED = {
     "database/scope.py",
+    "database/erase.py",
     "accounts/service.py",
     "accounts/tokens.py",
     "browser/service.py",
@@ -40,6 +41,7 @@ OWNER_LOOKUPS = {
     "invitations/service.py",
     "support/service.py",
     "sessions/endings.py",
+    "accounts/removal.py",
 }
 # Work that nobody asked for goes over all organizations, one row after another.
 SWEEPS = {"support/sweep.py", "exports/worker.py", "work/dispatcher.py"}

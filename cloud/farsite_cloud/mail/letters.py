@@ -19,6 +19,10 @@ class Letter(StrEnum):
     MFA_CHANGED = "mfa_changed"
     INVITATION = "invitation"
     SUPPORT = "support"
+    DELETION = "deletion"
+    RESTORED = "restored"
+    ERASED = "erased"
+    ACCOUNT_DELETED = "account_deleted"
 
 
 @dataclass(frozen=True)
