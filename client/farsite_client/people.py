@@ -27,18 +27,12 @@ from farsite_signaling.wire.people_api import (
     Member,
     MemberChange,
     MemberList,
-    Mfa,
-    MfaConfirm,
-    MfaProof,
-    MfaSecret,
-    MfaStart,
     NewToken,
     OwnInvitation,
     OwnInvitationList,
     PasswordChange,
     PersonalToken,
     PersonalTokenList,
-    RecoveryCodes,
     ResetRequest,
     SignedIn,
     SignedInList,
@@ -91,28 +85,6 @@ class PeopleCalls(CloudCalls):
 
     async def end_other_sign_ins(self) -> None:
         await self._send("DELETE", "/me/sessions")
-
-    # its second factor
-
-    async def mfa(self) -> Mfa:
-        return await self._ask("GET", "/me/mfa", Mfa)
-
-    async def start_mfa(self, password: str) -> MfaSecret:
-        """A secret for an authenticator app; nothing is on until `enable_mfa`."""
-        return await self._ask("POST", "/me/mfa/secret", MfaSecret, MfaStart(password=SecretStr(password)))
-
-    async def enable_mfa(self, code: str) -> list[str]:
-        """The recovery codes, shown once."""
-        body = MfaConfirm(code=SecretStr(code))
-        return (await self._ask("POST", "/me/mfa/enable", RecoveryCodes, body)).codes
-
-    async def disable_mfa(self, password: str, code: str) -> None:
-        body = MfaProof(password=SecretStr(password), code=SecretStr(code))
-        await self._send("POST", "/me/mfa/disable", body)
-
-    async def new_recovery_codes(self, password: str, code: str) -> list[str]:
-        body = MfaProof(password=SecretStr(password), code=SecretStr(code))
-        return (await self._ask("POST", "/me/mfa/recovery-codes", RecoveryCodes, body)).codes
 
     # its access tokens
 

@@ -19,16 +19,22 @@ MOST_DOUBLINGS = 30
 
 @dataclass(frozen=True)
 class Rule:
-    """`free` failures cost nothing; then 1, 2, 4 … s up to `longest`. Forgotten after `memory` without another one."""
+    """`free` failures cost nothing; then `first`, twice that … up to `longest`.
+
+    Forgotten after `memory` without another one.
+    """
 
     free: int
     longest: timedelta
     memory: timedelta = timedelta(hours=1)
+    first: timedelta = timedelta(seconds=1)
 
     def pause(self, failures: int) -> timedelta:
         if failures < self.free:
             return timedelta()
-        return min(timedelta(seconds=2 ** min(failures - self.free, MOST_DOUBLINGS)), self.longest)
+        doublings: int = min(failures - self.free, MOST_DOUBLINGS)
+        pause: timedelta = self.first * 2**doublings
+        return min(pause, self.longest)
 
 
 class Attempts(Protocol):
@@ -42,7 +48,11 @@ class Attempts(Protocol):
     async def begin(self, key: str) -> None:
         """Check, and count a failure until `succeeded` is called: parallel guesses do not slip through together."""
 
-    async def succeeded(self, key: str) -> None: ...
+    async def succeeded(self, key: str) -> None:
+        """All is forgotten."""
+
+    async def forgive(self, key: str) -> None:
+        """The one that `begin` counted was right; earlier failures stay."""
 
 
 @dataclass
@@ -86,6 +96,11 @@ class LocalAttempts:
 
     async def succeeded(self, key: str) -> None:
         self._records.pop(key, None)
+
+    async def forgive(self, key: str) -> None:
+        record = self._fresh(key)
+        if record is not None:
+            record.failures = max(0, record.failures - 1)
 
     def _fresh(self, key: str) -> _Record | None:
         record = self._records.get(key)

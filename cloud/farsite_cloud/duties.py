@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from farsite_cloud.audit.keeping import AuditKeeping
 from farsite_cloud.exports.worker import export_one
+from farsite_cloud.notices.delivering import deliver_one
+from farsite_cloud.notices.telling import tell_one
+from farsite_cloud.notices.watch import EdgeWatch
 from farsite_cloud.organizations.erasing import erase_one
 from farsite_cloud.periodic import every
 from farsite_cloud.services import Services
@@ -19,6 +22,10 @@ def duties_of(services: Services) -> dict[str, Duty]:
     keeping = AuditKeeping(services.database, services.vault, services.clock, days)
     return {
         "support access": lambda: cut_one(services),
+        "edge hosts": EdgeWatch(services).look,
+        "notices": lambda: tell_one(services),
+        # Several, so that one slow receiver does not hold up the others.
+        **{f"webhooks {number}": lambda: deliver_one(services) for number in range(4)},
         "campaigns": lambda: bring_one_forward(services),
         "deletions": lambda: erase_one(services),
         "exports": lambda: export_one(services),

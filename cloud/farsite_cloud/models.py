@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from farsite_cloud.accounts.models import Account, MailedCode, RecoveryCode, Token
+from farsite_cloud.accounts.models import Account, MailedCode, RecoveryCode, SignInCode, Token
 from farsite_cloud.api.models import KeptAnswer
 from farsite_cloud.audit.models import AuditChain, AuditCheckpoint, AuditEvent, OperatorEvent
 from farsite_cloud.browser.models import BrowserSignIn, DeviceSignIn
@@ -32,7 +32,9 @@ from farsite_cloud.notices.models import (
     WebhookDelivery,
 )
 from farsite_cloud.organizations.models import ErasedOrganization, FolderAccess, Membership, Organization
+from farsite_cloud.passkeys.models import Passkey, PasskeyChallenge
 from farsite_cloud.policies.models import PolicyTemplate, PolicyTemplateVersion
+from farsite_cloud.providers.models import ExternalIdentity, IdentityProvider, ProviderDomain, ProviderSignIn
 from farsite_cloud.sessions.models import RemoteSession
 from farsite_cloud.setup_codes.models import SetupCode
 from farsite_cloud.support.models import SupportAccess
@@ -61,8 +63,10 @@ __all__ = [
     "ErasedOrganization",
     "Export",
     "ExportChunk",
+    "ExternalIdentity",
     "Folder",
     "FolderAccess",
+    "IdentityProvider",
     "InventoryCount",
     "InventoryPosition",
     "Invitation",
@@ -77,12 +81,17 @@ __all__ = [
     "NoticeSettings",
     "OperatorEvent",
     "Organization",
+    "Passkey",
+    "PasskeyChallenge",
     "PolicyTemplate",
     "PolicyTemplateVersion",
+    "ProviderDomain",
+    "ProviderSignIn",
     "RecoveryCode",
     "RemoteSession",
     "SavedView",
     "SetupCode",
+    "SignInCode",
     "SupportAccess",
     "ThingTag",
     "Token",

@@ -45,14 +45,20 @@ class Limits:
     """How often who may guess what. `attempts` makes one limit of a name and a rule."""
 
     def __init__(self, attempts: Callable[[str, Rule], Attempts]) -> None:
-        def limit(name: str, *, free: int, minutes: int) -> Attempts:
-            return attempts(name, Rule(free, timedelta(minutes=minutes)))
+        def limit(name: str, *, free: int, minutes: int, first: int = 1) -> Attempts:
+            rule = Rule(free, timedelta(minutes=minutes), first=timedelta(seconds=first))
+            return attempts(name, rule)
 
+        # Of one account from one place, and of one account from everywhere (`accounts/guessing.py`).
         self.account = limit("account", free=5, minutes=5)
+        self.everywhere = limit("everywhere", free=50, minutes=5)
         self.address = limit("address", free=20, minutes=15)
         self.claims = limit("claims", free=10, minutes=15)
         self.renewals = limit("renewals", free=20, minutes=15)
         self.codes = limit("codes", free=10, minutes=15)
+        self.passkeys = limit("passkeys", free=60, minutes=5)
+        self.resends = limit("resends", free=1, minutes=15, first=30)
+        self.providers = limit("providers", free=60, minutes=5)
         # Every mail that a stranger can cause counts, whether or not it is sent.
         self.mails_to = limit("mails_to", free=3, minutes=15)
         self.mails_from = limit("mails_from", free=10, minutes=15)

@@ -15,6 +15,7 @@ from aiohttp import web
 from farsite_edge.admin.site import AdminSite
 from farsite_edge.api.app import build_app, join
 from farsite_edge.api.device_routes import DeviceRoutes
+from farsite_edge.api.device_task_routes import DeviceTaskRoutes
 from farsite_edge.api.diagnostics_routes import DiagnosticsRoutes
 from farsite_edge.api.discovery_routes import DiscoveryRoutes
 from farsite_edge.api.guard import Guard
@@ -31,6 +32,7 @@ from farsite_edge.axis_os.job import OsJob
 from farsite_edge.axis_os.machine import Limits
 from farsite_edge.axis_os.service import ROLLBACK, UPGRADE, OsService
 from farsite_edge.core import EdgeCore
+from farsite_edge.device_tasks import DeviceTasks, Timing
 from farsite_edge.devices import DeviceManager, Finder, Gateway, Monitor, Registry
 from farsite_edge.devices.addresses import AddressRule
 from farsite_edge.devices.credentials import CredentialStore
@@ -107,6 +109,7 @@ class EdgeHost:
             await self.registry.load()
             session = await stack.enter_async_context(aiohttp.ClientSession(trust_env=False))
             self._build(session)
+            await self._credentials.load()
             await self.policies.store.load()
             await self.tasks.load()
             await self._open_ports(stack)
@@ -164,9 +167,16 @@ class EdgeHost:
         )
         job = OsJob(self.manager, folder, os_limits(settings))
         self.policies = PolicyHost(settings, self.core, self.manager, self._credentials)
+        self.device_tasks = DeviceTasks(self.manager, self.finder, self.core.vault, device_timing(settings))
         self.tasks = TaskRunner(
             TaskStore(self.core.database),
-            {UPGRADE: job, ROLLBACK: job, POLICY: self.policies.job, SCAN: ScanJob(self.finder)},
+            {
+                UPGRADE: job,
+                ROLLBACK: job,
+                POLICY: self.policies.job,
+                SCAN: ScanJob(self.finder),
+                **self.device_tasks.kinds,
+            },
             parallel=settings.task_parallel,
             zone=site_zone(settings.time_zone),
             work_done=self._work_done,
@@ -175,6 +185,7 @@ class EdgeHost:
         self.os = OsService(self.registry, folder, self.tasks)
         self.scans = ScanService(self.tasks, settings.discovery_ports, settings.discovery_rate)
         self.policies.build(self.tasks)
+        self.device_tasks.build(self.tasks)
 
     def _build_remote(self) -> None:
         settings = self.settings
@@ -250,6 +261,7 @@ class EdgeHost:
                 HostRoutes(self, self.preferences, self.audit).api(),
                 DeviceRoutes(guard, self.registry, self.manager, self.monitor, self.audit).api(),
                 DiagnosticsRoutes(self.settings.transfer_limit).api(),
+                DeviceTaskRoutes(guard, self.device_tasks, self.tasks, self.audit).api(),
                 DiscoveryRoutes(self.finder, self.scans, self.audit).api(),
                 TaskRoutes(self.tasks, self.audit).api(),
                 OsRoutes(self.os, self.tasks, self.audit).api(),
@@ -312,6 +324,7 @@ class EdgeHost:
             "discovery": self.finder.run,
             "tasks": self.tasks.run,
             "policies": self.policies.keeper.run,
+            "task secrets": self.device_tasks.run,
             "remote access": self.remote.run,
             "reports": self.reporter.run,
             "work": self.work.run,
@@ -413,6 +426,7 @@ class EdgeHost:
     def _task_done(self, record: TaskRecord) -> None:
         if record.kind == POLICY:
             self.policies.keeper.done(record)
+        self.device_tasks.finished()
         self.reporter.due()
         self._notify("task_finished", {"id": record.id, "kind": record.kind, "state": record.state.value})
 
@@ -448,4 +462,14 @@ def os_limits(settings: EdgeSettings) -> Limits:
         settle=restart / 3,
         busy=restart * 2 / 3,
         rollback_minutes=settings.os_rollback_minutes,
+    )
+
+
+def device_timing(settings: EdgeSettings) -> Timing:
+    return Timing(
+        poll=settings.restart_poll_interval,
+        restart=settings.restart_timeout,
+        moved=settings.address_change_timeout,
+        settle=settings.address_settle_time,
+        search=settings.discovery_timeout,
     )

@@ -65,6 +65,14 @@ class EdgeSettings(PartSettings):
         default=2000, ge=10, le=50_000, description="connections begun in a second while probing addresses"
     )
     poll_interval: float = Field(default=60.0, gt=0)
+    restart_timeout: float = Field(
+        default=900.0, gt=0, le=7200, description="until a device is back after a restart"
+    )
+    restart_poll_interval: float = Field(default=3.0, gt=0, le=60, description="while a device is waited for")
+    address_change_timeout: float = Field(
+        default=90.0, gt=0, le=3600, description="until a device answers at its new address"
+    )
+    address_settle_time: float = Field(default=5.0, ge=0, le=60, description="before it is asked there")
     refresh_interval: float = Field(default=86400.0, gt=0, description="between full reads of a device")
     device_timeout: float = Field(default=15.0, gt=0, le=300)
     log_in_interval: float = Field(

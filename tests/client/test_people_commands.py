@@ -12,6 +12,7 @@ import pyotp
 import pytest
 
 from farsite_client.cloud import CloudClient
+from farsite_client.factors import Proof
 from farsite_cloud.mail.queue import outbox
 from farsite_cloud.testing import OWNER_EMAIL, OWNER_PASSWORD, RunningCloud, run_cloud
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -127,7 +128,7 @@ async def test_tokens_and_sign_ins_by_command(cli: Any, cloud: RunningCloud) -> 
 async def test_signing_in_with_a_second_factor(cli: Any, cloud: RunningCloud) -> None:
     async with CloudClient(cloud.url) as client:
         await client.sign_in(OWNER_EMAIL, OWNER_PASSWORD)
-        secret = await client.start_mfa(OWNER_PASSWORD)
+        secret = await client.start_mfa(Proof(OWNER_PASSWORD))
         codes = await client.enable_mfa(pyotp.TOTP(secret.secret).now())
     variables = {"FARSITE_CLIENT_PASSWORD": OWNER_PASSWORD}
     asked = await cli("login", cloud.url, "--email", OWNER_EMAIL, **variables)

@@ -330,6 +330,9 @@ async def world_in(clock: MovableClock, storage: Storage) -> AsyncIterator[MakeW
         async def make(folder: Path | None, **settings: Any) -> World:
             settings = await storage(folder) | settings
             running = await stack.enter_async_context(run_cloud(folder, clock=clock, **settings))
+            # Where it listens, whatever it tells others.
+            scheme = running.url.partition(":")[0] if running.cloud.settings.tls else "http"
+            running.url = f"{scheme}://127.0.0.1:{running.cloud.port}"
             connector = aiohttp.TCPConnector(limit=0)
             http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
             world = World(running, clock, http)

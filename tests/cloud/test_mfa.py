@@ -35,9 +35,11 @@ async def test_nothing_is_on_until_a_code_proves_the_app(world):
     assert (await _sign_in(world)).status == 200
     wrong = await world.owner("POST", "/me/mfa/enable", {"code": "000000"})
     assert wrong.code == "sign_in_failed"
-    assert (await world.owner.ok("GET", "/me/mfa")) == {"enabled": False, "recovery_codes_left": 0}
+    state = {"enabled": False, "app": False, "email": False, "passkeys": 0, "required": False}
+    assert (await world.owner.ok("GET", "/me/mfa")) == state | {"recovery_codes_left": 0}
     await world.owner.ok("POST", "/me/mfa/enable", {"code": _code(world, made["secret"])})
-    assert (await world.owner.ok("GET", "/me/mfa")) == {"enabled": True, "recovery_codes_left": 10}
+    on = {"enabled": True, "app": True, "recovery_codes_left": 10}
+    assert (await world.owner.ok("GET", "/me/mfa")) == state | on
     assert (await world.owner("POST", "/me/mfa/secret", PASSWORD)).code == "conflict"
 
 

@@ -23,6 +23,9 @@ ROUTES = route_table().routes
 GUARDED = [route for route in ROUTES if isinstance(route.need, Right)]
 PUBLIC_ROUTES = {
     ("POST", "/auth/sign-in"),
+    ("POST", "/auth/mail-code"),
+    ("POST", "/auth/passkey/options"),
+    ("POST", "/auth/passkey"),
     ("POST", "/auth/sign-up"),
     ("POST", "/auth/confirm"),
     ("POST", "/auth/forgot"),

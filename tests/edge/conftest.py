@@ -158,6 +158,7 @@ class _Info:
 
 class _FakeClient:
     pin = None
+    secure = True
 
     def __init__(self, device: FakeDevice, credentials: tuple[str, str] | None) -> None:
         self._device = device
@@ -183,6 +184,9 @@ class _FakeClient:
     async def snapshot(self) -> bytes:
         self._enter()
         return b"\xff\xd8picture"
+
+    async def rights(self) -> None:
+        self._enter()
 
     async def add_first_user(self, name: str, password: str) -> None:
         self._device.setup = False

@@ -35,7 +35,7 @@ def login_command(
         str | None, typer.Option(help="Name or id, when the account is in several.")
     ] = None,
     code: Annotated[
-        str | None, typer.Option(help="Of the authenticator app, or a recovery code (asked for when needed).")
+        str | None, typer.Option(help="Of the authenticator app, of a mail, or a recovery code (asked for).")
     ] = None,
     device_name: Annotated[str | None, typer.Option(help="What the cloud calls this machine.")] = None,
     browser: Annotated[
@@ -91,17 +91,27 @@ async def _sign_in(cloud: CloudClient, email: str, password: str, code: str | No
     try:
         return await cloud.sign_in(email, password, code)
     except FarsiteError as error:
-        if error.code is ErrorCode.MFA_REQUIRED and sys.stdin.isatty():
-            asked = str(typer.prompt("Code of your authenticator app", err=True))
-            return await cloud.sign_in(email, password, asked)
         if error.code is ErrorCode.MFA_REQUIRED:
-            raise FarsiteError(error.code, f"{error.detail} Give it with --code.") from None
+            return await cloud.sign_in(email, password, await _asked_code(cloud, email, password, error))
         if error.code is not ErrorCode.NOT_FOUND:
             raise
         raise FarsiteError(
             ErrorCode.CLOUD_UNREACHABLE,
             f"{cloud.url} is no Farsite cloud. Give the address its operator names.",
         ) from None
+
+
+async def _asked_code(cloud: CloudClient, email: str, password: str, error: FarsiteError) -> str:
+    """Mailed before, if a mail is the only way to one."""
+    ways = {str(row.get("method")) for row in error.errors}
+    mailed = "email" in ways and "app" not in ways
+    if mailed:
+        await cloud.mail_code(email, password)
+        typer.echo(f"A code was mailed to {email}.", err=True)
+    if not sys.stdin.isatty():
+        raise FarsiteError(error.code, f"{error.detail} Give a code with --code.") from None
+    what = "Code that was mailed to you" if mailed else "Code of your authenticator app"
+    return str(typer.prompt(what, err=True))
 
 
 def required(value: str | None, prompt: str, name: str) -> str:

@@ -8,11 +8,11 @@ from typing import Annotated, TypeVar
 import typer
 
 from farsite_client.cli.account import required
+from farsite_client.cli.factors import mfa, passkeys
 from farsite_client.cli.folders import on_cloud
 from farsite_client.cli.invocation import Invocation, read_password
 from farsite_client.cloud import CloudClient, check_url
 from farsite_signaling.wire.cloud_api import Account
-from farsite_signaling.wire.people_api import MfaSecret
 
 account = typer.Typer(
     add_completion=False,
@@ -20,8 +20,8 @@ account = typer.Typer(
     no_args_is_help=True,
     help="Sign up, password, second factor, where you are signed in.",
 )
-mfa = typer.Typer(no_args_is_help=True, help="Second factor: status, on, off, new recovery codes.")
 account.add_typer(mfa, name="mfa")
+account.add_typer(passkeys, name="passkeys")
 T = TypeVar("T")
 PASSWORD, NEW_PASSWORD = "FARSITE_CLIENT_PASSWORD", "FARSITE_CLIENT_NEW_PASSWORD"
 Url = Annotated[str | None, typer.Argument(metavar="URL", help="The cloud's address.")]
@@ -29,7 +29,6 @@ Email = Annotated[str | None, typer.Option(help="The account's e-mail address.")
 Code = Annotated[str | None, typer.Option(help="The code that was mailed.")]
 FullName = Annotated[str | None, typer.Option("--name", help="Your name.")]
 Stdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
-AppCode = Annotated[str | None, typer.Option(help="Of the authenticator app, or a recovery code.")]
 
 
 def _on(ctx: typer.Context, url: str | None, act: Callable[[CloudClient], Awaitable[T]]) -> T:
@@ -145,64 +144,3 @@ def end(
 
     on_cloud(invocation, act)
     invocation.output.result({"ended": session or "others"}, "Ended.")
-
-
-@mfa.command("status")
-def mfa_status(ctx: typer.Context) -> None:
-    """Whether a second factor is on."""
-    invocation = Invocation(ctx)
-    state = on_cloud(invocation, lambda cloud, organization: cloud.mfa())
-    text = f"On; {state.recovery_codes_left} recovery codes are left." if state.enabled else "Off."
-    invocation.output.result(state, text)
-
-
-@mfa.command("on")
-def mfa_on(ctx: typer.Context, password_stdin: Stdin = False) -> None:
-    """Turn a second factor on: scan the QR code with an authenticator app, then give its code."""
-    invocation = Invocation(ctx)
-    password = read_password(PASSWORD, "Password", from_stdin=password_stdin)
-    secret = on_cloud(invocation, lambda cloud, organization: cloud.start_mfa(password))
-    _show_secret(secret)
-    code = str(typer.prompt("Code of the app", err=True))
-    codes = on_cloud(invocation, lambda cloud, organization: cloud.enable_mfa(code))
-    _show_codes(invocation, codes)
-
-
-def _show_secret(secret: MfaSecret) -> None:
-    import segno
-
-    picture = segno.make(secret.uri, error="l")
-    width = picture.symbol_size(border=1)[0]
-    lines = [[int(module) for module in row] for row in picture.matrix_iter(border=1)]
-    for upper, lower in zip(lines[::2], [*lines[1::2], [0] * int(width)], strict=False):
-        typer.echo("".join(_HALVES[a, b] for a, b in zip(upper, lower, strict=True)), err=True)
-    typer.echo(f"Or type it in: {secret.secret}", err=True)
-
-
-# Dark modules as spaces, two rows to a line: terminals are mostly dark, and scanners read both ways.
-_HALVES = {(0, 0): "█", (0, 1): "▀", (1, 0): "▄", (1, 1): " "}
-
-
-def _show_codes(invocation: Invocation, codes: list[str]) -> None:
-    invocation.output.note("Recovery codes, shown this once; each works once instead of the app:")
-    invocation.output.result({"recovery_codes": codes}, "  ".join(codes))
-
-
-@mfa.command("off")
-def mfa_off(ctx: typer.Context, code: AppCode = None, password_stdin: Stdin = False) -> None:
-    """Turn the second factor off."""
-    invocation = Invocation(ctx)
-    password = read_password(PASSWORD, "Password", from_stdin=password_stdin)
-    given = required(code, "Code", "--code")
-    on_cloud(invocation, lambda cloud, organization: cloud.disable_mfa(password, given))
-    invocation.output.result({"enabled": False}, "Off.")
-
-
-@mfa.command("recovery-codes")
-def recovery_codes(ctx: typer.Context, code: AppCode = None, password_stdin: Stdin = False) -> None:
-    """New recovery codes; the old ones are void."""
-    invocation = Invocation(ctx)
-    password = read_password(PASSWORD, "Password", from_stdin=password_stdin)
-    given = required(code, "Code", "--code")
-    codes = on_cloud(invocation, lambda cloud, organization: cloud.new_recovery_codes(password, given))
-    _show_codes(invocation, codes)

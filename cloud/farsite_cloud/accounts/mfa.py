@@ -52,15 +52,26 @@ def is_on(account: Account) -> bool:
 
 
 async def prove(session: AsyncSession, account: Account, code: str, vault: Vault, now: datetime) -> None:
-    """Use a code of the app or a recovery code; each works once. Raises `sign_in_failed`."""
+    """Use a code of the app, which must be on, or a recovery code; each works once. Raises `sign_in_failed`."""
     plain = "".join(code[:_LONGEST].split())
-    if plain.isdecimal() and len(plain) == 6:
-        right = await _use_app_code(session, account, plain, vault, now)
+    if not (plain.isdecimal() and len(plain) == 6):
+        if not await _use_recovery_code(session, account, plain):
+            raise _wrong()
+    elif is_on(account):
+        await prove_app(session, account, plain, vault, now)
     else:
-        right = await _use_recovery_code(session, account, plain)
-    if not right:
-        detail = "The code is wrong or was used before. Wait for the app's next one."
-        raise FarsiteError(ErrorCode.SIGN_IN_FAILED, detail)
+        raise _wrong()
+
+
+async def prove_app(session: AsyncSession, account: Account, code: str, vault: Vault, now: datetime) -> None:
+    """Also before it counts, to turn it on. Raises `sign_in_failed`."""
+    if not await _use_app_code(session, account, "".join(code[:_LONGEST].split()), vault, now):
+        raise _wrong()
+
+
+def _wrong() -> FarsiteError:
+    detail = "The code is wrong or was used before. Wait for the app's next one."
+    return FarsiteError(ErrorCode.SIGN_IN_FAILED, detail)
 
 
 async def _use_app_code(
@@ -90,20 +101,13 @@ async def _changed_one(session: AsyncSession, statement: object) -> bool:
     return isinstance(result, CursorResult) and result.rowcount == 1
 
 
-async def enable(session: AsyncSession, account: Account, now: datetime) -> list[str]:
-    """On from now. Gives the recovery codes."""
-    account.totp_since = now
-    return await new_recovery_codes(session, account)
-
-
-async def disable(session: AsyncSession, account: Account) -> None:
-    account.totp_secret = account.totp_since = None
-    await session.execute(delete(RecoveryCode).where(RecoveryCode.account_id == account.id))
+async def drop_recovery_codes(session: AsyncSession, account_id: str) -> None:
+    await session.execute(delete(RecoveryCode).where(RecoveryCode.account_id == account_id))
 
 
 async def new_recovery_codes(session: AsyncSession, account: Account) -> list[str]:
     """They replace the old ones."""
-    await session.execute(delete(RecoveryCode).where(RecoveryCode.account_id == account.id))
+    await drop_recovery_codes(session, account.id)
     codes = [new_code()[0] for _ in range(_RECOVERY_CODES)]
     session.add_all(RecoveryCode(id=digest(code), account_id=account.id) for code in codes)
     return codes

@@ -25,6 +25,7 @@ class Account(Base):
     `totp_secret` is sealed; it counts once `totp_since` says that the app was proven to have it.
 
     `totp_step` is the time step of the last code that was used: older ones and the same are refused.
+    `email_codes_since`: codes sent by mail are a second factor of it.
     """
 
     __tablename__ = "accounts"
@@ -36,6 +37,7 @@ class Account(Base):
     totp_secret: Mapped[bytes | None] = mapped_column(LargeBinary)
     totp_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
     totp_step: Mapped[int] = mapped_column(default=0, server_default="0")
+    email_codes_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     kind: Mapped[str] = mapped_column(
         String(20), default=AccountKind.PERSON, server_default=AccountKind.PERSON
@@ -89,5 +91,17 @@ class MailedCode(Base):
     id: Mapped[str] = mapped_column(IdColumn, primary_key=True)
     purpose: Mapped[str] = mapped_column(String(20))
     email: Mapped[str] = mapped_column(String(254), index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class SignInCode(Base):
+    """The one code that was last mailed to an account as its second factor: sealed, because it is short."""
+
+    __tablename__ = "sign_in_codes"
+
+    account_id: Mapped[str] = mapped_column(IdColumn, ForeignKey("accounts.id"), primary_key=True)
+    code: Mapped[bytes] = mapped_column(LargeBinary)
+    tries: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from farsite_cloud.accounts import tokens
 from farsite_cloud.accounts.endings import close_tunnels, organizations_of, sign_out_tokens
+from farsite_cloud.accounts.guessing import signed_in_guess
 from farsite_cloud.accounts.mailed import drop_codes
 from farsite_cloud.accounts.models import Account, Token
 from farsite_cloud.accounts.registration import tell_changed
@@ -32,10 +33,11 @@ async def own_account(call: Call) -> Account:
 
 async def check_password(call: Call, account: Account, password: str) -> None:
     """Counted like a sign-in. Raises `sign_in_failed`, `rate_limited`."""
-    await call.services.limits.account.begin(account.email)
+    guess = signed_in_guess(call)
+    await guess.begin()
     if not await call.services.passwords.verify(account.password_hash, password):
         raise FarsiteError(ErrorCode.SIGN_IN_FAILED, "The password is wrong.")
-    await call.services.limits.account.succeeded(account.email)
+    await guess.right()
 
 
 @api.route("POST", "/me/password", need=INTERACTIVE, request=wire.PasswordChange)

@@ -38,12 +38,13 @@ class Passwords:
             raise FarsiteError(ErrorCode.UNAVAILABLE, detail, retry_after=2)
         self._queued += 1
         try:
-            known = password_hash or self._nobody
+            # Accounts without a password (their mark is no hash) must not be told by a quick answer either.
+            known = password_hash if password_hash and password_hash.startswith("$argon2") else self._nobody
             loop = asyncio.get_running_loop()
             right = await loop.run_in_executor(self._threads, self._matches, known, password)
         finally:
             self._queued -= 1
-        return right and password_hash is not None
+        return right and known is password_hash
 
     def _matches(self, password_hash: str, password: str) -> bool:
         try:

@@ -65,6 +65,8 @@ class Origin:
     source: str = ""
     agent: str = ""
     mfa: bool = False
+    organization_id: str | None = None
+    """The only one it is for: its identity provider said who this is."""
 
 
 def digest(secret: str) -> str:
@@ -89,6 +91,7 @@ async def issue(
             mfa=origin.mfa,
             source=origin.source[:64],
             agent=origin.agent[:200],
+            organization_id=origin.organization_id,
             created_at=now,
             expires_at=expires_at,
         )
@@ -230,9 +233,3 @@ async def mark_mfa(session: AsyncSession, token_id: str) -> None:
 async def clear_mfa(session: AsyncSession, account_id: str) -> None:
     """What was proven with a factor that is off now counts no longer."""
     await session.execute(update(Token).where(Token.account_id == account_id).values(mfa=False))
-
-
-async def mfa_accounts(session: AsyncSession, account_ids: Sequence[str]) -> set[str]:
-    """Which of these accounts have a second factor."""
-    statement = select(Account.id).where(Account.id.in_(account_ids), Account.totp_since.is_not(None))
-    return set(await session.scalars(statement))

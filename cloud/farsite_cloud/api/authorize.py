@@ -14,17 +14,19 @@ from farsite_signaling.rest import INTERACTIVE, PUBLIC, Api, Need
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.rights import Right, Role, rights_of
 
-_SCHEME = "bearer "
-
 
 async def authorize(request: web.Request, need: Need) -> None:
     if need is PUBLIC:
         return
     call = call_of(request)
-    call.signed_in(await _caller(request, call))
+    call.signed_in(await _caller(call))
     call.services.used.note(call.caller.token_id, call.now, call.source)
     if need is INTERACTIVE and call.caller.scopes is not None:
         raise FarsiteError(ErrorCode.FORBIDDEN, "Access tokens may not do this: sign in with your password.")
+    if need is INTERACTIVE and call.caller.organization_id is not None:
+        # An organization's identity provider speaks for that organization, and not for its people's accounts.
+        detail = "You signed in by your organization's identity provider. Sign in with a password or passkey for this."
+        raise FarsiteError(ErrorCode.FORBIDDEN, detail)
     if isinstance(need, Right):
         await _enter(call, request.match_info["org"])
         _check_right(call, need, f"{request.method} {request.path}")
@@ -70,11 +72,10 @@ def check_table(api: Api) -> None:
             raise TypeError(f"{route.method} {route.path} needs {route.need} but names no organization")
 
 
-async def _caller(request: web.Request, call: Call) -> Caller:
-    header = request.headers.get("Authorization", "")
-    if not header.lower().startswith(_SCHEME):
+async def _caller(call: Call) -> Caller:
+    if call.bearer is None:
         raise FarsiteError(ErrorCode.UNAUTHENTICATED, "Sign in first: this needs a bearer token.")
-    return await find_caller(call.session, header[len(_SCHEME) :].strip(), call.now)
+    return await find_caller(call.session, call.bearer, call.now)
 
 
 async def _enter(call: Call, organization_id: str) -> None:

@@ -26,6 +26,7 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.rights import Right, Role
 
 logger = logging.getLogger(__name__)
+SCHEME = "bearer "
 _READING = ("GET", "HEAD", "OPTIONS")
 T = TypeVar("T")
 
@@ -46,7 +47,9 @@ class Call:
         self._entrance: Entrance | None = None
         self.agent = _printable(request.headers.get("User-Agent", ""))
         self._refused: list[Act] = []
+        self._even_refused: list[Callable[[AsyncSession], Awaitable[object]]] = []
         self._later: list[Callable[[], Awaitable[object]]] = []
+        self.bearer = _bearer(request)
 
     @property
     def session(self) -> AsyncSession:
@@ -110,10 +113,21 @@ class Call:
         """Run after the commit and before the answer; what it raises is answered."""
         self._later.append(effect)
 
-    def mail(self, recipient: str, letter: Letter, **values: object) -> None:
-        """Put a mail into the queue, in this unit of work; it leaves after the commit."""
+    def even_refused(self, effect: Callable[[AsyncSession], Awaitable[object]]) -> None:
+        """What stays when this call is refused and all else it did is undone: a try that counts, a mail of warning."""
+        self._even_refused.append(effect)
+
+    def mail_even_refused(self, recipient: str, letter: Letter, **values: object) -> None:
+        self.even_refused(lambda session: self.mail_in(session, recipient, letter, **values))
+
+    async def mail_in(self, session: AsyncSession, recipient: str, letter: Letter, **values: object) -> None:
         content = render(letter, email=recipient, url=self.services.urls.api, **values)
-        put(self.session, recipient, content, self.services.vault, self.now)
+        put(session, recipient, content, self.services.vault, self.now)
+
+    def mail(self, recipient: str, letter: Letter, *, really: bool = True, **values: object) -> None:
+        """Put a mail into the queue, in this unit of work; it leaves after the commit. Not `really`: only the work."""
+        content = render(letter, email=recipient, url=self.services.urls.api, **values)
+        put(self.session, recipient, content, self.services.vault, self.now, really=really)
         self.later(self.services.mailer.wake)
 
     @contextmanager
@@ -171,19 +185,28 @@ class Call:
 
     async def _keep_refusals(self) -> None:
         kept = self._refused
-        if not kept:
+        if not kept and not self._even_refused:
             return
         try:
             async with self.services.database.writing() as session:
                 for act in kept:
                     write(session, act, self.now)
+                for effect in self._even_refused:
+                    await effect(session)
+            await self.services.mailer.wake()
         except FarsiteError as error:
             # The refusal stands and is answered even when the disk is full.
-            logger.error("refusals not kept in the audit log: %s", error)
+            logger.error("what a refusal leaves behind is not kept: %s", error)
 
 
 def _printable(text: str) -> str:
     return "".join(character for character in text if character.isprintable())[:200]
+
+
+def _bearer(request: web.Request) -> str | None:
+    """The secret of the `Authorization` header (RFC 6750, 2.1)."""
+    header = request.headers.get("Authorization", "")
+    return header[len(SCHEME) :].strip() if header.lower().startswith(SCHEME) else None
 
 
 def _there(value: T | None) -> T:

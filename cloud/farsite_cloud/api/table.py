@@ -18,8 +18,11 @@ from farsite_cloud.exports.routes import api as exports
 from farsite_cloud.folders.routes import api as folders
 from farsite_cloud.invitations.accepting import api as accepting
 from farsite_cloud.invitations.routes import api as invitations
+from farsite_cloud.notices.routes import api as notices
+from farsite_cloud.notices.webhook_routes import api as webhooks
 from farsite_cloud.organizations.deletion import api as deletions
 from farsite_cloud.organizations.routes import api as organizations
+from farsite_cloud.passkeys.routes import api as passkeys
 from farsite_cloud.relay_checks import api as relay_checks
 from farsite_cloud.service_accounts.routes import api as service_accounts
 from farsite_cloud.service_accounts.token_routes import api as service_tokens
@@ -36,6 +39,7 @@ FEATURES = (
     own_account,
     device_sign_ins,
     second_factors,
+    passkeys,
     organizations,
     users,
     support,
@@ -56,6 +60,8 @@ FEATURES = (
     relay_checks,
     audit,
     work,
+    notices,
+    webhooks,
 )
 
 

@@ -13,6 +13,8 @@ from farsite_cloud.database.base import Base, IdColumn, UtcDateTime
 class DeviceSignIn(Base):
     """`id` and `user_digest` are digests of the two codes. `email`: the only account that may approve, if one is named.
 
+    `organization_id`, here and below: the only one the sign-in is for, whose identity provider said who this is.
+
     Deleted when its token has been handed out, and some time after it has expired.
     """
 
@@ -31,6 +33,7 @@ class DeviceSignIn(Base):
     polled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     account_id: Mapped[str | None] = mapped_column(IdColumn, ForeignKey("accounts.id"), index=True)
     mfa: Mapped[bool] = mapped_column(default=False)
+    organization_id: Mapped[str | None] = mapped_column(IdColumn)
 
 
 class BrowserSignIn(Base):
@@ -41,5 +44,6 @@ class BrowserSignIn(Base):
     id: Mapped[str] = mapped_column(IdColumn, primary_key=True)
     account_id: Mapped[str] = mapped_column(IdColumn, ForeignKey("accounts.id"), index=True)
     mfa: Mapped[bool] = mapped_column(default=False)
+    organization_id: Mapped[str | None] = mapped_column(IdColumn)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)

@@ -66,7 +66,8 @@ async def collect_device_token(request: web.Request, body: wire.DeviceTokenReque
     organizations = await organizations_of(call, account.id)
     with call.act("account.sign_in", actor=account.email, organizations=organizations) as act:
         act.details |= {"by": "browser", "device": waiting.name}
-        origin = tokens.Origin(call.source, waiting.name or call.agent, mfa=waiting.mfa)
+        agent, organization_id = waiting.name or call.agent, waiting.organization_id
+        origin = tokens.Origin(call.source, agent, mfa=waiting.mfa, organization_id=organization_id)
         token, expires_at = await tokens.issue(call.session, account, call.now, origin)
     found = cloud_api.Account(id=account.id, email=account.email, name=account.name)
     return cloud_api.SignInResult(token=token, expires_at=expires_at, account=found)

@@ -132,7 +132,8 @@ async def decide(
     mine = update(DeviceSignIn).where(
         DeviceSignIn.id == waiting.id, DeviceSignIn.state == State.PENDING, DeviceSignIn.expires_at > now
     )
-    if not await _changed_one(session, mine.values(state=state, account_id=by.account_id, mfa=by.mfa)):
+    said = {"account_id": by.account_id, "mfa": by.mfa, "organization_id": by.organization_id}
+    if not await _changed_one(session, mine.values(state=state, **said)):
         raise used()
 
 

@@ -44,19 +44,20 @@ class Visit:
         found = await self._call.session.get(BrowserSignIn, digest(self._given))
         return found if found is not None and found.expires_at > self._call.now else None
 
-    def sign_in(self, account: Account, *, mfa: bool) -> None:
+    def sign_in(self, account: Account, *, mfa: bool, organization_id: str | None = None) -> BrowserSignIn:
         """Under a new secret: one that was planted before gains nothing."""
         self.secret = secrets.token_urlsafe(_BYTES)
         now = self._call.now
-        self._call.session.add(
-            BrowserSignIn(
-                id=digest(self.secret),
-                account_id=account.id,
-                mfa=mfa,
-                created_at=now,
-                expires_at=now + LIFETIME,
-            )
+        signed_in = BrowserSignIn(
+            id=digest(self.secret),
+            account_id=account.id,
+            mfa=mfa,
+            organization_id=organization_id,
+            created_at=now,
+            expires_at=now + LIFETIME,
         )
+        self._call.session.add(signed_in)
+        return signed_in
 
     def check_form(self, token: str) -> None:
         """The form is of our page, in this browser. Raises `forbidden`."""

@@ -19,12 +19,13 @@ local failures, last = tonumber(kept[1]) or 0, tonumber(kept[2]) or 0
 if now - last > memory then failures = 0 end
 local wait = 0
 if failures >= free then
-  wait = last + math.min(1000 * 2 ^ math.min(failures - free, {MOST_DOUBLINGS}), longest) - now
+  wait = last + math.min(tonumber(ARGV[6]) * 2 ^ math.min(failures - free, {MOST_DOUBLINGS}), longest) - now
 end
 if ARGV[5] == 'failed' or (ARGV[5] == 'begin' and wait <= 0) then
   redis.call('HSET', KEYS[1], 'failures', failures + 1, 'last', ARGV[1])
   redis.call('PEXPIRE', KEYS[1], ARGV[4])
 end
+if ARGV[5] == 'forgive' and failures > 0 then redis.call('HINCRBY', KEYS[1], 'failures', -1) end
 return math.max(0, math.ceil(wait))
 """
 
@@ -52,12 +53,16 @@ class RedisAttempts:
         async with shared("limits"):
             await self._redis.delete(self._key(key))
 
+    async def forgive(self, key: str) -> None:
+        await self._run(key, "forgive")
+
     async def _run(self, key: str, act: str) -> timedelta:
         rule = self._rule
         numbers = [_milliseconds(rule.longest), _milliseconds(rule.memory)]
         now = int(self._clock().timestamp() * 1000)
+        arguments: list[str | int] = [now, rule.free, *numbers, act, _milliseconds(rule.first)]
         async with shared("limits"):
-            wait = await self._script(keys=[self._key(key)], args=[now, rule.free, *numbers, act])
+            wait = await self._script(keys=[self._key(key)], args=arguments)
         return timedelta(milliseconds=int(wait))
 
     def _key(self, key: str) -> str:

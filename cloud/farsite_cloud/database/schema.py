@@ -32,6 +32,12 @@ def _config() -> Config:
     return config
 
 
+def revisions() -> list[str]:
+    """Of all releases, the oldest first."""
+    scripts = ScriptDirectory.from_config(_config()).walk_revisions()
+    return [script.revision for script in scripts][::-1]
+
+
 async def upgrade(database: Database, revision: str = HEAD) -> None:
     """One transaction: all of it or nothing. Raises `storage_failed` for a newer release's database."""
 
@@ -116,8 +122,7 @@ def _current(connection: Connection) -> str | None:
 
 def _check_known(connection: Connection) -> None:
     current = _current(connection)
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if current is not None and current not in known:
+    if current is not None and current not in revisions():
         raise FarsiteError(
             ErrorCode.STORAGE_FAILED,
             f"The database is of a newer release (schema {current}). Start that release, or restore a backup.",

@@ -16,12 +16,14 @@ from farsite_cloud.invitations.service import (
     organizations_inviting,
     starting_role,
 )
+from farsite_cloud.notices.events import emit
 from farsite_cloud.organizations.models import Organization
 from farsite_cloud.organizations.service import find_organization, organization_answer
 from farsite_cloud.users.service import Users
 from farsite_signaling.rest import INTERACTIVE, PUBLIC, Api
 from farsite_signaling.wire import cloud_api, people_api
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.notices_api import NoticeKind
 
 api = Api()
 
@@ -79,6 +81,9 @@ async def _accept(
             account_id, role, invitation.folder_ids, all_folders=invitation.all_folders, now=call.now
         )
         act.details |= {"role": role, "invited_by": invitation.invited_by, "invited_as": invitation.role}
+        text = f"{email} accepted the invitation of {invitation.invited_by} and is {role} now."
+        key = f"accepted {invitation.id}"
+        await emit(scope, NoticeKind.INVITATION, text, key=key, now=call.now)
     return organization_answer(organization, role)
 
 

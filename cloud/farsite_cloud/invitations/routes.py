@@ -10,10 +10,12 @@ from farsite_cloud.api.paging import next_cursor, read_page
 from farsite_cloud.invitations.models import Invitation
 from farsite_cloud.invitations.service import Invitations, invitation_answer, renew, starting_role
 from farsite_cloud.mail.letters import Letter
+from farsite_cloud.notices.events import emit
 from farsite_cloud.users.service import Users, check_choice, check_folders
 from farsite_signaling.rest import Api
 from farsite_signaling.wire import cloud_api, people_api
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.notices_api import NoticeKind
 from farsite_signaling.wire.rights import Right, Role
 
 api = Api()
@@ -65,6 +67,8 @@ async def _invite(call: Call, body: people_api.InvitationRequest) -> people_api.
 async def _invite_one(call: Call, email: str, body: people_api.InvitationRequest) -> people_api.Invitation:
     invitation, code = await Invitations(call.scope).invite(email, body, call.caller.email, call.now)
     await _mail(call, invitation, code)
+    text = f"{call.caller.email} invited {email} as {body.role}."
+    await emit(call.scope, NoticeKind.INVITATION, text, key=f"invited {invitation.id}", now=call.now)
     return invitation_answer(invitation, call.organization, call.now)
 
 

@@ -50,13 +50,23 @@ class Kept:
     created_at: datetime
 
 
-def put(session: AsyncSession, recipient: str, content: Content, vault: Vault, now: datetime) -> None:
+def put(
+    session: AsyncSession,
+    recipient: str,
+    content: Content,
+    vault: Vault,
+    now: datetime,
+    *,
+    really: bool = True,
+) -> None:
+    """Not `really`: an empty row that counts as sent, so that writing takes as long as for a mail."""
+    sealed = vault.seal(json.dumps(asdict(content)).encode(), _PURPOSE)
     session.add(
         Mail(
             id=new_id(now),
             recipient=recipient,
-            content=vault.seal(json.dumps(asdict(content)).encode(), _PURPOSE),
-            state=MailState.QUEUED,
+            content=sealed if really else b"",
+            state=MailState.QUEUED if really else MailState.SENT,
             created_at=now,
             due_at=now,
         )

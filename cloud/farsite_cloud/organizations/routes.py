@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from farsite_cloud.accounts.factors import accounts_with_factor
 from farsite_cloud.accounts.service import find_accounts
-from farsite_cloud.accounts.tokens import mfa_accounts
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import check_if_match, etag
 from farsite_cloud.api.idempotency import HEADER, once
@@ -100,7 +100,7 @@ async def _ask_for_mfa(call: Call, organization: Organization) -> None:
     members = await members_of(call.session, organization.id)
     active = await SupportAccesses(call.whole).active(call.now)
     members += [one.id for one in await find_accounts(call.session, [access.email for access in active])]
-    without = sorted(set(members) - await mfa_accounts(call.session, members))
+    without = sorted(set(members) - await accounts_with_factor(call.session, members))
     ended = await end_of_accounts(call.whole, without, call.now)
     detail = f"The organization {organization.name!r} now asks for a second factor."
     peers = call.services.peers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import BaseModel
@@ -13,6 +14,8 @@ from farsite_cloud.clock import Clock
 from farsite_cloud.database import Database, Scope
 from farsite_cloud.edge_hosts.service import EdgeHosts
 from farsite_cloud.inventory.ingest import receive
+from farsite_cloud.notices.events import emit
+from farsite_cloud.notices.watch import edge_is_back
 from farsite_cloud.sessions.models import RemoteSession
 from farsite_cloud.sessions.service import is_live, live_session, sessions_of_edge
 from farsite_cloud.signaling.admission import admit
@@ -22,6 +25,7 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.hub import Hello, Report, SessionEnded
 from farsite_signaling.wire.ids import ClientName, EdgeName, parse_name
 from farsite_signaling.wire.inventory import InventoryDelta
+from farsite_signaling.wire.notices_api import NoticeKind
 from farsite_signaling.wire.work import WorkReport
 
 logger = logging.getLogger(__name__)
@@ -72,9 +76,18 @@ class CloudAuthorizer:
             scope = Scope(session, peer.org)
             if switched := await EdgeHosts(scope).reported(peer.edge, report, now):
                 await edge_changed(scope, peer.edge, now)
+                await self._tell_switched(scope, peer.edge, report, now)
             keep_reported(scope, peer.edge, report.audit, now)
         if switched:
             await self._look()
+
+    async def _tell_switched(self, scope: Scope, edge_id: str, report: Report, now: datetime) -> None:
+        if report.remote_access:
+            edge = await EdgeHosts(scope).get(edge_id)
+            text = f"Remote access to the edge host {edge.name!r} is active."
+            key = f"remote access {edge_id} {now.isoformat()}"
+            kind = NoticeKind.REMOTE_ACCESS_ACTIVE
+            await emit(scope, kind, text, key=key, now=now, edge_host_id=edge_id)
 
     async def work_reported(self, name: str, report: WorkReport) -> None:
         peer = parse_name(name)
@@ -114,6 +127,8 @@ class CloudAuthorizer:
                 scope = Scope(session, peer.org)
                 await EdgeHosts(scope).seen(peer.edge, self._clock())
                 await edge_changed(scope, peer.edge, self._clock())
+                if online:
+                    await edge_is_back(scope, await EdgeHosts(scope).get(peer.edge), self._clock())
             await self._look()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from farsite_cloud.accounts.cutting import cut_off
+from farsite_cloud.accounts.factors import accounts_with_factor
 from farsite_cloud.api.authorize import demand
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import check_if_match, etag
@@ -46,8 +47,12 @@ async def get_user(request: web.Request) -> Answer:
 
 async def _answers(call: Call, rows: list[Row]) -> list[people_api.Member]:
     managing = Right.USER_MANAGE in call.rights
-    folders = await Users(call.whole).folders_of([account.id for _, account in rows]) if managing else {}
-    return [member_answer(row, folders, managing=managing) for row in rows]
+    if not managing:
+        return [member_answer(row, {}, set(), managing=False) for row in rows]
+    accounts = [account.id for _, account in rows]
+    folders = await Users(call.whole).folders_of(accounts)
+    factors = await accounts_with_factor(call.session, accounts)
+    return [member_answer(row, folders, factors, managing=True) for row in rows]
 
 
 async def _answer(call: Call, row: Row) -> Answer:

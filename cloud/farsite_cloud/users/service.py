@@ -37,6 +37,15 @@ class Users:
         rows = await self._session.execute(statement.order_by(Membership.account_id).limit(limit + 1))
         return [(row.Membership, row.Account) for row in rows]
 
+    async def everyone(self) -> list[Row]:
+        """People and service accounts."""
+        statement = (
+            select(Membership, Account)
+            .join(Account, Account.id == Membership.account_id)
+            .where(Membership.organization_id == self._scope.organization_id)
+        )
+        return [(row.Membership, row.Account) for row in await self._session.execute(statement)]
+
     async def get(self, account_id: str) -> Row:
         """Raises `not_found`."""
         row = (await self._session.execute(self._members().where(Account.id == account_id))).first()
@@ -150,7 +159,9 @@ def check_choice(role: Role, folders: Collection[str] | None, all_folders: bool 
         raise FarsiteError(ErrorCode.INVALID_REQUEST, detail)
 
 
-def member_answer(row: Row, folders: dict[str, list[str]], *, managing: bool) -> wire.Member:
+def member_answer(
+    row: Row, folders: dict[str, list[str]], factors: set[str], *, managing: bool
+) -> wire.Member:
     """Folders and second factors are shown to those who manage users."""
     member, account = row
     shown = None if member.all_folders or not managing else folders.get(account.id, [])
@@ -160,6 +171,6 @@ def member_answer(row: Row, folders: dict[str, list[str]], *, managing: bool) ->
         name=account.name,
         role=Role(member.role),
         folder_ids=shown,
-        mfa=account.totp_since is not None if managing else None,
+        mfa=account.id in factors if managing else None,
         since=member.created_at,
     )

@@ -10,8 +10,10 @@ from farsite_cloud.database import Scope
 from farsite_cloud.database.scope import due_rows
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.edge_hosts.service import EdgeHosts, edge_name
+from farsite_cloud.notices.events import emit
+from farsite_cloud.organizations.entrance import Entrance, entrance_of
 from farsite_cloud.organizations.keys import OrganizationKeys
-from farsite_cloud.organizations.service import find_organization, membership
+from farsite_cloud.organizations.service import find_organization
 from farsite_cloud.services import Peers, Services
 from farsite_cloud.work.facts import campaign_fact, order_fact
 from farsite_cloud.work.kinds import KINDS
@@ -19,7 +21,7 @@ from farsite_cloud.work.models import Campaign, CampaignOrder
 from farsite_cloud.work.rollout import Decision, OrderFact, decide
 from farsite_cloud.work.service import Campaigns
 from farsite_cloud.work.statement import rights_now, stated
-from farsite_signaling.wire.rights import Role
+from farsite_signaling.wire.notices_api import NoticeKind
 from farsite_signaling.wire.work import WorkOrder
 from farsite_signaling.wire.work_api import CampaignRollout, CampaignState, OrderState
 
@@ -28,6 +30,11 @@ LEASE = timedelta(seconds=20)
 AGAIN = timedelta(seconds=30)
 """An order nobody confirmed is stated again."""
 Message = tuple[str, WorkOrder]
+_TOLD = {
+    CampaignState.STOPPED: NoticeKind.CAMPAIGN_STOPPED,
+    CampaignState.FAILED: NoticeKind.CAMPAIGN_FAILED,
+    CampaignState.SUCCEEDED: NoticeKind.CAMPAIGN_SUCCEEDED,
+}
 
 
 @dataclass
@@ -36,7 +43,8 @@ class Step:
 
     scope: Scope
     campaign: Campaign
-    role: Role | None
+    entrance: Entrance | None
+    reached: set[str] | None
     keys: OrganizationKeys
     orders: dict[str, CampaignOrder]
     edges: dict[str, EdgeHost]
@@ -51,10 +59,13 @@ async def bring_one_forward(services: Services) -> bool:
     if not due:
         return False
     organization, campaign_id = due[0]
+    before = ""
     async with services.database.writing() as session:
         step = await _take(services, Scope(session, organization), campaign_id)
         if step is not None:
+            before = step.campaign.state
             _advance(step, services.peers)
+            await _tell(step, before)
     for urn, message in step.messages if step is not None else []:
         # Lost when the edge host leaves right now: it is stated again then.
         await services.peers.notify(urn, message)
@@ -70,12 +81,13 @@ async def _take(services: Services, scope: Scope, campaign_id: str) -> Step | No
     campaign = await scope.get(Campaign, campaign_id, "campaign")
     organization = await find_organization(session, scope.organization_id)
     assert organization is not None
-    member = await membership(session, scope.organization_id, campaign.actor_id)
+    entrance = await entrance_of(session, organization.id, campaign.actor_id, campaign.actor, now)
     orders = await Campaigns(scope).orders(campaign_id)
     return Step(
         scope=scope,
         campaign=campaign,
-        role=Role(member[1].role) if member else None,
+        entrance=entrance,
+        reached=await _reached(scope, entrance),
         keys=OrganizationKeys(organization, services.vault),
         orders={order.id: order for order in orders},
         edges=await EdgeHosts(scope).by_id([order.edge_host_id for order in orders]),
@@ -83,14 +95,41 @@ async def _take(services: Services, scope: Scope, campaign_id: str) -> Step | No
     )
 
 
-def _advance(step: Step, peers: Peers) -> None:
+async def _reached(scope: Scope, entrance: Entrance | None) -> set[str] | None:
+    """Ids of the edge hosts somebody reaches; None: all."""
+    if entrance is None or entrance.reach.everywhere:
+        return None
+    return await EdgeHosts(Scope(scope.session, scope.organization_id, entrance.reach)).ids()
+
+
+def _is_allowed(step: Step) -> bool:
+    """Whether whoever wants it may still do it, everywhere."""
     kind = KINDS.get(step.campaign.kind)
-    allowed = kind is not None and kind.right in rights_now(step.role, step.campaign.scopes)
+    if kind is None or kind.right not in rights_now(step.entrance, step.campaign.scopes):
+        return False
+    return step.reached is None or all(one.edge_host_id in step.reached for one in step.orders.values())
+
+
+def _advance(step: Step, peers: Peers) -> None:
     facts = [order_fact(order, step.edges.get(order.edge_host_id), peers) for order in step.orders.values()]
-    decision = decide(campaign_fact(step.campaign, allowed=allowed), facts, step.now)
+    decision = decide(campaign_fact(step.campaign, allowed=_is_allowed(step)), facts, step.now)
     _write_orders(step, decision)
     _state_orders(step, decision, facts)
     _write_campaign(step, decision)
+
+
+async def _tell(step: Step, before: str) -> None:
+    """Members, of a campaign that came to its end or was stopped."""
+    campaign = step.campaign
+    kind = _TOLD.get(CampaignState(campaign.state))
+    if kind is None or campaign.state == before:
+        return
+    text = f"The campaign {campaign.title!r} {campaign.state}. {campaign.detail}".replace(
+        " stopped.", " was stopped."
+    )
+    key = f"campaign {campaign.id} {campaign.state} {step.now.isoformat()}"
+    details = {"campaign": campaign.id, "kind": campaign.kind}
+    await emit(step.scope, kind, text.strip(), key=key, now=step.now, details=details)
 
 
 def _write_orders(step: Step, decision: Decision) -> None:
@@ -119,7 +158,7 @@ def _state_orders(step: Step, decision: Decision, facts: list[OrderFact]) -> Non
             order.wanted = wanted
         order.due_at = step.now + AGAIN
         order.sent_at = order.sent_at or step.now
-        message = stated(step.campaign, order, edge, step.role, budget, step.keys, step.now)
+        message = stated(step.campaign, order, edge, step.entrance, budget, step.keys, step.now)
         step.messages.append((str(edge_name(edge)), message))
 
 

@@ -14,6 +14,7 @@ from farsite_cloud.ids import new_id
 from farsite_cloud.work.models import Campaign, CampaignDevice, CampaignOrder, CampaignStep
 from farsite_signaling.wire.edge_tasks import WorkState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.rights import Right
 from farsite_signaling.wire.work import Selection, Wanted
 from farsite_signaling.wire.work_api import (
     CampaignRequest,
@@ -46,7 +47,7 @@ class Campaigns:
     async def get(self, campaign_id: str) -> Campaign:
         """Raises `not_found`."""
         campaign = await self._scope.get(Campaign, campaign_id, "campaign")
-        if self._scope.reach.roots is not None and not await self.orders(campaign.id, None, 1):
+        if not self._scope.reach.everywhere and not await self.orders(campaign.id, None, 1):
             raise FarsiteError(
                 ErrorCode.NOT_FOUND, f"There is no campaign {campaign_id[:64]!r} in this organization."
             )
@@ -64,7 +65,7 @@ class Campaigns:
             statement = statement.where(over if state == "finished" else ~over)
         if kind is not None:
             statement = statement.where(Campaign.kind == kind)
-        if self._scope.reach.roots is not None:
+        if not self._scope.reach.everywhere:
             reached = self._scope.select(CampaignOrder).where(
                 CampaignOrder.edge_host_id.in_(await EdgeHosts(self._scope).ids())
             )
@@ -76,7 +77,7 @@ class Campaigns:
     ) -> list[CampaignOrder]:
         """In the order of the rollout."""
         statement = self._scope.select(CampaignOrder).where(CampaignOrder.campaign_id == campaign_id)
-        if self._scope.reach.roots is not None:
+        if not self._scope.reach.everywhere:
             statement = statement.where(CampaignOrder.edge_host_id.in_(await EdgeHosts(self._scope).ids()))
         if after is not None:
             statement = statement.where(CampaignOrder.id > after)
@@ -95,7 +96,7 @@ class Campaigns:
         self, campaign_id: str, after: str | None, limit: int, state: str | None, edge: str | None
     ) -> list[CampaignDevice]:
         statement = self._scope.select(CampaignDevice).where(CampaignDevice.campaign_id == campaign_id)
-        if self._scope.reach.roots is not None:
+        if not self._scope.reach.everywhere:
             statement = statement.where(CampaignDevice.edge_host_id.in_(await EdgeHosts(self._scope).ids()))
         if after is not None:
             statement = statement.where(CampaignDevice.id > after)
@@ -108,7 +109,7 @@ class Campaigns:
     async def order(self, campaign_id: str, order_id: str) -> CampaignOrder:
         """Raises `not_found`."""
         order = await self._scope.get(CampaignOrder, order_id, "order")
-        reached = self._scope.reach.roots is None or order.edge_host_id in await EdgeHosts(self._scope).ids()
+        reached = self._scope.reach.everywhere or order.edge_host_id in await EdgeHosts(self._scope).ids()
         if order.campaign_id != campaign_id or not reached:
             raise FarsiteError(ErrorCode.NOT_FOUND, f"There is no order {order_id[:64]!r} in this campaign.")
         return order
@@ -238,9 +239,19 @@ class Campaigns:
         await self._scope.change(due)
         campaign = await self._scope.get(Campaign, campaign_id, "campaign")
         if author is not None:
+            await self._check_whole(campaign)
             campaign.actor_id, campaign.actor = author.account_id, author.email
             campaign.scopes = author.scopes
         return campaign
+
+    async def _check_whole(self, campaign: Campaign) -> None:
+        """To change a campaign one must reach all of its edge hosts. Raises `not_found`, `forbidden`."""
+        await self.get(campaign.id)
+        if not self._scope.reach.everywhere:
+            reached = await self.orders(campaign.id)
+            if len(reached) != await self.size(campaign.id):
+                detail = "The campaign has edge hosts that you do not reach."
+                raise FarsiteError(ErrorCode.FORBIDDEN, detail, right=Right.DEVICE_MANAGE)
 
     async def pause(self, campaign_id: str, author: Author, now: datetime) -> Campaign:
         campaign = await self.touch(campaign_id, now, author)
@@ -270,6 +281,7 @@ class Campaigns:
         """With all that became of it. Raises `conflict` unless it is over."""
         if not CampaignState(campaign.state).finished:
             raise FarsiteError(ErrorCode.CONFLICT, "The campaign is not finished. Cancel it first.")
+        await self._check_whole(campaign)
         scope = self._scope
         orders = scope.select(CampaignOrder).where(CampaignOrder.campaign_id == campaign.id)
         ids = orders.with_only_columns(CampaignOrder.id)

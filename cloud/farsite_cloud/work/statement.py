@@ -6,18 +6,19 @@ from datetime import datetime
 
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.edge_hosts.service import edge_name
+from farsite_cloud.organizations.entrance import Entrance
 from farsite_cloud.organizations.keys import OrganizationKeys
 from farsite_cloud.work.models import Campaign, CampaignOrder
-from farsite_signaling.wire.rights import Right, Role, rights_of
+from farsite_signaling.wire.rights import Right, Role
 from farsite_signaling.wire.work import MAX_ORDER, Order, Selection, WorkOrder
 from farsite_signaling.wire.work_api import CampaignRollout
 
 
-def rights_now(role: Role | None, scopes: list[str] | None) -> frozenset[Right]:
-    """Of somebody with this role now, if any, acting with these scopes."""
-    if role is None:
+def rights_now(entrance: Entrance | None, scopes: list[str] | None) -> frozenset[Right]:
+    """Of somebody as they are let in now, if they are, acting with these scopes."""
+    if entrance is None:
         return frozenset()
-    rights = rights_of(role)
+    rights = entrance.rights
     return rights if scopes is None else rights & frozenset(Right(one) for one in scopes if one in set(Right))
 
 
@@ -25,7 +26,7 @@ def stated(
     campaign: Campaign,
     order: CampaignOrder,
     edge: EdgeHost,
-    role: Role | None,
+    entrance: Entrance | None,
     budget: int | None,
     keys: OrganizationKeys,
     now: datetime,
@@ -42,8 +43,8 @@ def stated(
         sub=f"urn:farsite:{campaign.organization_id}:user:{campaign.actor_id}",
         email=campaign.actor,
         org=campaign.organization_id,
-        role=role or Role.VIEWER,
-        rights=rights_now(role, campaign.scopes),
+        role=entrance.role if entrance else Role.VIEWER,
+        rights=rights_now(entrance, campaign.scopes),
         id=order.id,
         campaign=campaign.id,
         serial=order.serial,

@@ -10,10 +10,21 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from farsite_edge.api.guard import PRINCIPAL, Guard
 from farsite_edge.api.principal import Principal
+from farsite_edge.api.reports import send_report
 from farsite_edge.audit import AuditLog
 from farsite_edge.devices import DeviceManager, Monitor, Registry
 from farsite_edge.devices.credentials import Account
+from farsite_edge.devices.details import read_details, shown_network
+from farsite_edge.devices.listing import DeviceQuery, page_of
 from farsite_signaling.rest import Api, read_query
+from farsite_signaling.wire.device_api import (
+    AcceptCertificate,
+    CredentialsInfo,
+    DeviceDetails,
+    NetworkSettings,
+    PastCredentials,
+    TagsChange,
+)
 from farsite_signaling.wire.edge_api import (
     Device,
     DeviceIds,
@@ -31,18 +42,16 @@ from farsite_signaling.wire.rights import Right
 Act = Callable[[list[str]], Awaitable[list[DeviceResult]]]
 
 
-class DeviceQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    state: Literal["discovered", "managed"] | None = None
-    cursor: str | None = Field(default=None, max_length=64)
-    limit: int = Field(default=200, ge=1, le=1000)
-
-
 class SnapshotQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     resolution: str | None = Field(default=None, pattern=r"^\d{2,5}x\d{2,5}$")
+
+
+class ReportQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    mode: Literal["text", "zip", "zip_with_image"] = "zip"
 
 
 class DeviceRoutes:
@@ -80,19 +89,25 @@ class DeviceRoutes:
             "PATCH", "/devices/{id}/parameters", need=manage, request=ParametersChange, response=Parameters
         )
         change(self.change_parameters)
+        route("GET", "/devices/{id}/details", need=read, response=DeviceDetails)(self.details)
+        route("GET", "/devices/{id}/network", need=read, response=NetworkSettings)(self.network)
+        route("GET", "/devices/{id}/credentials", need=secrets, response=CredentialsInfo)(self.credentials)
+        route("GET", "/devices/{id}/report", need=manage, query=ReportQuery)(self.report)
+        route("POST", "/devices/tags", need=manage, request=TagsChange, response=DeviceResults)(self.tags)
+        accept = route(
+            "POST", "/devices/{id}/certificate", need=secrets, request=AcceptCertificate, response=Device
+        )
+        accept(self.accept_certificate)
         route("GET", "/devices/{id}/snapshot", need=Right.DEVICE_VIEW, query=SnapshotQuery)(self.snapshot)
         return api
 
     async def devices(self, request: web.Request) -> DeviceList:
-        """Discovered and managed devices, by serial number."""
+        """Discovered and managed devices: filtered, searched, sorted."""
         query = read_query(request, DeviceQuery)
         principal = request[PRINCIPAL]
-        managed = None if query.state is None else query.state == "managed"
-        records = [one for one in self._registry.all(managed=managed) if principal.sees(one.id)]
-        rest = [one for one in records if query.cursor is None or one.id > query.cursor]
-        page = rest[: query.limit]
-        following = page[-1].id if len(rest) > len(page) else None
-        return DeviceList(devices=[one.shown() for one in page], next_cursor=following)
+        records = [one for one in self._registry.all() if principal.sees(one.id)]
+        page, following, total = page_of(records, query)
+        return DeviceList(devices=[one.shown() for one in page], next_cursor=following, total=total)
 
     async def add(self, request: web.Request, body: DeviceIds) -> DeviceResults:
         """Add discovered devices to the edge host."""
@@ -148,6 +163,57 @@ class DeviceRoutes:
         query = read_query(request, SnapshotQuery)
         data = await self._manager.snapshot(device, query.resolution)
         return web.Response(body=data, content_type="image/jpeg")
+
+    async def details(self, request: web.Request) -> DeviceDetails:
+        """Everything the device tells of itself, read now."""
+        device = await self._visible(request, Right.DEVICE_READ)
+        async with self._manager.logged_in(device) as client:
+            return await read_details(self._registry.get(device), client)
+
+    async def network(self, request: web.Request) -> NetworkSettings:
+        """The device's network settings, read now."""
+        device = await self._visible(request, Right.DEVICE_READ)
+        async with self._manager.logged_in(device) as client:
+            return shown_network(await client.network())
+
+    async def credentials(self, request: web.Request) -> CredentialsInfo:
+        """What the edge host logs in with and did before; never a password."""
+        device = await self._visible(request, Right.DEVICE_CREDENTIALS)
+        record, store = self._registry.managed(device), self._manager.credentials
+        account = await store.kept(device)
+        return CredentialsInfo(
+            username=account.username if account else None,
+            service_account=record.service_account,
+            changed_at=record.password_changed_at,
+            unresolved=device in store.unresolved,
+            history=[
+                PastCredentials(username=past.username, until=past.until, still_valid=past.still_valid)
+                for past in await store.history(device)
+            ],
+        )
+
+    async def tags(self, request: web.Request, body: TagsChange) -> DeviceResults:
+        """Put tags on devices and take them off."""
+        return await self._many(
+            request, "device.tags", body.ids, lambda ids: self._manager.tag(ids, body.add, body.remove)
+        )
+
+    async def accept_certificate(self, request: web.Request, body: AcceptCertificate) -> Device:
+        """Accept the certificate a device shows now as its own."""
+        device = await self._visible(request, Right.DEVICE_CREDENTIALS)
+        principal, details = request[PRINCIPAL], {"fingerprint": body.fingerprint}
+        record = await self._manager.accept_certificate(device, body.fingerprint)
+        await self._note(principal, "device.certificate", device, "allowed", details)
+        return record.shown()
+
+    async def report(self, request: web.Request) -> web.StreamResponse:
+        """The device's server report, as it comes."""
+        device = await self._visible(request, Right.DEVICE_MANAGE)
+        query = read_query(request, ReportQuery)
+        principal = request[PRINCIPAL]
+        await self._write(principal, "device.report", device)
+        async with self._manager.reporting(device) as client:
+            return await send_report(request, client, query.mode, device)
 
     async def _visible(self, request: web.Request, right: Right) -> str:
         device = request.match_info["id"]

@@ -1,4 +1,8 @@
-"""Credentials of devices: kept sealed, and never tried so often that a device locks us out."""
+"""Credentials of devices: kept sealed, and never tried so often that a device locks us out.
+
+A password that is about to be set on a device is kept first, as a candidate: whatever happens then, one of the two
+that are kept is the device's.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,56 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from farsite_edge.devices.attempts import Attempts
 from farsite_edge.store import Database, Vault
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 SAME_AGAIN = 60.0
 """Seconds before the very credentials a device refused may be tried again by a user."""
+MAX_HISTORY = 20
+_PREFIX, _CANDIDATE, _HISTORY = "device:", "candidate:", "history:"
 
 
 @dataclass(frozen=True)
 class Account:
     username: str
     password: str = field(repr=False)
+
+
+class Candidate(BaseModel):
+    """An account that is being made or changed on a device. `own`: an account of the edge host's own."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    username: str
+    password: str = Field(repr=False)
+    own: bool = False
+
+    @property
+    def account(self) -> Account:
+        return Account(self.username, self.password)
+
+
+class Past(BaseModel):
+    """Credentials used before. `still_valid`: the account was left as it was."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    username: str
+    password: str = Field(repr=False)
+    until: datetime
+    still_valid: bool = False
+
+    @property
+    def account(self) -> Account:
+        return Account(self.username, self.password)
+
+
+_PASTS = TypeAdapter(list[Past])
 
 
 class CredentialStore:
@@ -33,38 +75,94 @@ class CredentialStore:
     ) -> None:
         self._database = database
         self._vault = vault
-        self._interval = interval
+        self._attempts = Attempts(interval)
         self._clock = clock
         self._last_try: dict[str, float] = {}
+        self.unresolved: set[str] = set()
+        """Devices that have a candidate."""
 
-    async def kept(self, device: str) -> Account | None:
-        """Whether or not the device refused it."""
-        text = await self._vault.get(_secret(device))
-        return None if text is None else Account(**json.loads(text))
+    async def load(self) -> None:
+        names = await self._vault.names(_CANDIDATE)
+        self.unresolved = {name.removeprefix(_CANDIDATE) for name in names}
 
     async def get(self, device: str) -> Account | None:
         """What to use by itself: nothing when the device refused what is kept."""
         account = await self.kept(device)
-        if account is None:
+        if account is None or await self._refused_at(device, account) is not None:
             return None
-        return None if await self._refused_at(device, account) is not None else account
+        return account
+
+    async def kept(self, device: str) -> Account | None:
+        """Whether the device refused it or not."""
+        text = await self._vault.get(_PREFIX + device)
+        return Account(**json.loads(text)) if text is not None else None
 
     async def keep(self, device: str, account: Account) -> None:
-        secret = json.dumps({"username": account.username, "password": account.password})
-        await self._vault.put(_secret(device), secret)
-        await self._database.execute("DELETE FROM refused_credentials WHERE device = ?", (device,))
-        self._last_try.pop(device, None)
+        """It works: from now on it is used. What was kept before goes into the history."""
+        await self._keep(device, account, still_valid=False)
 
     async def forget(self, device: str) -> None:
-        await self._vault.forget(_secret(device))
+        """All of a device, its history too."""
+        await self._vault.change(dict.fromkeys([kind + device for kind in (_PREFIX, _CANDIDATE, _HISTORY)]))
+        self.unresolved.discard(device)
+
+    async def _keep(self, device: str, account: Account, *, still_valid: bool) -> None:
+        values: dict[str, str | None] = {_PREFIX + device: _sealed(account), _CANDIDATE + device: None}
+        before = await self.kept(device)
+        if before is not None and before != account:
+            past = Past(
+                username=before.username,
+                password=before.password,
+                until=datetime.fromtimestamp(self._clock(), UTC),
+                still_valid=still_valid,
+            )
+            values[_HISTORY + device] = _PASTS.dump_json(
+                [past, *await self.history(device)][:MAX_HISTORY]
+            ).decode()
+        await self._vault.change(values)
+        await self._database.execute("DELETE FROM refused_credentials WHERE device = ?", (device,))
+        self._last_try.pop(device, None)
+        self.unresolved.discard(device)
+
+    # Changing what is used
+
+    async def propose(self, device: str, candidate: Candidate) -> None:
+        """Before the device is told of it."""
+        await self._vault.put(_CANDIDATE + device, candidate.model_dump_json())
+        self.unresolved.add(device)
+
+    async def candidate(self, device: str) -> Candidate | None:
+        if device not in self.unresolved:
+            return None
+        text = await self._vault.get(_CANDIDATE + device)
+        return Candidate.model_validate_json(text) if text is not None else None
+
+    async def promote(self, device: str) -> None:
+        """The candidate works: from now on it is used."""
+        candidate = await self.candidate(device)
+        if candidate is not None:
+            await self._keep(device, candidate.account, still_valid=candidate.own)
+
+    async def drop(self, device: str) -> None:
+        """The device never took the candidate."""
+        await self._vault.forget(_CANDIDATE + device)
+        self.unresolved.discard(device)
+
+    async def history(self, device: str) -> list[Past]:
+        """Newest first."""
+        text = await self._vault.get(_HISTORY + device)
+        return _PASTS.validate_json(text) if text is not None else []
+
+    # Trying
 
     async def begin_try(self, device: str, account: Account) -> None:
         """Before a user's attempt. Raises `rate_limited` with the seconds to wait."""
         now = self._clock()
-        refused_at = await self._refused_at(device, account)
-        wait = self._last_try.get(device, -self._interval) + self._interval - now
-        if refused_at is not None:
-            wait = max(wait, min(refused_at + SAME_AGAIN, now + SAME_AGAIN) - now)
+        refused = await self._refusals(device)
+        wait = self._attempts.wait(refused.values(), self._last_try.get(device), now)
+        same = refused.get(self._digest(device, account))
+        if same is not None:
+            wait = max(wait, min(same + SAME_AGAIN, now + SAME_AGAIN) - now)
         if wait > 0:
             raise FarsiteError(
                 ErrorCode.RATE_LIMITED,
@@ -78,14 +176,25 @@ class CredentialStore:
         sql = "INSERT OR REPLACE INTO refused_credentials VALUES (?, ?, ?)"
         await self._database.execute(sql, (device, self._digest(device, account), now))
 
+    async def was_refused(self, device: str, account: Account) -> bool:
+        return await self._refused_at(device, account) is not None
+
+    async def forgive(self, device: str, account: Account) -> None:
+        """The device was told this very account: what it said before counts no more."""
+        sql = "DELETE FROM refused_credentials WHERE device = ? AND digest = ?"
+        await self._database.execute(sql, (device, self._digest(device, account)))
+
+    async def _refusals(self, device: str) -> dict[str, float]:
+        """Times by digest."""
+        sql = "SELECT digest, at FROM refused_credentials WHERE device = ?"
+        return {row["digest"]: row["at"] for row in await self._database.fetch(sql, (device,))}
+
     async def _refused_at(self, device: str, account: Account) -> float | None:
-        sql = "SELECT at FROM refused_credentials WHERE device = ? AND digest = ?"
-        rows = await self._database.fetch(sql, (device, self._digest(device, account)))
-        return rows[0]["at"] if rows else None
+        return (await self._refusals(device)).get(self._digest(device, account))
 
     def _digest(self, device: str, account: Account) -> str:
         return self._vault.digest(json.dumps([device, account.username, account.password]))
 
 
-def _secret(device: str) -> str:
-    return f"device:{device}"
+def _sealed(account: Account) -> str:
+    return json.dumps({"username": account.username, "password": account.password})

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 
+from farsite_edge.devices.accounts import AccountChanger, Change
 from farsite_edge.devices.addresses import AddressRule
-from farsite_edge.devices.credentials import Account, CredentialStore
+from farsite_edge.devices.credentials import Account, Candidate, CredentialStore
+from farsite_edge.devices.each import each
+from farsite_edge.devices.following import is_gone, verified
 from farsite_edge.devices.gateway import Gateway
 from farsite_edge.devices.record import DeviceRecord, short
 from farsite_edge.devices.registry import Registry
+from farsite_edge.devices.rotation import Step
+from farsite_edge.vapix.errors import OtherDevice
+from farsite_edge.vapix.pin import pin_bytes
+from farsite_signaling.wire.device_api import MAX_TAGS
 from farsite_signaling.wire.edge_api import DeviceResult, DeviceState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
-PARALLEL = 16
 _STATES = {
     ErrorCode.DEVICE_CREDENTIALS: DeviceState.CREDENTIALS_REQUIRED,
     ErrorCode.DEVICE_UNREACHABLE: DeviceState.UNREACHABLE,
     ErrorCode.DEVICE_SETUP_REQUIRED: DeviceState.SETUP_REQUIRED,
     ErrorCode.DEVICE_CERTIFICATE_CHANGED: DeviceState.CERTIFICATE_CHANGED,
 }
-Act = Callable[[str], Awaitable[DeviceRecord]]
 logger = logging.getLogger(__name__)
 
 
@@ -44,34 +49,35 @@ class DeviceManager:
         timeout: float,
     ) -> None:
         self.registry = registry
-        self._credentials = credentials
+        self.credentials = self._credentials = credentials
         self._gateway = gateway
         self._session = session
         self._rule = rule
         self.timeout = timeout
         self._locks: dict[str, asyncio.Lock] = {}
         self._held: set[str] = set()
+        self.accounts = AccountChanger(self)
 
     async def add(self, ids: Iterable[str]) -> list[DeviceResult]:
-        return await _each(ids, self.registry.manage)
+        return await each(ids, self.registry.manage)
 
     async def remove(self, ids: Iterable[str]) -> list[DeviceResult]:
-        return await _each(ids, self._remove)
+        return await each(ids, self._remove)
 
     async def log_in(self, ids: Iterable[str], account: Account) -> list[DeviceResult]:
-        return await _each(ids, lambda device: self._log_in(device, account))
+        return await each(ids, lambda device: self._log_in(device, account))
 
     async def set_up(self, ids: Iterable[str], account: Account) -> list[DeviceResult]:
-        return await _each(ids, lambda device: self._set_up(device, account))
+        return await each(ids, lambda device: self._set_up(device, account))
 
     async def parameters(self, device: str, groups: Iterable[str]) -> dict[str, str]:
-        async with self._logged_in(device) as client:
+        async with self.logged_in(device) as client:
             return dict(await client.parameters(*groups))
 
     async def change_parameters(self, device: str, values: Mapping[str, str]) -> dict[str, str]:
         """Write, then read the same back from the device. Raises `device_answer` naming what did not take."""
         wanted = {name.removeprefix("root."): value for name, value in values.items()}
-        async with self._logged_in(device) as client:
+        async with self.logged_in(device) as client:
             await client.update_parameters(wanted)
             now = dict(await client.parameters(*wanted))
         off = [
@@ -85,9 +91,36 @@ class DeviceManager:
         return {name: now.get(name, "") for name in wanted}
 
     async def snapshot(self, device: str, resolution: str | None = None) -> bytes:
-        async with self._logged_in(device) as client:
+        async with self.logged_in(device) as client:
             options = {"resolution": resolution} if resolution else {}
             return bytes(await client.snapshot(**options))
+
+    async def tag(self, ids: Iterable[str], add: Sequence[str], remove: Sequence[str]) -> list[DeviceResult]:
+        return await each(ids, lambda device: self._tag(device, add, remove))
+
+    async def _tag(self, device: str, add: Sequence[str], remove: Sequence[str]) -> DeviceRecord:
+        gone = {tag.lower() for tag in (*add, *remove)}
+        kept = [tag for tag in self.registry.get(device).tags if tag.lower() not in gone]
+        tags = sorted([*kept, *dict.fromkeys(add)], key=str.lower)
+        if len(tags) > MAX_TAGS:
+            raise FarsiteError(ErrorCode.INVALID_REQUEST, f"A device has at most {MAX_TAGS} tags.")
+        return await self.registry.update(device, tags=tags)
+
+    @asynccontextmanager
+    async def reporting(self, device: str) -> AsyncIterator[Any]:
+        """A client for what takes minutes and changes nothing: others go on meanwhile."""
+        record = self.registry.managed(device)
+        self._check_free(device)
+        account = await self._credentials.get(device)
+        if account is None:
+            raise FarsiteError(ErrorCode.DEVICE_CREDENTIALS, f"Log in to the device {device} first.")
+        try:
+            yield self.client(record, account)
+        except FarsiteError as error:
+            if error.code is ErrorCode.DEVICE_CREDENTIALS:
+                await self._credentials.refused(device, account)
+            await self.failed(device, error)
+            raise
 
     # One writer: a task that changes a device keeps everybody else away from it.
 
@@ -139,20 +172,74 @@ class DeviceManager:
             return self.registry.get(device)
         try:
             async with self._lock(device):
-                return await self._check(self.registry.managed(device), refresh)
+                return await self._look(self.registry.managed(device), refresh)
         except FarsiteError as error:
             return await self.failed(device, error)
 
+    async def _look(self, record: DeviceRecord, refresh: bool) -> DeviceRecord:
+        """Where it was, or where it has proven to be by now."""
+        try:
+            return await self._check(record, refresh)
+        except FarsiteError as error:
+            there = await verified(self, record) if is_gone(error) else None
+            if there is None:
+                raise
+        logger.info("device %s moved from %s to %s", record.id, record.address, there.address)
+        moved = await self.follow(there)
+        return await self._check(moved, refresh=True)
+
+    async def follow(self, there: DeviceRecord) -> DeviceRecord:
+        """The device was proven to be at the address of `there`."""
+        values = there.model_dump(include={"address", "http_port", "https_port"})
+        record = await self.registry.update(there.id, **values, elsewhere=None)
+        self.registry.on_change()
+        return record
+
     async def failed(self, device: str, error: FarsiteError) -> DeviceRecord:
         """Write down what an error says about the device's state."""
+        if isinstance(error, OtherDevice):
+            state = DeviceState.UNREACHABLE
+            return await self.registry.update(device, state=state, last_error=short(error.detail))
+        if error.code is ErrorCode.DEVICE_CERTIFICATE_CHANGED:
+            await self._note_certificate(device)
         if error.code not in _STATES:
             return await self.registry.update(device, last_error=short(error.detail))
         return await self.registry.update(device, state=_STATES[error.code], last_error=short(error.detail))
 
+    async def _note_certificate(self, device: str) -> None:
+        """What it shows now, for whoever decides whether that is right."""
+        record = self.registry.get(device).model_copy(update={"pin": None})
+        try:
+            seen = await self.bounded(self.client(record, None).read_pin())
+        except FarsiteError:
+            return
+        await self.registry.update(device, shown_pin=seen)
+
+    async def accept_certificate(self, device: str, fingerprint: str) -> DeviceRecord:
+        """From now on this certificate is the device's. Raises `conflict` when it shows another one."""
+        self._check_free(device)
+        async with self._lock(device):
+            record = self.registry.managed(device)
+            wanted = pin_bytes(fingerprint).hex()
+            seen = await self.bounded(self.client(record.model_copy(update={"pin": None}), None).read_pin())
+            if seen != wanted:
+                await self.registry.update(device, shown_pin=seen if seen != record.pin else None)
+                raise FarsiteError(
+                    ErrorCode.CONFLICT,
+                    f"The device shows the certificate {seen}, not the one you named. Look at it again.",
+                )
+            await self.registry.update(device, pin=seen, shown_pin=None, last_error=None)
+        return await self.check(device, refresh=True)
+
     async def _check(self, record: DeviceRecord, refresh: bool) -> DeviceRecord:
         client = self.client(record, None)
         setup_required = await self._setup_required(client)
+        if not client.secure and not setup_required:
+            await self._check_place(record, client)
         record = await self._keep_pin(record, client)
+        if record.id in self._credentials.unresolved and not setup_required:
+            await self.accounts.resolve(record)
+            record = self.registry.managed(record.id)
         if setup_required:
             detail = "The device is factory-new: set its first account."
             return await self.registry.update(
@@ -168,9 +255,15 @@ class DeviceManager:
             return await self._read(record, account)
         return await self._reached(record.id)
 
+    async def _check_place(self, record: DeviceRecord, client: Any) -> None:
+        """Without TLS anyone may have its address by now: the log-in says whose it is."""
+        met = await self.bounded(client.realm_serial())
+        if met is not None and met != record.id:
+            raise OtherDevice(met)
+
     async def _setup_required(self, client: Any) -> bool:
         try:
-            ready = await self._bounded(client.system_ready())
+            ready = await self.bounded(client.system_ready())
         except FarsiteError as error:
             if error.code is ErrorCode.DEVICE_ANSWER:
                 return False  # firmware before 9.50 lacks the question; it answered, so it is there
@@ -181,17 +274,14 @@ class DeviceManager:
         """Log in once and read what the device is. Raises its `device_…` errors."""
         client = self.client(record, account)
         try:
-            info = await self._bounded(client.info())
+            info = await self.bounded(client.info())
         except FarsiteError as error:
             if error.code is ErrorCode.DEVICE_CREDENTIALS:
                 await self._credentials.refused(record.id, account)
             raise
         serial = getattr(info, "serial", "") or record.id
         if serial.upper() != record.id.upper():
-            raise FarsiteError(
-                ErrorCode.DEVICE_ANSWER,
-                f"At {record.address} is now the device {short(serial)}, not {record.id}. Discover again.",
-            )
+            raise OtherDevice(short(serial))
         return await self._reached(record.id, **_identity(info))
 
     async def _reached(self, device: str, **values: Any) -> DeviceRecord:
@@ -200,6 +290,7 @@ class DeviceManager:
             device,
             state=DeviceState.REACHABLE,
             setup_required=False,
+            shown_pin=None,
             last_error=None,
             last_seen=seen,
             **values,
@@ -218,6 +309,10 @@ class DeviceManager:
             await self._credentials.begin_try(device, account)
             return await self._first_log_in(record, account)
 
+    async def log_in_once(self, device: str, account: Account) -> DeviceRecord:
+        """Raises what the device says; `rate_limited` when it must not be asked yet."""
+        return await self._log_in(device, account)
+
     async def _first_log_in(self, record: DeviceRecord, account: Account) -> DeviceRecord:
         try:
             client = self.client(record, None)
@@ -233,19 +328,27 @@ class DeviceManager:
                 await self.failed(record.id, error)
             raise
         await self._credentials.keep(record.id, account)
-        return await self.registry.update(record.id, log_in=True)
+        return await self.registry.update(record.id, log_in=True, service_account=False)
 
     async def _set_up(self, device: str, account: Account) -> DeviceRecord:
         self._check_free(device)
         async with self._lock(device):
             record = self.registry.managed(device)
-            client = self.client(record, None)
-            if not await self._setup_required(client):
-                raise FarsiteError(
-                    ErrorCode.CONFLICT, "The device has its first account already. Log in to it instead."
-                )
-            await self._bounded(client.add_first_user(account.username, account.password))
-            return await self._first_log_in(record, account)
+            await self.check_new(record)
+            candidate = Candidate(username=account.username, password=account.password)
+            step, said = await self.accounts.change(device, candidate, Change.FIRST)
+            if step is not Step.DONE:
+                raise FarsiteError(ErrorCode.DEVICE_ANSWER, said or "The device did not take the account.")
+            return await self._read(self.registry.managed(device), account)
+
+    async def check_new(self, record: DeviceRecord) -> None:
+        """Raises `conflict` when the device has an account. Firmware before 9.50 does not say: there it is tried."""
+        ready = await self.bounded(self.client(record, None).system_ready())
+        unsaid = not ready.told and await self._credentials.get(record.id) is None
+        if not ready.setup_required and not unsaid:
+            raise FarsiteError(
+                ErrorCode.CONFLICT, "The device has its first account already. Log in to it instead."
+            )
 
     async def _remove(self, device: str) -> DeviceRecord:
         self._check_free(device)
@@ -255,7 +358,7 @@ class DeviceManager:
             return record
 
     @asynccontextmanager
-    async def _logged_in(self, device: str) -> AsyncIterator[Any]:
+    async def logged_in(self, device: str) -> AsyncIterator[Any]:
         """A client with the stored credentials, for one writer at a time; failures change the state."""
         record = self.registry.managed(device)
         self._check_free(device)
@@ -291,7 +394,7 @@ class DeviceManager:
     def _lock(self, device: str) -> asyncio.Lock:
         return self._locks.setdefault(device, asyncio.Lock())
 
-    async def _bounded(self, question: Awaitable[Any]) -> Any:
+    async def bounded(self, question: Awaitable[Any]) -> Any:
         try:
             async with asyncio.timeout(self.timeout):
                 return await question
@@ -310,28 +413,3 @@ def _masked(value: str | None) -> bool:
 def _identity(info: Any) -> dict[str, str]:
     names = ("model", "product", "device_type", "version")
     return {name: short(text) for name in names if (text := getattr(info, name, ""))}
-
-
-async def _each(ids: Iterable[str], act: Act) -> list[DeviceResult]:
-    """Many devices, some at a time; what one does never touches the others."""
-    limit = asyncio.Semaphore(PARALLEL)
-
-    async def one(device: str) -> DeviceResult:
-        async with limit:
-            return await _result(device, act)
-
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(device), name=f"device-{device}") for device in dict.fromkeys(ids)]
-    return [task.result() for task in tasks]
-
-
-async def _result(device: str, act: Act) -> DeviceResult:
-    try:
-        record = await act(device)
-    except FarsiteError as error:
-        return DeviceResult(id=device, ok=False, code=error.code, detail=error.detail)
-    except Exception:
-        logger.exception("device %s", device)
-        detail = "Something went wrong here; see the edge host's log."
-        return DeviceResult(id=device, ok=False, code=ErrorCode.INTERNAL, detail=detail)
-    return DeviceResult(id=device, ok=True, state=record.state)

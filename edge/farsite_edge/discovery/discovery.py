@@ -150,6 +150,8 @@ class _Run:
         return local or not ip_address(address.partition("%")[0]).is_loopback
 
     async def _probe_all(self, targets: list[Target], ports: Sequence[int]) -> None:
+        if not targets:
+            return
         scan = Scan(self._session, targets, ports, self._saw, rate=self._rate)
         try:
             await scan.run()

@@ -6,7 +6,17 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 
-from farsite_edge.simulator import firmware_cgi, json_cgis, media, pages, rest_config, service_cgis, text_cgis
+from farsite_edge.simulator import (
+    firmware_cgi,
+    json_cgis,
+    media,
+    network_cgi,
+    pages,
+    report_cgi,
+    rest_config,
+    service_cgis,
+    text_cgis,
+)
 from farsite_edge.simulator.device import SimulatedDevice
 from farsite_edge.simulator.doors import elsewhere, is_shut_out
 from farsite_edge.simulator.entry import NOT_FOUND, STARTING, require
@@ -44,6 +54,11 @@ def application(device: SimulatedDevice) -> web.Application:
     if version_tuple(device.version) >= FIRMWARE_SINCE:
         handler = firmware_cgi.firmware
         add("POST", "/axis-cgi/firmwaremanagement.cgi", _guarded(device, handler, "admin"))
+    if any(name == "network-settings" for name, _ in quirks.apis):
+        add("POST", "/axis-cgi/network_settings.cgi", _guarded(device, network_cgi.network_settings, "admin"))
+    add("GET", "/axis-cgi/serverreport.cgi", _guarded(device, report_cgi.server_report, "admin"))
+    for path in ("/axis-cgi/factorydefault.cgi", "/axis-cgi/hardfactorydefault.cgi"):
+        add("GET", path, _guarded(device, text_cgis.factory_default, "admin"))
     _hardening(device, add)
     add("GET", "/rootdesc1.xml", _open(device, pages.upnp_description))
     add("GET", "/", _open(device, pages.front))

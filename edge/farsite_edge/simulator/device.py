@@ -19,6 +19,7 @@ from farsite_edge.simulator.firmware import Firmware, Options
 from farsite_edge.simulator.gatekeeper import Gatekeeper, Policy, Throttle
 from farsite_edge.simulator.generations import generation_of
 from farsite_edge.simulator.models import DeviceDescription, DeviceModel
+from farsite_edge.simulator.network_cgi import NetworkState
 from farsite_edge.simulator.parameter_store import ParameterStore
 from farsite_edge.simulator.parameter_template import template
 from farsite_edge.simulator.picture import TestPicture
@@ -45,6 +46,8 @@ class SimulatedDevice:
         self.firmware = Firmware(self.model.version)
         self.fault = Fault(description.fault)
         self.upgrade_faults = UpgradeFaults()
+        self.network = NetworkState()
+        self.report_blocks = 4
         self.received = 0  # bytes of images
         self.uploading = asyncio.Event()
         self.upload_gate: asyncio.Event | None = None  # when set, an upload goes on only while it is
@@ -238,6 +241,14 @@ class SimulatedDevice:
         self.stopping.set()
         if runner is not None:
             await runner.cleanup()
+
+    async def move(self, address: str) -> None:
+        """To another address, as after a change of its settings or of its lease."""
+        if not self.running:
+            return
+        await self.stop()
+        self.address = self._bind = address
+        await self.start()
 
     def _policy(self) -> Policy:
         return Policy(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from farsite_edge.simulator import network_cgi
 from farsite_edge.simulator.accounts import page
 from farsite_edge.simulator.definitions import definitions
 from farsite_edge.simulator.device import SimulatedDevice
@@ -23,7 +24,9 @@ async def parameters(device: SimulatedDevice, request: web.Request) -> web.Respo
             return _definitions(device, fields.get("group"), account.level)
         case "update":
             changes = {name: value for name, value in fields.items() if name not in _CONTROL}
-            return _text(device, device.parameters.update(changes, account.level))
+            answer = _text(device, device.parameters.update(changes, account.level))
+            network_cgi.changed_parameters(device, set(changes))
+            return answer
         case _:
             return _text(device, "# Error: unknown or missing action\n")
 
@@ -69,6 +72,12 @@ async def own_rights(device: SimulatedDevice, request: web.Request) -> web.Respo
 async def restart(device: SimulatedDevice, request: web.Request) -> web.Response:
     device.restart(BOOT_SECONDS)
     return web.Response(text="<html><body>Restarting</body></html>", content_type="text/html")
+
+
+async def factory_default(device: SimulatedDevice, request: web.Request) -> web.Response:
+    device.reset(factory_default=True)
+    device.restart(BOOT_SECONDS)
+    return web.Response(text="<html><body>Factory default</body></html>", content_type="text/html")
 
 
 async def _fields(request: web.Request) -> dict[str, str]:

@@ -10,6 +10,7 @@ import hmac
 import logging
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -49,10 +50,25 @@ class Vault:
             )
 
     async def put(self, name: str, secret: str) -> None:
+        await self.change({name: secret})
+
+    async def change(self, secrets: Mapping[str, str | None]) -> None:
+        """All together or not at all; `None` forgets."""
+        async with self._database.transaction() as transaction:
+            for name, secret in secrets.items():
+                await transaction.execute("DELETE FROM secrets WHERE name = ?", (name,))
+                if secret is not None:
+                    nonce, sealed = self._seal(name, secret)
+                    await transaction.execute("INSERT INTO secrets VALUES (?, ?, ?)", (name, nonce, sealed))
+
+    def _seal(self, name: str, secret: str) -> tuple[bytes, bytes]:
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = AESGCM(self._key).encrypt(nonce, secret.encode(), _CONTEXT + name.encode())
-        sql = "INSERT OR REPLACE INTO secrets VALUES (?, ?, ?)"
-        await self._database.execute(sql, (name, nonce, sealed))
+        return nonce, AESGCM(self._key).encrypt(nonce, secret.encode(), _CONTEXT + name.encode())
+
+    async def names(self, prefix: str) -> list[str]:
+        """Of what is kept, by the beginning of its name."""
+        sql = "SELECT name FROM secrets WHERE substr(name, 1, ?) = ? ORDER BY name"
+        return [row["name"] for row in await self._database.fetch(sql, (len(prefix), prefix))]
 
     async def get(self, name: str) -> str | None:
         """`None` when nothing is kept. Raises `storage_failed` when it cannot be opened."""
@@ -70,11 +86,6 @@ class Vault:
 
     async def forget(self, name: str) -> None:
         await self._database.execute("DELETE FROM secrets WHERE name = ?", (name,))
-
-    async def names(self, prefix: str) -> list[str]:
-        """Of the secrets whose names begin so."""
-        sql = "SELECT name FROM secrets WHERE substr(name, 1, ?) = ? ORDER BY name"
-        return [row["name"] for row in await self._database.fetch(sql, (len(prefix), prefix))]
 
     def digest(self, text: str) -> str:
         """Recognises a text again without keeping it; useless without the vault key."""

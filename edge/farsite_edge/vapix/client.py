@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import aiohttp
@@ -18,16 +19,38 @@ from farsite_edge.vapix.basic_device_info import (
     GetAllUnrestrictedProperties,
     info_from_parameters,
 )
-from farsite_edge.vapix.errors import UNKNOWN_METHOD, ApiError, ApiMissing, bad_answer, named
+from farsite_edge.vapix.config_discovery import GetRestApis, RestApi
+from farsite_edge.vapix.errors import (
+    UNKNOWN_METHOD,
+    ApiError,
+    ApiMissing,
+    OtherDevice,
+    Refused,
+    bad_answer,
+    named,
+)
 from farsite_edge.vapix.firmware import (
     CommitFirmware,
+    FactoryDefault,
     FirmwareStatus,
     GetFirmwareStatus,
+    RebootDevice,
     RollbackFirmware,
     UpgradeFirmware,
 )
+from farsite_edge.vapix.network import PARAMETER_GROUPS as NETWORK_GROUPS
+from farsite_edge.vapix.network import (
+    GetNetworkInfo,
+    IPv4Settings,
+    NetworkInfo,
+    SetIPv4,
+    from_parameters,
+    to_parameters,
+)
 from farsite_edge.vapix.parameters import ListParameters, ParameterList, UpdateParameters
 from farsite_edge.vapix.pin import pin_bytes, read_pin
+from farsite_edge.vapix.power import LegacyFactoryDefault, LegacyHardFactoryDefault, LegacyRestart
+from farsite_edge.vapix.report import GetServerReport
 from farsite_edge.vapix.request import Answer, ApiRequest
 from farsite_edge.vapix.snapshot import GetSnapshot
 from farsite_edge.vapix.system_ready import GetSystemReady, SystemReady
@@ -40,12 +63,16 @@ from farsite_edge.vapix.transport import (
     device_errors,
     device_url,
     exchange,
+    parts,
+    streaming,
 )
 from farsite_edge.vapix.usergroup import GetRights, Rights
 from farsite_edge.vapix.users import AddFirstUser, AddUser, GetUsers, RemoveUser, Role, UpdateUser, User
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 T = TypeVar("T")
+REPORT_TIMEOUT = 180.0
+"""Seconds until a server report begins: the device puts it together first."""
 
 
 class DeviceClient:
@@ -77,12 +104,19 @@ class DeviceClient:
         self.secure = https_port is not None
         self.port = check_port(https_port if https_port is not None else http_port)
         self.pin = pin_bytes(pin).hex() if pin else None
+        self._pinned = self.secure and pin is not None
         self._serial = serial_of(serial) if serial else None
         self._session = session
         self._timeout = timeout
-        self._authenticator = Authenticator(
-            credentials, secure=self.secure, allow_basic_http=allow_basic_http
-        )
+        self._allow_basic_http = allow_basic_http
+        self._authenticator = self._authenticator_for(credentials)
+
+    def _authenticator_for(self, credentials: Credentials | None) -> Authenticator:
+        return Authenticator(credentials, secure=self.secure, allow_basic_http=self._allow_basic_http)
+
+    def log_in_as(self, name: str, password: str) -> None:
+        """From now on with this account."""
+        self._authenticator = self._authenticator_for(Credentials(name, password))
 
     @property
     def name(self) -> str:
@@ -96,7 +130,7 @@ class DeviceClient:
         try:
             return await self.send(request)
         except ApiMissing:
-            return SystemReady(ready=True, setup_required=False)
+            return SystemReady(ready=True, setup_required=False, told=False)
         except FarsiteError as error:
             if error.code is ErrorCode.DEVICE_SETUP_REQUIRED:
                 return SystemReady(ready=True, setup_required=True)
@@ -191,6 +225,86 @@ class DeviceClient:
     async def rollback(self) -> None:
         await self.send(RollbackFirmware())
 
+    async def restart(self) -> None:
+        """The answer may be lost with the connection."""
+        try:
+            await self.send(RebootDevice())
+        except ApiMissing:
+            await self.send(LegacyRestart())
+
+    async def factory_default(self, *, hard: bool) -> None:
+        """`hard` forgets the network settings too. It restarts without accounts."""
+        try:
+            await self.send(FactoryDefault("hard" if hard else "soft"))
+        except ApiMissing:
+            await self.send(LegacyHardFactoryDefault() if hard else LegacyFactoryDefault())
+
+    async def rest_apis(self) -> list[RestApi]:
+        """None on firmware before 11.8."""
+        try:
+            return await self.send(GetRestApis())
+        except ApiMissing:
+            return []
+
+    async def network(self) -> NetworkInfo:
+        try:
+            return await self.send(GetNetworkInfo())
+        except Refused as error:
+            if not isinstance(error, ApiMissing) and getattr(error, "api_code", 0) not in UNKNOWN_METHOD:
+                raise
+            return from_parameters(await self.parameters(*NETWORK_GROUPS))
+
+    async def set_ipv4(self, network: NetworkInfo, settings: IPv4Settings) -> None:
+        """`network` is what `network()` gave. The connection may break before the answer."""
+        if network.by_api:
+            await self.send(SetIPv4(network.interface, settings))
+        else:
+            await self.send(UpdateParameters(to_parameters(settings)))
+
+    async def realm_serial(self) -> str | None:
+        """Whose account the device asks for, without sending any; None when it asks for none or does not say."""
+        if self.secure and self.pin is None:
+            await self.read_pin()
+        url = device_url(self.secure, self.address, self.port, GetRights())
+        try:
+            _, challenges = await self._exchange(url, GetRights(), None)
+        except FarsiteError as error:
+            raise named(error, self.name) from None
+        return realm_serial(challenges)
+
+    @asynccontextmanager
+    async def report(self, request: GetServerReport) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The parts of a server report, as they come."""
+        if self.secure and self.pin is None:
+            await self.read_pin()
+        url = device_url(self.secure, self.address, self.port, request)
+        try:
+            header = await self._answered(request, url)
+            trust = aiohttp.Fingerprint(pin_bytes(self.pin)) if self.secure and self.pin else None
+            way = {"authorization": header, "trust": trust, "first_byte": REPORT_TIMEOUT}
+            async with streaming(self._session, url, request, **way) as response:  # type: ignore[arg-type]
+                if response.status != 200:
+                    self._refuse_report(request, response)
+                yield parts(response, request.limit, self._timeout)
+        except FarsiteError as error:
+            raise named(error, self.name) from None
+
+    async def _answered(self, request: GetServerReport, url: URL) -> str | None:
+        """The answer to the challenge of a small question, good for a large one."""
+        rights = GetRights()
+        asked = device_url(self.secure, self.address, self.port, rights)
+        answer, challenges = await self._exchange(asked, rights, None)
+        if answer.status != 401:
+            return None
+        await self._check_realm(challenges)
+        return self._authenticator.answer(challenges, request.method, url.raw_path_qs, tried=False)[0]
+
+    def _refuse_report(self, request: GetServerReport, response: aiohttp.ClientResponse) -> None:
+        if response.status == 401 and "Authorization" in response.request_info.headers:
+            raise self._authenticator.refused()
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        self._checked(request, Answer(response.status, b"", headers))
+
     async def read_pin(self) -> str:
         """Pin of the certificate the device has now, remembered if none was. Needs `https_port`."""
         url = URL.build(scheme="https", host=self.address, port=self.port)
@@ -221,7 +335,7 @@ class DeviceClient:
         answer, challenges = await self._exchange(url, request, header)
         if answer.status != 401 or request.anonymous or "axis-setup" in answer.headers:
             return answer
-        self._check_realm(challenges)
+        await self._check_realm(challenges)
         again, chosen = self._authenticator.answer(
             challenges, request.method, target, tried=header is not None
         )
@@ -236,7 +350,7 @@ class DeviceClient:
         answer, challenges = await self._exchange(url, _Nothing(), None)
         if answer.status != 401 or "axis-setup" in answer.headers:
             return None
-        self._check_realm(challenges)
+        await self._check_realm(challenges)
         return self._authenticator.answer(challenges, method, target, tried=False)[0]
 
     async def _exchange(
@@ -247,13 +361,28 @@ class DeviceClient:
             self._session, url, request, authorization=authorization, trust=trust, timeout=self._timeout
         )
 
-    def _check_realm(self, challenges: list[str]) -> None:
+    async def _check_realm(self, challenges: list[str]) -> None:
+        """Before a password goes out: is this the device it is for? A certificate that was remembered says so; else
+        the realm, else what the device tells everyone."""
+        if self._serial is None:
+            return
         met = realm_serial(challenges)
-        if self._serial and met and met != self._serial:
+        if met is None and not self._pinned:
+            met = await self._told_serial()
+        if met is not None and met != self._serial:
+            raise OtherDevice(met)
+
+    async def _told_serial(self) -> str:
+        request = GetAllUnrestrictedProperties()
+        url = device_url(self.secure, self.address, self.port, request)
+        try:
+            answer, _ = await self._exchange(url, request, None)
+            return request.parse(self._checked(request, answer)).serial
+        except Refused:
             raise FarsiteError(
                 ErrorCode.DEVICE_ANSWER,
-                f"Another device ({met}) answers at this address; the password was not sent. Discover devices again.",
-            )
+                "It does not say which device it is, so the password was not sent. Check that it is the device meant.",
+            ) from None
 
     def _checked(self, request: ApiRequest[T], answer: Answer) -> Answer:
         if answer.status in request.accepts:

@@ -4,6 +4,7 @@ FarsiteError
   Refused      device_answer: the device understood what was asked, and says no
     ApiMissing   this firmware does not have the CGI (HTTP 404)
     ApiError     the CGI answered with an error of its own; `api_code` is its number
+  OtherDevice  device_answer: at the address is another device
 """
 
 from __future__ import annotations
@@ -33,6 +34,16 @@ class ApiError(Refused):
         code = ErrorCode.DEVICE_CREDENTIALS if forbidden else ErrorCode.DEVICE_ANSWER
         super().__init__(f"The device answered with error {api_code}: {message}.", code)
         self.api_code = api_code
+
+
+class OtherDevice(FarsiteError):
+    """Somebody else is at the address; nothing secret was sent."""
+
+    def __init__(self, serial: str) -> None:
+        super().__init__(
+            ErrorCode.DEVICE_ANSWER,
+            f"Another device ({serial}) answers at this address; the password was not sent. Discover devices again.",
+        )
 
 
 FORBIDDEN = 2001

@@ -12,7 +12,8 @@ from farsite_edge.vapix.text import clean
 
 @dataclass(frozen=True)
 class SystemReady:
-    """`uptime` and `preview` are seconds. A changed `boot_id` means a restart (11.11 and newer tell it)."""
+    """`uptime` and `preview` are seconds. A changed `boot_id` means a restart (11.11 and newer tell it). Not `told`: the
+    firmware cannot say any of this (before 9.50)."""
 
     ready: bool
     setup_required: bool
@@ -20,6 +21,7 @@ class SystemReady:
     boot_id: str | None = None
     preview: int | None = None
     passphrase_policy: str | None = None
+    told: bool = True
 
 
 class GetSystemReady(ApiRequest[SystemReady]):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from ipaddress import ip_address
 from typing import Any
 
@@ -73,6 +73,50 @@ async def exchange(
             body = await _read(response, request.limit)
             headers = {name.lower(): value for name, value in response.headers.items()}
             return Answer(response.status, body, headers), response.headers.getall("WWW-Authenticate", [])
+
+
+@asynccontextmanager
+async def streaming(
+    session: aiohttp.ClientSession,
+    url: URL,
+    request: ApiRequest[Any],
+    *,
+    authorization: str | None,
+    trust: aiohttp.Fingerprint | None,
+    first_byte: float,
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """An answer too large to hold. `first_byte` seconds may pass until it begins."""
+    async with AsyncExitStack() as stack:
+        with device_errors(url, first_byte):
+            async with asyncio.timeout(first_byte):
+                response = await stack.enter_async_context(
+                    session.request(
+                        request.method,
+                        url,
+                        headers=_headers(request, authorization),
+                        allow_redirects=False,
+                        ssl=trust if trust is not None else True,
+                        timeout=aiohttp.ClientTimeout(
+                            total=None, sock_connect=CONNECT_TIMEOUT, sock_read=first_byte
+                        ),
+                    )
+                )
+        yield response
+
+
+async def parts(response: aiohttp.ClientResponse, limit: int, idle: float) -> AsyncIterator[bytes]:
+    """Raises `device_…` when it breaks off, stalls for `idle` seconds or grows over `limit` bytes."""
+    size = 0
+    with device_errors(response.url, idle):
+        while True:
+            async with asyncio.timeout(idle):
+                part = await response.content.readany()
+            if not part:
+                return
+            size += len(part)
+            if size > limit:
+                raise bad_answer(f"more than the {limit // (1024 * 1024)} MiB an answer may have")
+            yield part
 
 
 def _headers(request: ApiRequest[Any], authorization: str | None) -> dict[str, str]:

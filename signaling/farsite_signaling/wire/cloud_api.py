@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, St
 
 from farsite_signaling.wire.ice import IceServer
 from farsite_signaling.wire.ids import Lines, Name
+from farsite_signaling.wire.passkeys import PasskeyAssertion
 from farsite_signaling.wire.rights import Role
 
 
@@ -51,8 +52,9 @@ class SignInRequest(_Request):
     email: Name = Field(min_length=3, max_length=254)
     password: SecretStr = Field(min_length=1, max_length=1024)
     code: SecretStr | None = Field(
-        default=None, max_length=64, description="of the authenticator app, or a recovery code"
+        default=None, max_length=64, description="of the authenticator app, of a mail, or a recovery code"
     )
+    passkey: PasskeyAssertion | None = Field(default=None, description="one's passkey instead of a code")
 
 
 class Account(_Schema):

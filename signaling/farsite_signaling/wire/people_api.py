@@ -53,15 +53,6 @@ class SignedInList(_Schema):
 # a second factor
 
 
-class Mfa(_Schema):
-    enabled: bool
-    recovery_codes_left: int
-
-
-class MfaStart(_Request):
-    password: Secret
-
-
 class MfaSecret(_Schema):
     """For the authenticator app; on once `MfaConfirm` proves that it has it."""
 
@@ -71,11 +62,6 @@ class MfaSecret(_Schema):
 
 
 class MfaConfirm(_Request):
-    code: SecretStr = Field(min_length=6, max_length=64)
-
-
-class MfaProof(_Request):
-    password: Secret
     code: SecretStr = Field(min_length=6, max_length=64)
 
 

@@ -34,11 +34,13 @@ class Right(StrEnum):
     DEVICE_CREDENTIALS = "device.credentials"
     DEVICE_WEB = "device.web"
     AUDIT_READ = "audit.read"
+    NOTICE_OWN = "notice.own"
     POLICY_MANAGE = "policy.manage"
 
 
 _VIEWER = {
     Right.ORGANIZATION_READ,
+    Right.NOTICE_OWN,
     Right.USER_READ,
     Right.EDGE_READ,
     Right.REMOTE_ACCESS,
@@ -61,7 +63,7 @@ _OWNER = _ADMIN | {Right.ORGANIZATION_OWN}
 # Whoever is let in for a limited time lets nobody else in, and does not change the rules they are under.
 NOT_FOR_SUPPORT = frozenset({Right.USER_MANAGE, Right.ORGANIZATION_MANAGE, Right.ORGANIZATION_OWN})
 # What an access token for chosen folders may do in the cloud: nothing that is about the organization as a whole …
-IN_CHOSEN_FOLDERS = frozenset(_OPERATOR)
+IN_CHOSEN_FOLDERS = frozenset(_OPERATOR - {Right.NOTICE_OWN})
 # … and in sessions, which are with one edge host of those folders.
 IN_CHOSEN_SESSIONS = IN_CHOSEN_FOLDERS | {
     Right.DEVICE_MANAGE,

@@ -1,0 +1,1 @@
+"""Identity providers of organizations: signing in with OpenID Connect."""

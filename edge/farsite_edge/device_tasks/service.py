@@ -1,0 +1,176 @@
+"""Makes tasks of what is asked for devices, and does them."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from farsite_edge.device_tasks.accounts import AccountTask
+from farsite_edge.device_tasks.holding import HoldingJob, SharingJob
+from farsite_edge.device_tasks.log_in import LogIn
+from farsite_edge.device_tasks.network import ChangeNetwork
+from farsite_edge.device_tasks.parameters import SetParameters
+from farsite_edge.device_tasks.power import FactoryDefault, Restart
+from farsite_edge.device_tasks.secrets import TaskSecrets
+from farsite_edge.device_tasks.settings import Timing
+from farsite_edge.devices import DeviceManager, Finder
+from farsite_edge.devices.accounts import Change
+from farsite_edge.devices.credentials import Account
+from farsite_edge.store import Vault
+from farsite_edge.tasks import Job, Outcome, TaskRecord, TaskRunner, WorkRow
+from farsite_signaling.wire.edge_api import DiscoverRequest
+from farsite_signaling.wire.edge_tasks import Rollout, WorkState
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+
+LOG_IN, SET_UP, ROTATE, SERVICE = (
+    "device.log_in",
+    "device.set_up",
+    "device.rotate",
+    "device.service_account",
+)
+RESTART, FACTORY_DEFAULT, PARAMETERS, NETWORK = (
+    "device.restart",
+    "device.factory_default",
+    "device.set_parameters",
+    "device.network",
+)
+TITLES = {
+    LOG_IN: "Log in",
+    SET_UP: "First account",
+    ROTATE: "New password",
+    SERVICE: "Service account",
+    RESTART: "Restart",
+    FACTORY_DEFAULT: "Factory default",
+    PARAMETERS: "Parameters",
+    NETWORK: "Network settings",
+}
+Sees = Callable[[str], bool]
+
+
+class DeviceTasks:
+    """`kinds` are its jobs, for the runner, which is given with `build`."""
+
+    def __init__(self, manager: DeviceManager, finder: Finder, vault: Vault, timing: Timing) -> None:
+        self._manager = manager
+        self._finder = finder
+        self._secrets = TaskSecrets(vault)
+        self._timing = timing
+        self._runner: TaskRunner | None = None
+        self._tidy = asyncio.Event()
+        self._making: set[str] = set()
+        self.kinds = self._kinds()
+
+    def _kinds(self) -> dict[str, Job]:
+        manager, secrets, timing = self._manager, self._secrets, self._timing
+        network = ChangeNetwork(manager, self._search, _occupied, timing)
+        return {
+            LOG_IN: SharingJob(LogIn(manager, secrets, timing)),
+            SET_UP: HoldingJob(manager, AccountTask(manager, secrets, Change.FIRST)),
+            ROTATE: HoldingJob(manager, AccountTask(manager, secrets, Change.ROTATE)),
+            SERVICE: HoldingJob(manager, AccountTask(manager, secrets, Change.OWN)),
+            RESTART: HoldingJob(manager, Restart(manager, timing)),
+            FACTORY_DEFAULT: HoldingJob(manager, FactoryDefault(manager, timing)),
+            PARAMETERS: SharingJob(SetParameters(manager)),
+            NETWORK: HoldingJob(manager, network),
+        }
+
+    def build(self, runner: TaskRunner) -> None:
+        self._runner = runner
+
+    async def start(
+        self,
+        kind: str,
+        ids: Iterable[str],
+        payload: Mapping[str, Any],
+        sees: Sees,
+        *,
+        accounts: list[Account] | None = None,
+        rollout: Rollout | None = None,
+        actor: str,
+        session: str | None,
+        idempotency: str | None,
+    ) -> TaskRecord:
+        """`sees` tells which devices the caller may know of; others are answered like ones that do not exist."""
+        assert self._runner is not None
+        record = TaskRecord(
+            id=uuid.uuid4().hex,
+            kind=kind,
+            title=TITLES[kind],
+            actor=actor,
+            session=session,
+            created_at=datetime.now(UTC),
+            rollout=rollout or Rollout(),
+        )
+        values = dict(payload)
+        if accounts:
+            # Before the task: nobody finds it without its passwords.
+            self._making.add(record.id)
+            await self._secrets.put(record.id, accounts)
+            values["secret"] = record.id
+        rows = [
+            self._row(record.id, number, device, values, sees)
+            for number, device in enumerate(dict.fromkeys(ids))
+        ]
+        try:
+            made = await self._runner.submit(record, rows, idempotency)
+        finally:
+            self._making.discard(record.id)
+        if made.id != record.id:
+            await self._secrets.forget(record.id)
+        return made
+
+    def _row(self, task: str, number: int, device: str, payload: dict[str, Any], sees: Sees) -> WorkRow:
+        try:
+            if not sees(device):
+                detail = f"There is no device {device} on this edge host."
+                raise FarsiteError(ErrorCode.DEVICE_UNKNOWN, detail)
+            self._manager.registry.managed(device)
+        except FarsiteError as error:
+            skipped = Outcome(WorkState.SKIPPED, error.detail, error.code)
+            return WorkRow(task, number, device, {}, skipped.state, detail=skipped.detail, code=skipped.code)
+        return WorkRow(task, number, device, payload)
+
+    # Passwords of finished tasks are forgotten.
+
+    def finished(self) -> None:
+        self._tidy.set()
+
+    async def run(self) -> None:
+        while True:
+            self._tidy.clear()
+            await self.tidy()
+            await self._tidy.wait()
+
+    async def tidy(self) -> None:
+        assert self._runner is not None
+        for task in await self._secrets.tasks():
+            if task not in self._making and await self._is_over(task):
+                await self._secrets.forget(task)
+
+    async def _is_over(self, task: str) -> bool:
+        assert self._runner is not None
+        try:
+            over = (await self._runner.store.get(task)).state.finished
+        except FarsiteError as error:
+            return error.code is ErrorCode.NOT_FOUND
+        return over
+
+    async def _search(self, device: str) -> None:
+        """By multicast: whoever is found is asked over HTTP who it is."""
+        await self._finder.find(DiscoverRequest(multicast=True, timeout=self._timing.search))
+
+
+async def _occupied(address: str, ports: tuple[int, ...]) -> bool:
+    async def answers(port: int) -> bool:
+        try:
+            async with asyncio.timeout(1.0):
+                _, writer = await asyncio.open_connection(address, port)
+        except (OSError, TimeoutError) as error:
+            return isinstance(error, ConnectionRefusedError)
+        writer.transport.abort()
+        return True
+
+    return any(await asyncio.gather(*[answers(port) for port in ports]))
