@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from farsite_cloud.accounts import mfa
+from farsite_cloud.accounts.changing import begin_change
 from farsite_cloud.accounts.cutting import Cut, cut_off
 from farsite_cloud.accounts.mailed import drop_codes
 from farsite_cloud.accounts.models import Account, AccountKind
-from farsite_cloud.accounts.own import check_password, own_account
+from farsite_cloud.accounts.own import own_account
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.clients.models import ClientDevice
 from farsite_cloud.database import Scope
@@ -33,8 +33,7 @@ async def delete_account(request: web.Request, body: wire.AccountDeletion) -> No
     account = await own_account(call)
     email, organizations = account.email, await memberships_of(call.session, account.id)
     with call.act("account.deleted", email, organizations=[one.id for one, _ in organizations]):
-        await check_password(call, account, body.password.get_secret_value())
-        await _prove(call, account, body)
+        await begin_change(call, account, body)
         for organization, role in organizations:
             await _leave(call, organization.id, account, role)
         cuts = await _cut_everywhere(call, account)
@@ -44,17 +43,6 @@ async def delete_account(request: web.Request, body: wire.AccountDeletion) -> No
     call.mail(email, Letter.ACCOUNT_DELETED, at=f"{call.now:%Y-%m-%d %H:%M}", source=call.source)
     for cut in cuts:
         call.later(lambda cut=cut: cut.tell(call.services.peers))  # type: ignore[misc]
-
-
-async def _prove(call: Call, account: Account, body: wire.AccountDeletion) -> None:
-    if not mfa.is_on(account):
-        return
-    if body.code is None:
-        raise FarsiteError(ErrorCode.MFA_REQUIRED, "Give a code of your second factor, too.")
-    await call.services.limits.account.begin(account.email)
-    code = body.code.get_secret_value()
-    await mfa.prove(call.session, account, code, call.services.vault, call.now)
-    await call.services.limits.account.succeeded(account.email)
 
 
 async def _leave(call: Call, organization_id: str, account: Account, role: Role) -> None:
@@ -91,5 +79,5 @@ def _make_anonymous(account: Account) -> None:
     account.email = f"removed:{account.id}"
     account.name = ""
     account.password_hash = "none"
-    account.totp_secret = account.totp_since = None
+    account.totp_secret = account.totp_since = account.email_codes_since = None
     account.revision += 1

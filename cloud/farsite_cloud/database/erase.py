@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from sqlalchemy import Column, Table, delete
+from sqlalchemy import Column, ColumnElement, Table, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from farsite_cloud.database.base import Base
@@ -13,6 +14,17 @@ ORGANIZATION = "organization_id"
 # Chains of audit rows are named after their organization.
 _CHAIN = "chain"
 _ACCOUNTS = "accounts"
+# Of organizations' rows, those that are about one person and of use to nobody else.
+_PERSONAL = {
+    "tokens",
+    "memberships",
+    "folder_access",
+    "external_identities",
+    "saved_views",
+    "notice_choices",
+    "notices",
+    "webhooks",
+}
 
 
 async def erase_organization(session: AsyncSession, organization_id: str) -> dict[str, int]:
@@ -36,13 +48,28 @@ def _owner_column(table: Table) -> Column[str] | None:
 
 
 async def forget_account(session: AsyncSession, account_id: str) -> None:
-    """What is the account's alone; what organizations keep of it stays theirs."""
+    """What is the account's alone; what it did for organizations stays theirs."""
     for table in reversed(Base.metadata.sorted_tables):
-        if ORGANIZATION in table.c and table.name not in ("tokens", "memberships", "folder_access"):
+        if ORGANIZATION in table.c and table.name not in _PERSONAL:
             continue
-        for column in _references(table, _ACCOUNTS):
+        for column in _account_columns(table):
+            await _erase_children(session, table, column == account_id)
             await session.execute(delete(table).where(column == account_id))
 
 
-def _references(table: Table, name: str) -> Iterator[Column[str]]:
-    return (key.parent for key in table.foreign_keys if key.column.table.name == name)
+def _account_columns(table: Table) -> Iterator[Column[Any]]:
+    """Foreign keys, and the same where a row outlives its account."""
+    for column in table.c:
+        if column.name == "account_id" or any(
+            key.column.table.name == _ACCOUNTS for key in column.foreign_keys
+        ):
+            yield column
+
+
+async def _erase_children(session: AsyncSession, parent: Table, which: ColumnElement[bool]) -> None:
+    """Rows of other tables that belong to such rows of `parent`."""
+    for table in Base.metadata.sorted_tables:
+        for key in table.foreign_keys:
+            if key.column.table is parent:
+                theirs = select(key.column).where(which)
+                await session.execute(delete(table).where(key.parent.in_(theirs)))

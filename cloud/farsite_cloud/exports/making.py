@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
+from farsite_cloud.accounts.factors import accounts_with_factor
 from farsite_cloud.database import Scope
 from farsite_cloud.database.schema import revision_of
 from farsite_cloud.exports.archive import Archive, csv_head, csv_lines, jsonl
@@ -152,8 +153,13 @@ async def _users(scope: Scope) -> AsyncIterator[Rows]:
     users, after = Users(scope), None
     while True:
         rows = await users.page(after, 500)
-        folders = await users.folders_of([account.id for _, account in rows])
-        yield [member_answer(row, folders, managing=True).model_dump(mode="json") for row in rows[:500]]
+        accounts = [account.id for _, account in rows]
+        folders, factors = (
+            await users.folders_of(accounts),
+            await accounts_with_factor(scope.session, accounts),
+        )
+        answers = [member_answer(row, folders, factors, managing=True) for row in rows[:500]]
+        yield [answer.model_dump(mode="json") for answer in answers]
         if len(rows) <= 500:
             return
         after = rows[499][1].id

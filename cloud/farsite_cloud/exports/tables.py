@@ -14,9 +14,9 @@ from farsite_cloud.database import Base, OrganizationOwned, Scope
 
 PAGE = 500
 # Codes are known by digests only, which open what they are of to whoever guesses them; exports hold no exports.
-LEFT_OUT = frozenset({"setup_codes", "exports", "export_chunks"})
+LEFT_OUT = frozenset({"setup_codes", "provider_sign_ins", "exports", "export_chunks"})
 # Columns that are sealed, or named as secrets are, stay here, in tables of features to come as well.
-_SECRET = re.compile(r"(^|_)(secret|digest|password|passphrase|private|sealed)(_|$)")
+_SECRET = re.compile(r"(^|_)(secret|digest|password|passphrase|private|sealed)(_|$)|^(code|token|key)$")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from farsite_cloud.organizations.models import ErasedOrganization
 from farsite_cloud.organizations.service import (
     deletion_due,
     find_organization,
+    lock,
     members_of,
     take_deletion,
 )
@@ -67,9 +68,10 @@ async def _cut(services: Services, organization_id: str, now: datetime) -> None:
 
 async def _erase(services: Services, organization_id: str, now: datetime) -> None:
     async with services.database.writing(patient=True) as session:
-        organization = await find_organization(session, organization_id)
-        if organization is None:
+        if await find_organization(session, organization_id) is None:
             return
+        # Nobody adds a row to it from here on.
+        organization = await lock(session, organization_id)
         people = await addresses_of(session, await members_of(session, organization_id))
         name, by = organization.name, organization.deletion_by
         session.expunge(organization)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
-from farsite_signaling.wire.cloud_api import Secret, _Request, _Schema
+from farsite_signaling.wire.cloud_api import _Request, _Schema
+from farsite_signaling.wire.factor_api import FactorProof
 from farsite_signaling.wire.ids import Name
 
 EXPORT_FORMAT = "farsite-export"
@@ -22,11 +23,8 @@ class OrganizationDeletion(_Request):
     name: Name = Field(min_length=1, max_length=100)
 
 
-class AccountDeletion(_Request):
-    """With the password, and a code where a second factor is on."""
-
-    password: Secret
-    code: SecretStr | None = Field(default=None, max_length=64)
+class AccountDeletion(FactorProof):
+    """With the password, and a second factor where one is on."""
 
 
 class ExportState(StrEnum):
