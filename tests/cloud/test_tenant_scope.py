@@ -22,6 +22,7 @@ STATEMENTS = {"select", "update", "delete", "insert", "exists", "text", "table",
 UNSCOPED = {
     "database/scope.py",
     "database/erase.py",
+    "catalogue/service.py",
     "accounts/service.py",
     "accounts/tokens.py",
     "browser/service.py",

@@ -36,6 +36,7 @@ class ErrorCode(StrEnum):
     # what you sent
     INVALID_REQUEST = "invalid_request"
     CONFLICT = "conflict"
+    CONFIRMATION_NEEDED = "confirmation_needed"
     PRECONDITION_FAILED = "precondition_failed"
     TOO_LARGE = "too_large"
     # claiming
@@ -110,6 +111,7 @@ _STATUS: dict[ErrorCode, int] = {
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.DEVICE_UNKNOWN: 404,
     ErrorCode.CONFLICT: 409,
+    ErrorCode.CONFIRMATION_NEEDED: 409,
     ErrorCode.ALREADY_CLAIMED: 409,
     ErrorCode.NOT_CLAIMED: 409,
     ErrorCode.EDGE_OFFLINE: 409,
