@@ -108,6 +108,10 @@ def up_command(
     sign_up: Annotated[
         str | None, typer.Option("--sign-up", help="Who may make an account: open, or invited.")
     ] = None,
+    deletion_grace_days: Annotated[
+        int | None,
+        typer.Option("--deletion-grace-days", help="To restore a deleted organization, days (30)."),
+    ] = None,
     support_max_days: Annotated[
         int | None, typer.Option("--support-max-days", help="Longest support access, days (30).")
     ] = None,
