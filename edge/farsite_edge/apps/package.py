@@ -66,7 +66,7 @@ def read_package(path: Path) -> tuple[str, PackageFacts]:
     if found is None:
         raise BadPackage("There is neither manifest.json nor package.conf at its top: it is no app.")
     facts = _from_manifest(found[0]) if found[0] is not None else _from_conf(found[1] or b"")
-    return stream.digest, PackageFacts(**{**facts, "signed": stream.trailing > 0})
+    return stream.digest, PackageFacts(**facts, signed=stream.trailing > 0)
 
 
 class _Inflated:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from farsite_edge.apps.folder import PackageFile
 from farsite_edge.apps.package import ANY_ARCHITECTURE, app_version
@@ -44,36 +44,36 @@ def compare(wanted: Sequence[WantedApp], facts: AppFacts) -> list[Finding]:
 
 def _compared(wanted: WantedApp, facts: AppFacts) -> Finding:
     have = facts.app(wanted.name)
-    shown = {"setting": wanted.name, "wanted": _wanted(wanted), "found": found_text(have)}
+    shown = Finding(wanted.name, PolicyState.COMPLIANT, _wanted(wanted), found_text(have))
     if not facts.supported:
-        return Finding(state=PolicyState.NOT_SUPPORTED, detail="The device takes no apps.", **shown)
+        return replace(shown, state=PolicyState.NOT_SUPPORTED, detail="The device takes no apps.")
     if wanted.state is AppState.ABSENT:
         return _absent(have, shown)
     try:
         package = needed(wanted, facts)
     except NoPackage as reason:
-        return Finding(state=PolicyState.FAILED, detail=str(reason), **shown)
+        return replace(shown, state=PolicyState.FAILED, detail=str(reason))
     if package is not None:
         detail = f"To be installed: {package.facts.version} ({package.path.name})."
-        return Finding(state=PolicyState.DEVIATING, detail=detail, **shown)
+        return replace(shown, state=PolicyState.DEVIATING, detail=detail)
     assert have is not None
     return _state(wanted, have, shown)
 
 
-def _absent(have: DeviceApp | None, shown: dict[str, str]) -> Finding:
+def _absent(have: DeviceApp | None, shown: Finding) -> Finding:
     if have is None:
-        return Finding(state=PolicyState.COMPLIANT, **shown)
+        return shown
     if have.bundled:
         detail = "It is part of AXIS OS and cannot be removed; it can be stopped."
-        return Finding(state=PolicyState.FAILED, detail=detail, **shown)
-    return Finding(state=PolicyState.DEVIATING, detail="To be removed.", **shown)
+        return replace(shown, state=PolicyState.FAILED, detail=detail)
+    return replace(shown, state=PolicyState.DEVIATING, detail="To be removed.")
 
 
-def _state(wanted: WantedApp, have: DeviceApp, shown: dict[str, str]) -> Finding:
+def _state(wanted: WantedApp, have: DeviceApp, shown: Finding) -> Finding:
     off = wants_start(wanted, have) or wants_stop(wanted, have)
     if wants_start(wanted, have) and (reason := unlicensed(have)):
-        return Finding(state=PolicyState.FAILED, detail=reason, **shown)
-    return Finding(state=PolicyState.DEVIATING if off else PolicyState.COMPLIANT, **shown)
+        return replace(shown, state=PolicyState.FAILED, detail=reason)
+    return replace(shown, state=PolicyState.DEVIATING if off else PolicyState.COMPLIANT)
 
 
 def unlicensed(have: DeviceApp) -> str | None:
