@@ -120,6 +120,9 @@ class CloudSettings(PartSettings):
     smtp_password: SecretStr | None = Field(default=None, description="its password")
     smtp_from: str | None = Field(default=None, description="sender of mails (farsite@ the public host)")
     smtp_ca_file: Path | None = Field(default=None, description="PEM authorities of the mail server")
+    catalogue: Path | None = Field(
+        default=None, description="file that tells warranty, ends of support and releases of models"
+    )
     audit_retention_days: int = Field(
         default=0, ge=0, le=36500, description="days rows of the audit log are kept; 0: for ever"
     )

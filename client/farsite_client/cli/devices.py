@@ -7,9 +7,27 @@ from typing import Annotated
 
 import typer
 
+from farsite_client.cli.device_filters import (
+    Filters,
+    Folder,
+    Model,
+    Search,
+    State,
+    SupportEnded,
+    Tag,
+    Type,
+    UpdateAvailable,
+    Version,
+    View,
+    resolved,
+)
+from farsite_client.cli.folders import on_cloud
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.reach import Lan, reach
+from farsite_client.cloud import CloudClient
 from farsite_signaling.wire.edge_api import Device, DiscoverResult
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.inventory_api import DeviceSort, InventoryDevice
 
 devices = typer.Typer(add_completion=False, rich_markup_mode=None)
 discover = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -34,13 +52,39 @@ def device_row(device: Device) -> Sequence[object]:
 @devices.command("devices")
 def devices_command(
     ctx: typer.Context,
-    edge: Edge,
+    edge: Annotated[str | None, typer.Argument(metavar="EDGE", help="Name or id of the edge host.")] = None,
     discovered: Annotated[bool, typer.Option("--discovered", help="Only those not managed yet.")] = False,
     managed: Annotated[bool, typer.Option("--managed", help="Only managed ones.")] = False,
     lan: Lan = None,
+    all_sites: Annotated[
+        bool, typer.Option("--all-sites", help="Managed ones of all edge hosts, as the cloud knows them.")
+    ] = False,
+    search: Search = None,
+    folder: Folder = None,
+    model: Model = None,
+    type_: Type = None,
+    version: Version = None,
+    state: State = None,
+    tag: Tag = None,
+    support_ended: SupportEnded = None,
+    update_available: UpdateAvailable = None,
+    view: View = None,
+    sort: Annotated[DeviceSort | None, typer.Option("--sort", help="Order of --all-sites.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many of --all-sites at most.")] = 1000,
 ) -> None:
-    """Devices an edge host knows."""
+    """Devices an edge host knows; with --all-sites those of the whole organization, filtered and sorted."""
     invocation = Invocation(ctx)
+    filters = Filters(
+        search, None, folder, model, type_, version, state, tag, support_ended, update_available, view
+    )
+    if all_sites:
+        _show_all_sites(invocation, edge, filters, sort, limit)
+        return
+    if edge is None or filters != Filters() or sort is not None:
+        raise FarsiteError(
+            ErrorCode.INVALID_REQUEST,
+            "Name an edge host (farsite devices EDGE), or filter all of them: farsite devices --all-sites …",
+        )
     wanted = None if discovered == managed else managed
     found = invocation.run(_devices(invocation, edge, wanted, lan))
     invocation.output.table(
@@ -49,6 +93,40 @@ def devices_command(
         [device_row(device) for device in found],
         f"None. Let the edge host look: farsite discover {edge}",
     )
+
+
+def _show_all_sites(
+    invocation: Invocation, edge: str | None, filters: Filters, sort: DeviceSort | None, limit: int
+) -> None:
+    filters.site = edge
+
+    async def act(cloud: CloudClient, organization: str) -> list[InventoryDevice]:
+        query = await resolved(cloud, organization, filters)
+        query.pop("columns", None)
+        if sort is not None:
+            query["sort"] = sort.value
+        found: list[InventoryDevice] = []
+        async for device in cloud.devices(organization, page_size=min(limit, 500), **query):
+            found.append(device)
+            if len(found) == limit:
+                break
+        return found
+
+    found = on_cloud(invocation, act)
+    columns = ("SERIAL", "NAME", "EDGE HOST", "STATE", "ADDRESS", "MODEL", "VERSION", "UPDATE", "TAGS")
+    rows = [_site_row(device) for device in found]
+    invocation.output.table(found, columns, rows, "No such devices.")
+    if len(found) == limit:
+        invocation.output.note(f"The first {limit}; more with --limit, all with: farsite inventory export")
+
+
+def _site_row(device: InventoryDevice) -> Sequence[object]:
+    state = device.state if device.edge_online else f"{device.state} (edge host offline)"
+    update = device.recommended if device.update_available else ""
+    model, tags = device.model or device.product, ", ".join(device.tags)
+    name = "" if device.name == device.serial else device.name
+    address, edge = device.address, device.edge_host
+    return device.serial, name, edge, state, address, model, device.version, update, tags
 
 
 async def _devices(invocation: Invocation, edge: str, managed: bool | None, lan: str | None) -> list[Device]:
