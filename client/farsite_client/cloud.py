@@ -31,6 +31,7 @@ from farsite_client.factors import FactorCalls
 from farsite_client.http import TIMEOUT, failures, parse, raise_for_problem, read_limited, reveal
 from farsite_client.inventory import InventoryCalls
 from farsite_client.people import PeopleCalls
+from farsite_client.providers import ProviderCalls
 from farsite_signaling.peer.proxy import parse_proxy
 from farsite_signaling.wire.cloud_api import (
     EdgeHost,
@@ -93,7 +94,7 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
-class CloudClient(PeopleCalls, FactorCalls, AuditCalls, DeviceSignInCalls, InventoryCalls):
+class CloudClient(PeopleCalls, FactorCalls, ProviderCalls, AuditCalls, DeviceSignInCalls, InventoryCalls):
     """One signed-in user at one cloud. Use as `async with`; `token` may be set later, by `sign_in`."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""`farsite devices --all-sites|inventory|edges|views` as processes against a real cloud."""
+"""`farsite inventory|edges|views` as processes against a real cloud."""
 
 from __future__ import annotations
 
@@ -66,16 +66,19 @@ async def _done(cli: Any, *arguments: str, **variables: str) -> Any:
 
 async def test_the_inventory_by_command(cli: Any, cloud: RunningCloud, tmp_path: Path) -> None:
     await _done(cli, "login", cloud.url, "--email", OWNER_EMAIL, FARSITE_CLIENT_PASSWORD=OWNER_PASSWORD)
-    assert len(await _done(cli, "devices", "--all-sites")) == 3
+    assert len(await _done(cli, "inventory", "devices")) == 3
     await _done(cli, "views", "save", "Old", "--support-ended", "--columns", "serial,version")
-    [old] = await _done(cli, "devices", "--all-sites", "--view", "Old")
+    [old] = await _done(cli, "inventory", "devices", "--view", "Old")
     assert (old["serial"], old["edge_host"]) == ("ACCC8E000002", "Harbour")
     await _done(cli, "inventory", "tag", "ACCC8E000000", "ACCC8E000002", "--add", "Quay")
-    table = await cli("devices", "Harbour", "--all-sites", "--tag", "quay", "--os-version", "9.80.3")
+    table = await cli("inventory", "devices", "--site", "Harbour", "--tag", "quay", "--os-version", "9.80.3")
     assert "edge host offline" in table.out and "ACCC8E000002" in table.out
     file = tmp_path / "old.csv"
     await _done(cli, "inventory", "export", "--view", "Old", "-o", str(file))
-    assert list(csv.reader(file.read_text().splitlines())) == [["serial", "version"], ["ACCC8E000002", "9.80.3"]]
+    assert list(csv.reader(file.read_text().splitlines())) == [
+        ["serial", "version"],
+        ["ACCC8E000002", "9.80.3"],
+    ]
     everything = await cli("inventory", "export", "--format", "csv", "--columns", "name")
     assert everything.out.splitlines()[1] == "'=Cam 0"
     [row] = (await _done(cli, "inventory", "os"))["rows"]
@@ -98,12 +101,6 @@ async def test_an_edge_host_is_removed_by_command(cli: Any, cloud: RunningCloud)
     assert unasked.code == 1
     await _done(cli, "edges", "remove", "Port", "--i-am-aware-of-the-risks")
     assert "None." in (await cli("edges")).out
-
-
-async def test_commands_that_name_nothing_are_refused(cli: Any) -> None:
-    for arguments in (("devices",), ("devices", "--tag", "x")):
-        refused = await cli(*arguments)
-        assert (refused.code, "--all-sites" in refused.err) == (1, True)
 
 
 async def test_the_client_walks_through_pages(cloud: RunningCloud) -> None:

@@ -42,6 +42,7 @@ UNSCOPED = {
 }
 # Credentials are known before their organization is.
 OWNER_LOOKUPS = {
+    "providers/service.py",
     "setup_codes/service.py",
     "invitations/service.py",
     "support/service.py",

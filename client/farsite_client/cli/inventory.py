@@ -30,8 +30,10 @@ from farsite_client.cloud import CloudClient
 from farsite_client.session import find_edge
 from farsite_signaling.wire.inventory_api import (
     DeviceCounts,
+    DeviceSort,
     EdgeTask,
     EdgeTaskDetail,
+    InventoryDevice,
     OsOverview,
     OsOverviewRow,
     TagChange,
@@ -41,10 +43,61 @@ inventory = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="All sites: AXIS OS by model, counts, exports, tags, tasks of edge hosts.",
+    help="Devices of all sites: list, count, export, tag; AXIS OS by model; tasks of edge hosts.",
 )
 Adding = Annotated[list[str] | None, typer.Option("--add", help="Tag to put on (again for more).")]
 Removing = Annotated[list[str] | None, typer.Option("--remove", help="Tag to take off.")]
+
+
+@inventory.command("devices")
+def devices(
+    ctx: typer.Context,
+    sort: Annotated[DeviceSort | None, typer.Option("--sort", help="Order.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 1000,
+    search: Search = None,
+    site: Site = None,
+    folder: Folder = None,
+    model: Model = None,
+    type_: Type = None,
+    version: Version = None,
+    state: State = None,
+    tag: Tag = None,
+    support_ended: SupportEnded = None,
+    update_available: UpdateAvailable = None,
+    view: View = None,
+) -> None:
+    """Managed devices of all edge hosts, filtered and sorted."""
+    invocation = Invocation(ctx)
+    filters = Filters(
+        search, site, folder, model, type_, version, state, tag, support_ended, update_available, view
+    )
+
+    async def act(cloud: CloudClient, organization: str) -> list[InventoryDevice]:
+        query = await resolved(cloud, organization, filters)
+        query.pop("columns", None)
+        order = sort.value if sort is not None else query.pop("sort", "name")
+        found: list[InventoryDevice] = []
+        async for device in cloud.devices(organization, sort=order, page_size=min(limit, 500), **query):
+            found.append(device)
+            if len(found) == limit:
+                break
+        return found
+
+    found = on_cloud(invocation, act)
+    columns = ("SERIAL", "NAME", "EDGE HOST", "STATE", "ADDRESS", "MODEL", "VERSION", "UPDATE", "TAGS")
+    rows = [_device_row(device) for device in found]
+    invocation.output.table(found, columns, rows, "No such devices.")
+    if len(found) == limit:
+        invocation.output.note(f"The first {limit}; more with --limit, all with: farsite inventory export")
+
+
+def _device_row(device: InventoryDevice) -> tuple[object, ...]:
+    state = device.state if device.edge_online else f"{device.state} (edge host offline)"
+    update = device.recommended if device.update_available else ""
+    model, tags = device.model or device.product, ", ".join(device.tags)
+    name = "" if device.name == device.serial else device.name
+    address, edge = device.address, device.edge_host
+    return device.serial, name, edge, state, address, model, device.version, update, tags
 
 
 @inventory.command("os")

@@ -30,7 +30,7 @@ views = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="Saved views: list, save, share, remove. Use one with: farsite devices --all-sites --view NAME",
+    help="Saved views: list, save, share, remove. Use one with: farsite inventory devices --view NAME",
 )
 One = Annotated[str, typer.Argument(metavar="VIEW", help="Name or id.")]
 

@@ -167,6 +167,11 @@ async def find_caller(session: AsyncSession, secret: str, now: datetime) -> Call
     )
 
 
+async def keep_token(session: AsyncSession, token_id: str) -> None:
+    """Whoever revokes it waits for the end of this unit of work."""
+    await session.execute(select(Token.id).where(Token.id == token_id).with_for_update(read=True))
+
+
 def scopes_of(token: Token) -> frozenset[Right] | None:
     """A right that this release does not know gives nothing."""
     if token.scopes is None:
@@ -224,6 +229,14 @@ async def revoke_all(
     ids = list(await session.scalars(select(Token.id).where(live)))
     await session.execute(update(Token).where(live).values(revoked_at=now))
     return ids
+
+
+async def vouched_tokens(session: AsyncSession, organization_id: str) -> list[tuple[str, str]]:
+    """Accounts and tokens of sign-ins that an organization's identity provider vouched for."""
+    live = select(Token.account_id, Token.id).where(
+        Token.organization_id == organization_id, Token.scopes.is_(None), Token.revoked_at.is_(None)
+    )
+    return [(row.account_id, row.id) for row in await session.execute(live)]
 
 
 async def mark_mfa(session: AsyncSession, token_id: str) -> None:

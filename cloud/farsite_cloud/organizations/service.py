@@ -54,6 +54,12 @@ async def members_of(session: AsyncSession, organization_id: str) -> list[str]:
     return list(await session.scalars(people))
 
 
+async def members_in_role_not(session: AsyncSession, organization_id: str, role: Role) -> list[str]:
+    """Account ids."""
+    others = (Membership.organization_id == organization_id) & (Membership.role != role)
+    return list(await session.scalars(select(Membership.account_id).where(others)))
+
+
 async def reach_of(session: AsyncSession, member: Membership) -> Reach:
     if member.role in EVERY_FOLDER or member.all_folders:
         return EVERYWHERE
@@ -64,9 +70,15 @@ async def reach_of(session: AsyncSession, member: Membership) -> Reach:
 
 async def lock(session: AsyncSession, organization_id: str) -> Organization:
     """One change of an organization's people at a time, so that two of them cannot undo what a check relied on."""
-    organization = await session.get(Organization, organization_id, with_for_update=True)
+    # Rows that refer to it may be written meanwhile (PostgreSQL: FOR NO KEY UPDATE).
+    organization = await session.get(Organization, organization_id, with_for_update={"key_share": True})
     assert organization is not None, "the caller is in it"
     return organization
+
+
+async def stay(session: AsyncSession, organization_id: str) -> None:
+    """Nobody's `lock` is had before the end of this unit of work; others that `stay` are not waited for."""
+    await session.get(Organization, organization_id, with_for_update={"read": True})
 
 
 async def check_may_create(session: AsyncSession, account_id: str) -> None:

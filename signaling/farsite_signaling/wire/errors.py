@@ -25,6 +25,8 @@ class ErrorCode(StrEnum):
     MFA_REQUIRED = "mfa_required"
     MFA_SETUP_REQUIRED = "mfa_setup_required"
     CODE_INVALID = "code_invalid"
+    PROVIDER_REQUIRED = "provider_required"
+    PROVIDER_REFUSED = "provider_refused"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
     RATE_LIMITED = "rate_limited"
@@ -100,6 +102,8 @@ _STATUS: dict[ErrorCode, int] = {
     ErrorCode.MFA_REQUIRED: 401,
     ErrorCode.MFA_SETUP_REQUIRED: 403,
     ErrorCode.CODE_INVALID: 400,
+    ErrorCode.PROVIDER_REQUIRED: 403,
+    ErrorCode.PROVIDER_REFUSED: 403,
     ErrorCode.CERTIFICATE_EXPIRED: 401,
     ErrorCode.CERTIFICATE_REVOKED: 401,
     ErrorCode.CERTIFICATE_INVALID: 401,
