@@ -123,10 +123,8 @@ class CloudSettings(PartSettings):
     smtp_password: SecretStr | None = Field(default=None, description="its password")
     smtp_from: str | None = Field(default=None, description="sender of mails (farsite@ the public host)")
     smtp_ca_file: Path | None = Field(default=None, description="PEM authorities of the mail server")
-<<<<<<< HEAD
     catalogue: Path | None = Field(
         default=None, description="file that tells warranty, ends of support and releases of models"
-=======
     licensing: Literal["off", "on"] = Field(
         default="off",
         description="off: unlicensed self-hosting, nothing is limited; on: licences are asked for",
@@ -139,7 +137,6 @@ class CloudSettings(PartSettings):
         ge=0,
         le=3650,
         description="days from its beginning that an organization needs no licences",
->>>>>>> main
     )
     audit_retention_days: int = Field(
         default=0, ge=0, le=36500, description="days rows of the audit log are kept; 0: for ever"
