@@ -125,6 +125,7 @@ class CloudSettings(PartSettings):
     smtp_ca_file: Path | None = Field(default=None, description="PEM authorities of the mail server")
     catalogue: Path | None = Field(
         default=None, description="file that tells warranty, ends of support and releases of models"
+    )
     licensing: Literal["off", "on"] = Field(
         default="off",
         description="off: unlicensed self-hosting, nothing is limited; on: licences are asked for",
