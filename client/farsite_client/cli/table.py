@@ -36,6 +36,7 @@ OWN: dict[str, tuple[str, str]] = {
     "forward": (f"{_CLI}.forwarding:forward", "Forward a local TCP port to a device."),
     "status": (f"{_CLI}.status:status", "Live sessions of this machine: path, round trip, bytes."),
     "netcheck": (f"{_CLI}.netcheck:netcheck", "What the network here lets through, and what to do about it."),
+    "licences": (f"{_CLI}.licences:licences", "Licences: what there is and is needed, redeem, allocate."),
     "audit": (f"{_CLI}.audit:audit", "Who did what in the organization: list, export, verify."),
 }
 
@@ -43,6 +44,7 @@ OWN: dict[str, tuple[str, str]] = {
 KNOWN_HELP = {
     "up": "Start a cloud: API, hub and TURN server in one process.",
     "cloud": "Look after a cloud.",
+    "licence": "Issue licences, as the operator.",
     "turn-config": "Print the configuration for a TURN server (coturn).",
     "doctor": "Check everything an edge host on this machine needs.",
     "edge": "Run and set up an edge host.",
