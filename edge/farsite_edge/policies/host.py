@@ -10,6 +10,7 @@ from farsite_edge.devices import DeviceManager
 from farsite_edge.devices.credentials import CredentialStore
 from farsite_edge.policies.access import DeviceAccess
 from farsite_edge.policies.apps.kind import AppsKind
+from farsite_edge.policies.clock.kind import TimeKind
 from farsite_edge.policies.job import PolicyJob
 from farsite_edge.policies.keeper import PolicyKeeper
 from farsite_edge.policies.kind import Kind, Kinds
@@ -24,7 +25,7 @@ from farsite_edge.tasks import TaskRunner
 
 def all_kinds(apps: AppFolder) -> Sequence[Kind]:
     """Every kind of policy there is."""
-    return (SecurityKind(), AppsKind(apps))
+    return (SecurityKind(), AppsKind(apps), TimeKind())
 
 
 class PolicyHost:

@@ -25,6 +25,7 @@ from farsite_edge.simulator.parameter_store import ParameterStore
 from farsite_edge.simulator.parameter_template import template
 from farsite_edge.simulator.picture import TestPicture
 from farsite_edge.simulator.rest_config import RestConfig
+from farsite_edge.simulator.time_cgi import Clock
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 PREVIEW_SECONDS = 7200
@@ -67,6 +68,7 @@ class SimulatedDevice:
         self.gate = Gatekeeper(self.serial, self.accounts, self._policy, time.monotonic)
         self.rest = RestConfig()
         self.applications = Applications()
+        self.clock = Clock()
         self.allow_unsigned = self.model.generation != "12"
         self.picture = TestPicture(self.model.product, self.serial)
         self.parameters = ParameterStore({}, recommended_policy=False)
