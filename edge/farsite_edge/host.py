@@ -14,6 +14,7 @@ from aiohttp import web
 
 from farsite_edge.admin.site import AdminSite
 from farsite_edge.api.app import build_app, join
+from farsite_edge.api.app_routes import AppRoutes
 from farsite_edge.api.device_routes import DeviceRoutes
 from farsite_edge.api.device_task_routes import DeviceTaskRoutes
 from farsite_edge.api.diagnostics_routes import DiagnosticsRoutes
@@ -38,11 +39,11 @@ from farsite_edge.devices.addresses import AddressRule
 from farsite_edge.devices.credentials import CredentialStore
 from farsite_edge.devices.gateway import real_gateway
 from farsite_edge.devices.scan_job import SCAN, ScanJob, ScanService
+from farsite_edge.devices.tags import Tags
 from farsite_edge.identity.renewal import Renewal
 from farsite_edge.identity.tls import ServerTls
 from farsite_edge.inventory.journal import Journal
 from farsite_edge.inventory.sender import InventorySender
-from farsite_edge.inventory.tags import Tags
 from farsite_edge.lan.discovery import discovery_app
 from farsite_edge.lan.hosts import HostRule
 from farsite_edge.lan.listening import LIMITS, listen
@@ -149,8 +150,15 @@ class EdgeHost:
         self._credentials = CredentialStore(
             self.core.database, self.core.vault, interval=settings.log_in_interval
         )
+        self.tags = Tags(self.core.database, self.registry)
         self.manager = DeviceManager(
-            self.registry, self._credentials, gateway, session, self._rule, timeout=settings.device_timeout
+            self.registry,
+            self._credentials,
+            gateway,
+            session,
+            self._rule,
+            self.tags,
+            timeout=settings.device_timeout,
         )
         self.finder = Finder(self.registry, gateway, self._rule, settings)
         self.monitor = Monitor(
@@ -253,7 +261,6 @@ class EdgeHost:
 
     def _build_inventory(self) -> None:
         self.journal = Journal(self.core.database, self.core.facts)
-        self.tags = Tags(self.core.database, self.registry)
         self.inventory = InventorySender(
             self.journal,
             self.remote.send,
@@ -276,6 +283,7 @@ class EdgeHost:
                 DiscoveryRoutes(self.finder, self.scans, self.audit).api(),
                 TaskRoutes(self.tasks, self.audit).api(),
                 OsRoutes(self.os, self.tasks, self.audit).api(),
+                AppRoutes(guard, self.policies.apps, self.manager, self.audit).api(),
                 PolicyRoutes(self.policies, self.tasks, self.audit).api(),
                 ReportRoutes(self.policies.reports, lambda: self.preferences.name).api(),
                 TagRoutes(self.tags, self.audit).api(),
