@@ -29,7 +29,9 @@ from farsite_client.audit import AuditCalls
 from farsite_client.device_sign_in import DeviceSignInCalls
 from farsite_client.factors import FactorCalls
 from farsite_client.http import TIMEOUT, failures, parse, raise_for_problem, read_limited, reveal
+from farsite_client.notices import NoticeCalls
 from farsite_client.people import PeopleCalls
+from farsite_client.work import WorkCalls
 from farsite_signaling.peer.proxy import parse_proxy
 from farsite_signaling.wire.cloud_api import (
     EdgeHost,
@@ -92,7 +94,7 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
-class CloudClient(PeopleCalls, FactorCalls, AuditCalls, DeviceSignInCalls):
+class CloudClient(PeopleCalls, FactorCalls, AuditCalls, DeviceSignInCalls, WorkCalls, NoticeCalls):
     """One signed-in user at one cloud. Use as `async with`; `token` may be set later, by `sign_in`."""
 
     def __init__(

@@ -20,6 +20,7 @@ from farsite_cloud.notices.routes import api as notices
 from farsite_cloud.notices.webhook_routes import api as webhooks
 from farsite_cloud.organizations.routes import api as organizations
 from farsite_cloud.passkeys.routes import api as passkeys
+from farsite_cloud.policies.routes import api as policy_templates
 from farsite_cloud.relay_checks import api as relay_checks
 from farsite_cloud.service_accounts.routes import api as service_accounts
 from farsite_cloud.service_accounts.token_routes import api as service_tokens
@@ -54,6 +55,7 @@ FEATURES = (
     relay_checks,
     audit,
     work,
+    policy_templates,
     notices,
     webhooks,
 )
