@@ -29,8 +29,10 @@ from farsite_client.audit import AuditCalls
 from farsite_client.device_sign_in import DeviceSignInCalls
 from farsite_client.factors import FactorCalls
 from farsite_client.http import TIMEOUT, failures, parse, raise_for_problem, read_limited, reveal
+from farsite_client.inventory import InventoryCalls
 from farsite_client.notices import NoticeCalls
 from farsite_client.people import PeopleCalls
+from farsite_client.providers import ProviderCalls
 from farsite_client.work import WorkCalls
 from farsite_signaling.peer.proxy import parse_proxy
 from farsite_signaling.wire.cloud_api import (
@@ -94,7 +96,16 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
-class CloudClient(PeopleCalls, FactorCalls, AuditCalls, DeviceSignInCalls, WorkCalls, NoticeCalls):
+class CloudClient(
+    PeopleCalls,
+    FactorCalls,
+    ProviderCalls,
+    AuditCalls,
+    DeviceSignInCalls,
+    InventoryCalls,
+    WorkCalls,
+    NoticeCalls,
+):
     """One signed-in user at one cloud. Use as `async with`; `token` may be set later, by `sign_in`."""
 
     def __init__(
@@ -200,9 +211,11 @@ class CloudClient(PeopleCalls, FactorCalls, AuditCalls, DeviceSignInCalls, WorkC
     async def change_edge_host(self, organization: str, edge: str, change: EdgeHostChange) -> EdgeHost:
         return await self._ask("PATCH", _edge(organization, edge), EdgeHost, change)
 
-    async def remove_edge_host(self, organization: str, edge: str) -> None:
-        """Its certificate is revoked and its tunnels are cut."""
-        await self._send("DELETE", _edge(organization, edge))
+    async def remove_edge_host(self, organization: str, edge: str, *, risk_confirmed: bool = False) -> None:
+        """Its certificate is revoked and its tunnels are cut. Raises `confirmation_needed`, `conflict` while it has
+        devices."""
+        query = {"risk_confirmed": str(risk_confirmed).lower()}
+        await self._send("DELETE", _edge(organization, edge), query=query)
 
     async def session(self, organization: str, edge: str, client: str) -> SessionTicket:
         """Ask to open a tunnel to an edge host as `client` (the enrolled URN)."""

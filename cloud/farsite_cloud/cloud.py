@@ -29,6 +29,7 @@ from farsite_cloud.mail.mailer import Mailer
 from farsite_cloud.mail.sending import Smtp
 from farsite_cloud.metrics import Metrics
 from farsite_cloud.outbound import Outbound
+from farsite_cloud.providers.directory import Directory
 from farsite_cloud.relay import Relay
 from farsite_cloud.services import Limits, Services
 from farsite_cloud.settings import CloudSettings
@@ -81,6 +82,7 @@ class Cloud:
         self.hub = await self._open_hub(CloudAuthorizer(database, self.clock, sweeper.wake), redis)
         smtp = Smtp(self.settings, self.urls.api) if self.settings.smtp_host else None
         mailer = await self._stack.enter_async_context(Mailer(database, vault, self.clock, smtp))
+        outbound = Outbound(tuple(self.settings.outbound_allowed), self.settings.outbound_ca_file)
         self.services = Services(
             settings=self.settings,
             database=database,
@@ -94,7 +96,8 @@ class Cloud:
             peers=self.hub,
             metrics=self._metrics(relay),
             redis=redis,
-            outbound=Outbound(tuple(self.settings.outbound_allowed), self.settings.outbound_ca_file),
+            outbound=outbound,
+            providers=Directory(outbound, self.clock),
             sweeper=sweeper,
         )
         await self._stack.enter_async_context(self.services.sweeper.running(duties_of(self.services)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from farsite_cloud.audit.keeping import AuditKeeping
-from farsite_cloud.notices.delivering import deliver_one
+from farsite_cloud.notices.delivering import deliver_due
 from farsite_cloud.notices.telling import tell_one
 from farsite_cloud.notices.watch import EdgeWatch
 from farsite_cloud.periodic import every
@@ -22,8 +22,7 @@ def duties_of(services: Services) -> dict[str, Duty]:
         "support access": lambda: cut_one(services),
         "edge hosts": EdgeWatch(services).look,
         "notices": lambda: tell_one(services),
-        # Several, so that one slow receiver does not hold up the others.
-        **{f"webhooks {number}": lambda: deliver_one(services) for number in range(4)},
+        "webhooks": lambda: deliver_due(services),
         "campaigns": lambda: bring_one_forward(services),
         "last uses": lambda: services.used.write(services.database),
         "audit logs": every(AUDIT_SECONDS, keeping.run),

@@ -19,6 +19,7 @@ from farsite_cloud.database import Database
 from farsite_cloud.mail.mailer import Mailer
 from farsite_cloud.metrics import Metrics
 from farsite_cloud.outbound import Outbound
+from farsite_cloud.providers.directory import Directory
 from farsite_cloud.relay import Relay
 from farsite_cloud.settings import CloudSettings
 from farsite_cloud.sweeper import Sweeper
@@ -82,6 +83,7 @@ class Services:
     metrics: Metrics
     redis: Redis | None
     outbound: Outbound
+    providers: Directory
     used: LastUses = field(default_factory=LastUses)
     sweeper: Sweeper = field(default_factory=Sweeper)
 

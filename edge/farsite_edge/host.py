@@ -212,6 +212,7 @@ class EdgeHost:
             self.audit,
             self.remote.send,
             interval=settings.report_interval,
+            path=self.remote.newest_path,
         )
         self.remote.on_accepted = self.reporter.accepted
         self._build_inventory()

@@ -5,18 +5,17 @@ The hub is a pair of pipes here, so the figure is ours alone: certificates, ICE,
 
 from __future__ import annotations
 
-import socket
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from farsite_cloud.turn.config import TurnSettings
 from farsite_cloud.turn.supervisor import TurnServer
 from farsite_signaling.peer.tunnel import Tunnel
 from farsite_signaling.wire.stream import ApiTarget
 from tests.bench.harness import Figure, Result, percentile
+from tests.bench.relay import turn_settings
 from tests.bench.rig import Rig
 
 DIRECT_OPENS = 100
@@ -28,13 +27,15 @@ RELAY_BAR = 250.0
 async def measure() -> Result:
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="farsite-bench-") as folder:
-        async with Rig() as rig, TurnServer(_settings(Path(folder))) as turn:
+        async with Rig() as rig, TurnServer(turn_settings(Path(folder))) as turn:
             if turn.problem is not None:
                 raise turn.problem
             await _open(rig.dial)  # the library's import is no part of it
             rows += [{"path": "direct", "ms": await _open(rig.dial)} for _ in range(DIRECT_OPENS)]
             servers = turn.ice_servers("bench", time.time())
-            udp = [s.model_copy(update={"urls": [u for u in s.urls if "udp" in u]}) for s in servers]
+            udp = [
+                s.model_copy(update={"urls": [u for u in s.urls if "transport=udp" in u]}) for s in servers
+            ]
             dial = lambda: rig.dial(udp, relay_only=True)  # noqa: E731
             rows += [{"path": "relay", "ms": await _open(dial)} for _ in range(RELAY_OPENS)]
     return Result(_figures(rows, "direct", DIRECT_BAR) + _figures(rows, "relay", RELAY_BAR), rows)
@@ -56,23 +57,3 @@ def _figures(rows: list[dict[str, Any]], path: str, bar: float) -> list[Figure]:
         Figure(f"{path}, p50 of {len(times)}", percentile(times, 0.5), "ms", bar=bar, better="lower"),
         Figure(f"{path}, p95", percentile(times, 0.95), "ms"),
     ]
-
-
-def _settings(folder: Path) -> TurnSettings:
-    return TurnSettings(
-        host="127.0.0.1",
-        secrets=("secret-of-the-bench",),
-        listening_ips=("127.0.0.1",),
-        port=_free_port(),
-        tls_port=None,
-        alt_tls_port=None,
-        allow_loopback=True,
-        user_quota=0,  # one set of credentials opens all the tunnels here
-        data_dir=folder,
-    )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -17,7 +17,7 @@ from farsite_signaling.peer.tunnel import Tunnel
 from farsite_signaling.wire.hub import EnvelopeMessage, Undeliverable, dump, parse_hub_message
 from farsite_signaling.wire.stream import OpenRequest
 from tests.bench.harness import loop_factory
-from tests.bench.rig import LINE_LIMIT, OPTIONS, cpu_seconds
+from tests.bench.rig import LINE_LIMIT, OPTIONS, cpu_seconds, without_offload
 
 BLOCK = bytes(64 * 1024)
 
@@ -101,5 +101,7 @@ async def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    if "portable" in sys.argv:
+        without_offload()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(main(Path(sys.argv[1])))

@@ -31,10 +31,10 @@ def cpu_seconds() -> float:
 
 
 class Child:
-    """`python -m MODULE ARGUMENTS`; lines in, lines out."""
+    """`python -m MODULE ARGUMENTS`, or another `program`; lines in, lines out."""
 
-    def __init__(self, module: str, *arguments: str) -> None:
-        self._command = [sys.executable, "-m", module, *arguments]
+    def __init__(self, module: str = "", *arguments: str, program: list[str] | None = None) -> None:
+        self._command = program or [sys.executable, "-m", module, *arguments]
 
     async def __aenter__(self) -> Self:
         pipe = asyncio.subprocess.PIPE
@@ -70,14 +70,15 @@ class Child:
 
 
 class Rig:
-    """`dial` opens tunnels to the child."""
+    """`dial` opens tunnels to the child. `portable`: neither end has segmentation offload."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, portable: bool = False) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="farsite-bench-")
         folder = Path(self._folder.name)
         self._organization = Organization(folder)
         self._trust = OrganizationTrust(self._organization.trust_pem)
-        self._child = Child("tests.bench.edge_process", str(folder))
+        self._child = Child("tests.bench.edge_process", str(folder), *(["portable"] if portable else []))
+        self._portable = portable
         self._router = EnvelopeRouter(self._send)
         self._number = 0
 
@@ -107,6 +108,8 @@ class Rig:
 
     async def dial(self, servers: list[IceServer] | None = None, *, relay_only: bool = False) -> Tunnel:
         self._number += 1
+        if self._portable:
+            without_offload()
         return await open_tunnel(
             self._organization.ticket(f"s{self._number}", servers),
             identity=self._organization.client,
@@ -114,6 +117,19 @@ class Rig:
             router=self._router,
             options=replace(OPTIONS, relay_only=relay_only),
         )
+
+
+def without_offload() -> None:
+    """From now on this process sends and receives each datagram by itself, as it does where there is no offload."""
+    from farsite_signaling.peer import datagrams
+
+    datagrams.OFFLOAD = False
+
+
+def with_offload() -> None:
+    from farsite_signaling.peer import datagrams
+
+    datagrams.OFFLOAD = sys.platform == "linux"
 
 
 async def child_cpu(tunnel: Tunnel) -> float:

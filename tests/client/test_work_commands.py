@@ -93,7 +93,7 @@ async def test_notices_and_webhooks_by_command(cli: Any, cloud: RunningCloud) ->
         await _done(cli, "webhooks", "secret", "Chat")
         assert (await _done(cli, "webhooks", "change", "Chat", "--off"))["enabled"] is False
     assert (await cli("webhooks", "test", "Chat")).code == 1
-    await _done(cli, "invites", "send", "ann@example.com")
+    await _done(cli, "invites", "send", "ann@example.com", "--all-folders")
     async with asyncio.timeout(60):
         while not (found := await _done(cli, "notices", "list", "--unread")):
             pass

@@ -63,7 +63,7 @@ async def test_removing_an_edge_host_cuts_its_connection_and_its_sessions(world)
     client = await world.connect(client_identity)
     ticket = await world.owner.ok("POST", f"~/edge-hosts/{edge_id}/sessions", {"client": client_identity.urn})
     await edge.receive()
-    assert (await world.owner("DELETE", f"~/edge-hosts/{edge_id}")).status == 204
+    assert (await world.owner("DELETE", f"~/edge-hosts/{edge_id}?risk_confirmed=true")).status == 204
     ended = await client.expect(SessionEnded)
     assert (ended.session, ended.code) == (ticket["session"], "certificate_revoked")
     assert (await edge.expect(SessionEnded)).session == ticket["session"]
@@ -73,7 +73,7 @@ async def test_removing_an_edge_host_cuts_its_connection_and_its_sessions(world)
     again = await world.connect(identity)
     assert again.seen[-1].code == "certificate_revoked"
     assert (await world.owner("GET", f"~/edge-hosts/{edge_id}")).status == 404
-    assert (await world.owner("DELETE", f"~/edge-hosts/{edge_id}")).status == 404
+    assert (await world.owner("DELETE", f"~/edge-hosts/{edge_id}?risk_confirmed=true")).status == 404
     assert (await world.owner.ok("GET", "~/edge-hosts"))["edge_hosts"] == []
     refused, allowed = await world.audit("edge_host.revoked")
     assert (allowed["outcome"], refused["outcome"]) == ("allowed", "refused")
@@ -146,7 +146,7 @@ async def test_a_renewal_without_proof_is_refused(world):
     assert (await post("POST", "/edge/renewals", _renewal(identity, csr, now, proof="x"))).status == 401
     client = await world.client()
     assert (await post("POST", "/edge/renewals", _renewal(client, csr, now))).code == "forbidden"
-    await world.owner("DELETE", f"~/edge-hosts/{edge_id}")
+    await world.owner.ok("DELETE", f"~/edge-hosts/{edge_id}?risk_confirmed=true")
     revoked = await post("POST", "/edge/renewals", _renewal(identity, csr, now))
     assert revoked.code == "certificate_revoked"
     world.clock.advance(days=91)

@@ -78,7 +78,7 @@ async def test_only_empty_folders_are_removed(world):
     assert (await world.owner("DELETE", f"~/folders/{child}")).status == 204
     edge_id, _ = await world.edge(folder=folder)
     assert "1 edge hosts" in (await world.owner("DELETE", f"~/folders/{folder}")).body["detail"]
-    await world.owner("DELETE", f"~/edge-hosts/{edge_id}")
+    await world.owner.ok("DELETE", f"~/edge-hosts/{edge_id}?risk_confirmed=true")
     code = await world.setup_code(folder=folder)
     assert "1 setup codes" in (await world.owner("DELETE", f"~/folders/{folder}")).body["detail"]
     world.clock.advance(minutes=16)

@@ -9,13 +9,20 @@ import pytest
 
 from farsite_cloud.database import Scope
 from farsite_cloud.inventory.models import InventoryCount, ManagedDevice
+from farsite_signaling.wire.edge_tasks import TaskState, WorkCounts, WorkState
 from farsite_signaling.wire.inventory import (
     DeviceFacts,
+    ImageFacts,
     InventoryAccepted,
     InventoryDelta,
     InventoryWanted,
     TagMark,
+    TagsSet,
+    TaskFacts,
+    WorkFacts,
 )
+
+pytestmark = pytest.mark.both_databases
 
 
 def facts(serial: str, **more) -> DeviceFacts:
@@ -150,3 +157,48 @@ async def test_only_edge_hosts_have_an_inventory(world):
     async with world.services.database.reading() as session:
         scope = Scope(session, world.owner.org)
         assert await scope.count(scope.select(ManagedDevice)) == 1
+
+
+async def test_tasks_and_their_devices_are_kept(world, edge):
+    task = TaskFacts(
+        id="t1", kind="os.upgrade", title="AXIS OS 12", state=TaskState.RUNNING, created_at=world.clock()
+    )
+    work = WorkFacts(task="t1", position=0, device="A1", state=WorkState.RUNNING)
+    await edge.tell(tasks=[task], work=[work, work.model_copy(update={"task": "never-told"})])
+    done = {"state": TaskState.SUCCEEDED, "finished_at": world.clock(), "counts": WorkCounts(succeeded=1)}
+    await edge.tell(
+        tasks=[task.model_copy(update=done)], work=[work.model_copy(update={"state": WorkState.SUCCEEDED})]
+    )
+    [listed] = (await world.owner.ok("GET", "~/edge-tasks"))["tasks"]
+    assert (listed["state"], listed["counts"]["succeeded"], listed["edge_host"]) == ("succeeded", 1, "Site")
+    shown = await world.owner.ok("GET", f"~/edge-tasks/{listed['id']}")
+    assert [(one["device"], one["state"]) for one in shown["devices"]] == [("A1", "succeeded")]
+
+
+async def test_images_are_known_by_model(world, edge):
+    await edge.tell(facts("A1"))
+    image = ImageFacts(file="a.bin", id="0" * 64, version="11.11.9", models=["AXIS P3265-LV", "P3267-LV"])
+    await edge.tell(images=[image])
+    [row] = (await world.owner.ok("GET", "~/inventory/os"))["rows"]
+    assert [(one["version"], one["edge_hosts"]) for one in row["available"]] == [("11.11.9", 1)]
+    assert (row["recommended"], row["state"]) == ("11.11.9", "update_available")
+    await edge.tell(images_gone=["a.bin"])
+    [row] = (await world.owner.ok("GET", "~/inventory/os"))["rows"]
+    assert (row["available"], row["state"]) == ([], "unknown_model")
+
+
+async def test_tags_of_the_cloud_reach_the_edge_host_until_it_has_them(world):
+    edge_id, identity = await world.edge()
+    edge = Edge(world, edge_id, await world.connect(identity))
+    await edge.tell(facts("A1"))
+    [device] = (await world.owner.ok("GET", "~/devices"))["devices"]
+    await world.owner.ok("PATCH", f"~/devices/{device['id']}/tags", {"add": ["Lobby"]})
+    pushed = await edge.peer.expect(TagsSet)
+    [mark] = pushed.things[0].marks
+    assert (pushed.things[0].serial, mark.tag, mark.on) == ("A1", "lobby", True)
+    # It did not take them yet: they come again after its next word, until that word carries them.
+    await edge.tell(facts("A1", state="unreachable"))
+    assert (await edge.peer.expect(TagsSet)).things == pushed.things
+    await edge.tell(facts("A1", tags=[mark]))
+    await edge.tell(facts("A1"))
+    assert await edge.tell(facts("A1")) == InventoryAccepted(epoch="e1", position=edge.position)

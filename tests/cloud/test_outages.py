@@ -212,7 +212,7 @@ async def test_processes_find_each_other_again_when_redis_lost_everything(
 async def test_a_locked_sqlite_is_told_soon(world_in, tmp_path, monkeypatch):
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 200)
     world = await world_in(tmp_path)
-    other = sqlite3.connect(tmp_path / sqlite.FILE, isolation_level=None)
+    other = sqlite3.connect(tmp_path / sqlite.FILE, isolation_level=None, timeout=30)
     other.execute("BEGIN IMMEDIATE")
     await _refused(world.owner, "POST", "~/setup-codes", {"name": "x"})
     assert (await world.owner("GET", "~/edge-hosts")).status == 200, "readers go on"

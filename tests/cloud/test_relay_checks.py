@@ -82,7 +82,7 @@ async def test_an_edge_host_without_proof_gets_nothing(world):
     assert await code(proof=sign_relay_check(identity, now - 700)) == "clock_skew"
     client = await world.client()
     assert (await post("POST", "/edge/relay-check", _body(client, now))).code == "forbidden"
-    await world.owner("DELETE", f"~/edge-hosts/{edge_id}")
+    await world.owner.ok("DELETE", f"~/edge-hosts/{edge_id}?risk_confirmed=true")
     assert await code() == "certificate_revoked"
 
 

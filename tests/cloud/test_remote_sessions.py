@@ -8,8 +8,15 @@ from farsite_cloud.organizations.service import find_organization
 from farsite_cloud.testing import OWNER_EMAIL
 from farsite_signaling.identity import load_public_key, verify_grant
 from farsite_signaling.wire.envelope import Envelope
-from farsite_signaling.wire.hub import EnvelopeMessage, SessionAnnounced, SessionEnded, Undeliverable
+from farsite_signaling.wire.hub import (
+    EnvelopeMessage,
+    SessionAnnounced,
+    SessionEnded,
+    SessionsHeld,
+    Undeliverable,
+)
 from farsite_signaling.wire.rights import Role, rights_of
+from tests.cloud.cluster_rig import until
 
 pytestmark = pytest.mark.both_databases
 
@@ -227,3 +234,30 @@ async def test_a_session_that_is_over_is_not_renewed(world):
     world.clock.advance(hours=12)
     again = await world.signed_in(OWNER_EMAIL, world.owner.org)
     assert (await again("POST", f"~/sessions/{ticket['session']}/renewal")).code == "session_ended"
+
+
+async def test_an_edge_host_that_was_away_learns_which_sessions_ended(world):
+    viewer = await world.member(Role.VIEWER)
+    edge_id, identity = await world.edge()
+    other_id, other_identity = await world.edge(name="Other")
+    edge, other = await world.connect(identity), await world.connect(other_identity)
+    mine = (await _open(world, edge_id, await world.client())).body["session"]
+    theirs = (await _open(world, edge_id, await world.client(viewer), viewer)).body["session"]
+    elsewhere = (await _open(world, other_id, await world.client())).body["session"]
+    for _ in range(2):
+        await edge.expect(SessionAnnounced)
+    await other.expect(SessionAnnounced)
+    await edge.socket.close()
+    await until(lambda: not world.services.peers.online(identity.urn))
+    assert (await world.owner("DELETE", f"~/users/{viewer.account_id}")).status == 204
+    back = await world.connect(identity)
+    await back.send(SessionsHeld(sessions=[mine, theirs, elsewhere, "made-up"]))
+    ended = [(await back.expect(SessionEnded)).session for _ in range(3)]
+    assert ended == [theirs, elsewhere, "made-up"], "its own live one stays"
+    world.clock.advance(hours=12)
+    await back.send(SessionsHeld(sessions=[mine]))
+    assert (await back.expect(SessionEnded)).session == mine
+    client = await world.connect(await world.client())
+    await client.send(SessionsHeld(sessions=[elsewhere]))
+    await client.send(_envelope(client.identity, identity.urn))
+    assert isinstance(await client.receive(), Undeliverable), "clients are told nothing"

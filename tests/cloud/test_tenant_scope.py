@@ -21,6 +21,7 @@ STATEMENTS = {"select", "update", "delete", "insert", "exists", "text", "table",
 # These query what belongs to no organization: accounts, tokens, codes, memberships, mails, kept answers.
 UNSCOPED = {
     "database/scope.py",
+    "catalogue/service.py",
     "accounts/service.py",
     "accounts/tokens.py",
     "browser/service.py",
@@ -41,6 +42,7 @@ UNSCOPED = {
 }
 # Credentials are known before their organization is.
 OWNER_LOOKUPS = {
+    "providers/service.py",
     "setup_codes/service.py",
     "invitations/service.py",
     "support/service.py",

@@ -126,7 +126,7 @@ async def test_removing_the_edge_host_cuts_its_live_tunnel(world: World) -> None
     async with connect(world.profile, EDGE_NAME) as session:
         stored = world.profile.load()
         async with world.profile.cloud() as cloud:
-            await cloud.remove_edge_host(stored.organization_id, session.edge_host.id)
+            await cloud.remove_edge_host(stored.organization_id, session.edge_host.id, risk_confirmed=True)
         async with asyncio.timeout(5):
             error = await session.wait_closed()
     assert error is not None

@@ -41,8 +41,14 @@ def login_command(
     browser: Annotated[
         bool, typer.Option("--browser", help="Sign in on a page, here or on another device.")
     ] = False,
+    sso: Annotated[
+        str | None,
+        typer.Option(
+            "--sso", metavar="ORG", help="By the identity provider of an organization: its domain or id."
+        ),
+    ] = None,
     no_open: Annotated[
-        bool, typer.Option("--no-open", help="With --browser: only show the address.")
+        bool, typer.Option("--no-open", help="With --browser or --sso: only show the address.")
     ] = False,
 ) -> None:
     """Sign in to a cloud and enrol this machine.
@@ -58,8 +64,8 @@ def login_command(
     address = check_url(
         required(settings.url or (before.url if before else None), "The cloud's address", "URL")
     )
-    if browser:
-        asked = partial(in_browser, invocation, open_it=not no_open)
+    if browser or sso:
+        asked = partial(in_browser, invocation, open_it=not no_open, provider_of=sso)
     else:
         known = before.email if before and before.url == address else None
         mail = required(settings.email or known, "E-mail", "--email")

@@ -8,6 +8,7 @@ import typer
 
 from farsite_client.cli.account import named
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.providers import provider
 from farsite_client.profile import Stored
 from farsite_signaling.wire.cloud_api import Account, Organization, OrganizationChange, SignInResult
 
@@ -17,6 +18,9 @@ orgs = typer.Typer(
     no_args_is_help=True,
     help="Organizations: list, create, switch, change.",
 )
+
+
+orgs.add_typer(provider, name="provider")
 
 
 @orgs.command("list")

@@ -46,9 +46,7 @@ Set = Annotated[
         "--set", metavar="NAME=VALUE", help="on, off, a value; leave: not looked at. May be repeated."
     ),
 ]
-SettingsFile = Annotated[
-    Path | None, typer.Option("--settings", exists=True, dir_okay=False, help="JSON file with all settings.")
-]
+SettingsFile = Annotated[Path | None, typer.Option("--settings", help="JSON file with all settings.")]
 Secret = Annotated[
     list[str] | None, typer.Option(metavar="NAME", help="A secret to be asked for, such as root_password.")
 ]
@@ -355,7 +353,7 @@ def remove(
 @policies.command("import")
 def import_(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A policy as JSON.")],
+    file: Annotated[Path, typer.Argument(help="A policy as JSON.")],
     ids: Ids = None,
     model: Model = None,
     everything: All = False,

@@ -226,6 +226,14 @@ async def revoke_all(
     return ids
 
 
+async def vouched_tokens(session: AsyncSession, organization_id: str) -> list[tuple[str, str]]:
+    """Accounts and tokens of sign-ins that an organization's identity provider vouched for."""
+    live = select(Token.account_id, Token.id).where(
+        Token.organization_id == organization_id, Token.scopes.is_(None), Token.revoked_at.is_(None)
+    )
+    return [(row.account_id, row.id) for row in await session.execute(live)]
+
+
 async def mark_mfa(session: AsyncSession, token_id: str) -> None:
     await session.execute(update(Token).where(Token.id == token_id).values(mfa=True))
 

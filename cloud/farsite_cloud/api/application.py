@@ -11,6 +11,7 @@ from farsite_cloud.api.middleware import add_headers, measure, unit_of_work
 from farsite_cloud.api.system import add_system_routes
 from farsite_cloud.api.table import route_table
 from farsite_cloud.browser.pages import pages, problem_pages
+from farsite_cloud.providers.pages import pages as provider_pages
 from farsite_cloud.services import SERVICES, Services
 from farsite_signaling.rest import problem_middleware
 from farsite_signaling.wire.hub import HUB_PATH
@@ -29,6 +30,7 @@ def application(
     api = route_table()
     api.mount(app, authorize)
     pages.mount(app, authorize)
+    provider_pages.mount(app, authorize)
     add_system_routes(app, api)
     app.router.add_get(HUB_PATH, hub)
     return app

@@ -8,7 +8,7 @@ from farsite_cloud.accounts.models import AccountKind
 from farsite_cloud.accounts.tokens import Caller, find_caller
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.audit.log import Act
-from farsite_cloud.organizations.entrance import enter
+from farsite_cloud.organizations.entrance import Entrance, enter
 from farsite_cloud.organizations.models import Organization
 from farsite_signaling.rest import INTERACTIVE, PUBLIC, Api, Need
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -81,7 +81,21 @@ async def _caller(call: Call) -> Caller:
 async def _enter(call: Call, organization_id: str) -> None:
     entrance = await enter(call.session, organization_id, call.caller, call.now)
     _check_mfa(call, entrance.organization)
+    _check_provider(call, entrance)
     call.entered(entrance)
+
+
+def _check_provider(call: Call, entrance: Entrance) -> None:
+    """Owners stay free: a provider that is down must not lock everybody out. So do programs and support."""
+    caller = call.caller
+    exempt = caller.kind is AccountKind.SERVICE or entrance.role is Role.OWNER or entrance.until is not None
+    vouched = caller.scopes is None and caller.organization_id == entrance.organization.id
+    if entrance.organization.provider_required and not exempt and not vouched:
+        detail = (
+            f"The organization {entrance.organization.name!r} asks to sign in by its identity provider: "
+            f"farsite login --sso {entrance.organization.id}"
+        )
+        raise FarsiteError(ErrorCode.PROVIDER_REQUIRED, detail)
 
 
 def _check_mfa(call: Call, organization: Organization) -> None:

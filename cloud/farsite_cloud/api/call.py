@@ -27,6 +27,8 @@ from farsite_signaling.wire.rights import Right, Role
 
 logger = logging.getLogger(__name__)
 SCHEME = "bearer "
+# Other sites send browsers here, which they can do with GET alone.
+_WRITTEN = "/device/sso"
 _READING = ("GET", "HEAD", "OPTIONS")
 T = TypeVar("T")
 
@@ -41,7 +43,7 @@ class Call:
         self.services: Services = request.app[SERVICES]
         self.now: datetime = self.services.clock()
         self.source = source_address(request, self.services.settings.trusted_proxies)
-        self._reads = request.method in _READING
+        self._reads = request.method in _READING and not request.path.startswith(_WRITTEN)
         self._session: AsyncSession | None = None
         self._caller: Caller | None = None
         self._entrance: Entrance | None = None

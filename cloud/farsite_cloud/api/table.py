@@ -11,9 +11,12 @@ from farsite_cloud.audit.routes import api as audit
 from farsite_cloud.browser.routes import api as device_sign_ins
 from farsite_cloud.claims.routes import api as claims
 from farsite_cloud.clients.routes import api as clients
+from farsite_cloud.edge_hosts.removal import api as edge_removal
 from farsite_cloud.edge_hosts.renewal import api as renewals
 from farsite_cloud.edge_hosts.routes import api as edge_hosts
 from farsite_cloud.folders.routes import api as folders
+from farsite_cloud.inventory.routes import api as inventory
+from farsite_cloud.inventory.tag_routes import api as inventory_tags
 from farsite_cloud.invitations.accepting import api as accepting
 from farsite_cloud.invitations.routes import api as invitations
 from farsite_cloud.notices.routes import api as notices
@@ -21,6 +24,7 @@ from farsite_cloud.notices.webhook_routes import api as webhooks
 from farsite_cloud.organizations.routes import api as organizations
 from farsite_cloud.passkeys.routes import api as passkeys
 from farsite_cloud.policies.routes import api as policy_templates
+from farsite_cloud.providers.routes import api as providers
 from farsite_cloud.relay_checks import api as relay_checks
 from farsite_cloud.service_accounts.routes import api as service_accounts
 from farsite_cloud.service_accounts.token_routes import api as service_tokens
@@ -28,6 +32,7 @@ from farsite_cloud.sessions.routes import api as sessions
 from farsite_cloud.setup_codes.routes import api as setup_codes
 from farsite_cloud.support.routes import api as support
 from farsite_cloud.users.routes import api as users
+from farsite_cloud.views.routes import api as views
 from farsite_cloud.work.routes import api as work
 from farsite_signaling.rest import Api
 
@@ -38,6 +43,7 @@ FEATURES = (
     device_sign_ins,
     second_factors,
     passkeys,
+    providers,
     organizations,
     users,
     support,
@@ -50,6 +56,10 @@ FEATURES = (
     setup_codes,
     claims,
     edge_hosts,
+    edge_removal,
+    inventory_tags,
+    inventory,
+    views,
     renewals,
     sessions,
     relay_checks,

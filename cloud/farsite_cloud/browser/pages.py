@@ -81,12 +81,12 @@ async def show(request: web.Request) -> web.Response:
     if signed_in is None:
         response = page("sign_in", form=visit.form_token, user_code=user_code, email="", problem="")
     else:
-        response = await _ask(call, visit, signed_in, user_code)
+        response = await ask(call, visit, signed_in, user_code)
     visit.keep(response)
     return response
 
 
-async def _ask(call: Call, visit: Visit, by: BrowserSignIn, user_code: str) -> web.Response:
+async def ask(call: Call, visit: Visit, by: BrowserSignIn, user_code: str) -> web.Response:
     account = await _account(call, by)
     if not user_code:
         return page("code", form=visit.form_token, email=account.email, problem="")
@@ -149,7 +149,7 @@ async def type_code(request: web.Request) -> web.Response:
     visit = Visit(request, call)
     form = await _read(request, CodeForm)
     visit.check_form(form.form)
-    return await _ask(call, visit, await _signed_in(visit), form.user_code)
+    return await ask(call, visit, await _signed_in(visit), form.user_code)
 
 
 async def _signed_in(visit: Visit) -> BrowserSignIn:

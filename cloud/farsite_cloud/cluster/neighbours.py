@@ -52,6 +52,7 @@ class RedisNeighbours:
         self._ready = asyncio.Event()
         self._asked: dict[str, asyncio.Future[bool]] = {}
         self._here: Here | None = None
+        self._closing = False
 
     # hub.Neighbours
 
@@ -107,13 +108,15 @@ class RedisNeighbours:
                         await self._ready.wait()
                 yield
             finally:
+                self._closing = True
+                self._wake.set()
                 for task in tasks:
                     task.cancel()
                 with suppress(FarsiteError):
                     await self._board.leave()
 
     async def _renew_forever(self) -> None:
-        while True:
+        while not self._closing:
             try:
                 if not (self._whole and await self._board.renew()):
                     await self._write_all()
@@ -150,7 +153,7 @@ class RedisNeighbours:
         (self._ready.set if self._whole and self._listening else self._ready.clear)()
 
     async def _tell_forever(self) -> None:
-        while True:
+        while not self._closing:
             await self._wake.wait()
             self._wake.clear()
             try:
@@ -189,7 +192,7 @@ class RedisNeighbours:
     # What the others say
 
     async def _listen_forever(self) -> None:
-        while True:
+        while not self._closing:
             try:
                 await self._listen()
             except (FarsiteError, RedisError, OSError, TimeoutError) as error:
@@ -211,7 +214,7 @@ class RedisNeighbours:
             self._judge()
             loop = asyncio.get_running_loop()
             heard = loop.time()
-            while loop.time() - heard < self._pace.life:
+            while loop.time() - heard < self._pace.life and not self._closing:
                 message = await channels.get_message(timeout=self._pace.renew)
                 if message is not None:
                     heard = loop.time()

@@ -27,7 +27,9 @@ def open_redis(url: str) -> redis.Redis:
     try:
         client: redis.Redis = redis.Redis.from_url(
             url,
-            socket_timeout=SECONDS,
+            # `shared` bounds commands. The client's own bound is `wait_for`, which before Python 3.12 may swallow that
+            # its task was cancelled (https://github.com/python/cpython/issues/81839).
+            socket_timeout=None,
             socket_connect_timeout=SECONDS,
             max_connections=_CONNECTIONS,
             # One that was cut is tried once more at once; after that whoever asked is told.

@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 from cryptography import x509
 
+from farsite_cloud.commands.doctor_redis import redis_rows
 from farsite_cloud.database.opening import database_exists, described, open_database
 from farsite_cloud.database.schema import check_schema
 from farsite_cloud.database.sqlite import FILE
@@ -38,7 +39,8 @@ async def examine(settings: CloudSettings) -> CheckReport:
     urls = public_urls(
         settings.public_url, bind=settings.listen_address, port=settings.listen_port, tls=settings.tls
     )
-    rows = [disk_row(settings.data_dir), await database_row(settings), await url_row(settings, urls)]
+    rows = [disk_row(settings.data_dir), await database_row(settings), *await redis_rows(settings)]
+    rows.append(await url_row(settings, urls))
     if settings.tls_certificate is not None:
         rows.append(certificate_row("cloud certificate", settings.tls_certificate, urls.host))
     rows += await relay_rows(settings, urls)

@@ -45,6 +45,10 @@ class Scope:
         self.organization_id = organization_id
         self.reach = reach
 
+    def inside(self, session: AsyncSession) -> Scope:
+        """The same in another unit of work."""
+        return Scope(session, self.organization_id, self.reach)
+
     def select(self, model: type[OwnedT]) -> Select[OwnedT]:
         return select(model).where(model.organization_id == self.organization_id)
 

@@ -1,37 +1,42 @@
-"""Edge hosts of an organization: list, read, edit, remove."""
+"""Edge hosts of an organization: list, read, edit."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from aiohttp import web
 
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import check_if_match, etag
-from farsite_cloud.api.paging import next_cursor, read_page
+from farsite_cloud.api.paging import next_cursor, start_after
+from farsite_cloud.edge_hosts.listing import filtered, is_plain
 from farsite_cloud.edge_hosts.models import EdgeHost
-from farsite_cloud.edge_hosts.service import EdgeHosts, edge_answer, edge_name
+from farsite_cloud.edge_hosts.service import EdgeHosts, edge_answer, edge_name, online_by
+from farsite_cloud.inventory.tagging import tags_of
 from farsite_cloud.sessions.endings import OUT_OF_REACH, end_out_of_reach
-from farsite_cloud.sessions.service import end_sessions_of_edge
 from farsite_cloud.signaling.notices import tell_ended
-from farsite_signaling.rest import Answer, Api
+from farsite_signaling.rest import Answer, Api, read_query
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.errors import ErrorCode
+from farsite_signaling.wire.inventory_api import EdgeHostQuery
 from farsite_signaling.wire.rights import Right
 
 api = Api()
 _LIST = "/organizations/{org}/edge-hosts"
 _ONE = _LIST + "/{edge}"
-_REMOVED = "This edge host was removed from its organization."
 
 
-@api.route("GET", _LIST, need=Right.EDGE_READ, response=wire.EdgeHostList, query=wire.Page)
+@api.route("GET", _LIST, need=Right.EDGE_READ, response=wire.EdgeHostList, query=EdgeHostQuery)
 async def list_edge_hosts(request: web.Request) -> wire.EdgeHostList:
-    """Edge hosts, oldest first."""
-    call = call_of(request)
-    after, limit = read_page(request)
-    rows = await EdgeHosts(call.scope).list(after, limit)
-    return wire.EdgeHostList(
-        edge_hosts=[_answer(call, row) for row in rows[:limit]], next_cursor=next_cursor(rows, limit)
-    )
+    """Edge hosts, filtered and sorted; oldest first when nothing else is asked for."""
+    call, query = call_of(request), read_query(request, EdgeHostQuery)
+    if is_plain(query):
+        rows = await EdgeHosts(call.scope).list(start_after(query.cursor), query.limit)
+        found: Sequence[EdgeHost] = rows[: query.limit]
+        following = next_cursor(rows, query.limit)
+    else:
+        found, following = await filtered(call.scope, query, online_by(call.services.peers))
+    return wire.EdgeHostList(edge_hosts=await edge_answers(call, found), next_cursor=following)
 
 
 @api.route("GET", _ONE, need=Right.EDGE_READ, response=wire.EdgeHost)
@@ -39,7 +44,7 @@ async def get_edge_host(request: web.Request) -> Answer:
     """One edge host."""
     call = call_of(request)
     edge = await EdgeHosts(call.scope).get(request.match_info["edge"])
-    return Answer(_answer(call, edge), etag(edge.revision))
+    return Answer(await _answer(call, edge), etag(edge.revision))
 
 
 @api.route(
@@ -65,23 +70,14 @@ async def change_edge_host(request: web.Request, body: wire.EdgeHostChange) -> A
             ended = await end_out_of_reach(call.whole, call.now)
             peers = call.services.peers
             call.later(lambda: tell_ended(peers, ended, ErrorCode.SESSION_ENDED, OUT_OF_REACH))
-    return Answer(_answer(call, edge), etag(edge.revision))
+    return Answer(await _answer(call, edge), etag(edge.revision))
 
 
-@api.route("DELETE", _ONE, need=Right.EDGE_MANAGE)
-async def remove_edge_host(request: web.Request) -> None:
-    """Remove an edge host: its certificate, its connection and its sessions end at once."""
-    call = call_of(request)
-    with call.act("edge_host.revoked", request.match_info["edge"]) as act:
-        edge = await EdgeHosts(call.scope).get(request.match_info["edge"])
-        act.target = urn = str(edge_name(edge))
-        edge.revoked_at = call.now
-        ended = await end_sessions_of_edge(call.scope, edge.id, ErrorCode.CERTIFICATE_REVOKED, call.now)
-        act.details["sessions_ended"] = len(ended)
-    peers = call.services.peers
-    call.later(lambda: tell_ended(peers, ended, ErrorCode.CERTIFICATE_REVOKED, _REMOVED))
-    call.later(lambda: peers.disconnect(urn, ErrorCode.CERTIFICATE_REVOKED, _REMOVED, retry=False))
+async def _answer(call: Call, edge: EdgeHost) -> wire.EdgeHost:
+    return (await edge_answers(call, [edge]))[0]
 
 
-def _answer(call: Call, edge: EdgeHost) -> wire.EdgeHost:
-    return edge_answer(edge, call.services.peers.online(str(edge_name(edge))))
+async def edge_answers(call: Call, edges: Sequence[EdgeHost]) -> list[wire.EdgeHost]:
+    online = online_by(call.services.peers)
+    tags = await tags_of(call.scope, [edge.id for edge in edges])
+    return [edge_answer(edge, online(edge), tags.get(edge.id, ())) for edge in edges]

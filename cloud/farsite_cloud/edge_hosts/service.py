@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Select
+from sqlalchemy import Row, Select
 
 from farsite_cloud.database import Scope
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.folders.models import Folder
 from farsite_cloud.folders.tree import below, in_reach
+from farsite_cloud.services import Peers
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.hub import Report
 from farsite_signaling.wire.ids import EdgeId, EdgeName, OrgId, clean
+
+_LISTED = (
+    EdgeHost.id,
+    EdgeHost.organization_id,
+    EdgeHost.name,
+    EdgeHost.description,
+    EdgeHost.hostname,
+    EdgeHost.version,
+    EdgeHost.last_seen,
+    EdgeHost.devices_managed,
+)
 
 
 class EdgeHosts:
@@ -34,6 +47,34 @@ class EdgeHosts:
         statement = self._scope.select(EdgeHost)
         folders = in_reach(self._scope)
         return statement if folders is None else statement.where(EdgeHost.folder_id.in_(folders))
+
+    async def within(self, folder: str | None, ids: Sequence[str] | None) -> Sequence[Row[Any]]:
+        """Of those there are: `id` and `folder_id`; in a folder with all below it, of some ids, or all."""
+        statement = self._reached().where(EdgeHost.revoked_at.is_(None))
+        if folder is not None:
+            statement = statement.where(EdgeHost.folder_id.in_(below(self._scope, [folder])))
+        if ids is not None:
+            statement = statement.where(EdgeHost.id.in_(ids))
+        return await self._scope.rows(statement.with_only_columns(EdgeHost.id, EdgeHost.folder_id))
+
+    async def named(self, ids: Collection[str]) -> dict[str, Row[Any]]:
+        """`id`, `organization_id`, `name` and `folder_id` of those that there are and are reached."""
+        columns = (EdgeHost.id, EdgeHost.organization_id, EdgeHost.name, EdgeHost.folder_id)
+        statement = self._reached().where(EdgeHost.revoked_at.is_(None), EdgeHost.id.in_(list(ids)))
+        return {row.id: row for row in await self._scope.rows(statement.with_only_columns(*columns))}
+
+    async def listed(self, folder: str | None) -> Sequence[Row[Any]]:
+        """What a filter and an order need to know of each."""
+        statement = self._reached().where(EdgeHost.revoked_at.is_(None))
+        if folder is not None:
+            statement = statement.where(EdgeHost.folder_id.in_(below(self._scope, [folder])))
+        return await self._scope.rows(statement.with_only_columns(*_LISTED))
+
+    async def some(self, ids: Sequence[str]) -> Sequence[EdgeHost]:
+        """In this order."""
+        found = await self._scope.all(self._reached().where(EdgeHost.id.in_(ids)))
+        by_id = {edge.id: edge for edge in found}
+        return [by_id[id] for id in ids if id in by_id]
 
     async def get(self, edge_id: str) -> EdgeHost:
         """Raises `not_found`, for one out of reach as for none at all."""
@@ -96,7 +137,7 @@ class EdgeHosts:
         edge = await self.get(edge_id)
         switched = edge.remote_access is not report.remote_access
         edge.version, edge.hostname = clean(report.version), clean(report.hostname)
-        edge.remote_access = report.remote_access
+        edge.remote_access, edge.path = report.remote_access, clean(report.path)
         edge.devices_managed = report.devices_managed
         edge.devices_discovered = report.devices_discovered
         edge.last_seen = now
@@ -108,11 +149,16 @@ class EdgeHosts:
         )
 
 
+def online_by(peers: Peers) -> Callable[[Any], bool]:
+    """Whether an edge host, or a row that has its `id` and `organization_id`, is connected."""
+    return lambda edge: peers.online(str(EdgeName(OrgId(edge.organization_id), EdgeId(edge.id))))
+
+
 def edge_name(edge: EdgeHost) -> EdgeName:
     return EdgeName(OrgId(edge.organization_id), EdgeId(edge.id))
 
 
-def edge_answer(edge: EdgeHost, online: bool) -> wire.EdgeHost:
+def edge_answer(edge: EdgeHost, online: bool, tags: Sequence[str] = ()) -> wire.EdgeHost:
     return wire.EdgeHost(
         id=edge.id,
         name=edge.name,
@@ -122,6 +168,8 @@ def edge_answer(edge: EdgeHost, online: bool) -> wire.EdgeHost:
         online=online,
         remote_access=edge.remote_access,
         version=edge.version,
+        path=edge.path if online else "",
+        tags=list(tags),
         hostname=edge.hostname,
         devices_managed=edge.devices_managed,
         devices_discovered=edge.devices_discovered,

@@ -18,6 +18,7 @@ class Letter(StrEnum):
     PASSWORD_CHANGED = "password_changed"
     MFA_CHANGED = "mfa_changed"
     SIGN_IN_CODE = "sign_in_code"
+    DOMAIN = "domain_proof"
     PASSKEY_COPIED = "passkey_copied"
     INVITATION = "invitation"
     NOTICE = "notice"

@@ -27,6 +27,7 @@ class Organization(Base):
     grant_key: Mapped[bytes] = mapped_column(LargeBinary)
     invited_start_as_viewers: Mapped[bool] = mapped_column(default=True, server_default=true())
     require_mfa: Mapped[bool] = mapped_column(default=False, server_default=false())
+    provider_required: Mapped[bool] = mapped_column(default=False, server_default=false())
     revision: Mapped[int] = mapped_column(default=1, server_default="1")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     deletes_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)

@@ -54,6 +54,12 @@ async def members_of(session: AsyncSession, organization_id: str) -> list[str]:
     return list(await session.scalars(people))
 
 
+async def members_in_role_not(session: AsyncSession, organization_id: str, role: Role) -> list[str]:
+    """Account ids."""
+    others = (Membership.organization_id == organization_id) & (Membership.role != role)
+    return list(await session.scalars(select(Membership.account_id).where(others)))
+
+
 async def reach_of(session: AsyncSession, member: Membership) -> Reach:
     if member.role in EVERY_FOLDER or member.all_folders:
         return EVERYWHERE

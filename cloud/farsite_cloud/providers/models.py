@@ -20,7 +20,6 @@ class IdentityProvider(OrganizationOwned, Base):
     client_id: Mapped[str] = mapped_column(String(500))
     client_secret: Mapped[bytes | None] = mapped_column(LargeBinary)
     new_members: Mapped[str | None] = mapped_column(String(20))
-    required: Mapped[bool]
     counts_as_mfa: Mapped[bool]
     revision: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -13,6 +13,7 @@ from farsite_cloud.database import Scope
 from farsite_cloud.folders.models import Folder
 from farsite_cloud.ids import new_id
 from farsite_cloud.organizations.models import FolderAccess, Membership
+from farsite_cloud.views.leaving import forget_views
 from farsite_signaling.wire import people_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.rights import EVERY_FOLDER, Role
@@ -109,6 +110,7 @@ class Users:
 
     async def remove(self, member: Membership) -> None:
         await self._take_folders(member.account_id)
+        await forget_views(self._scope, member.account_id)
         await self._session.execute(
             delete(Membership).where(
                 Membership.organization_id == member.organization_id,

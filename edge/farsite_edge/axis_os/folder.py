@@ -68,7 +68,7 @@ class ImageFolder:
 
     def _files(self) -> list[tuple[str, int, int]]:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             # Links are not followed: the folder's files are read, no others.
             entries = sorted(entry for entry in self.folder.iterdir() if entry.name.lower().endswith(SUFFIX))
             states = [(entry.name, entry.lstat()) for entry in entries[:MAX_FILES]]

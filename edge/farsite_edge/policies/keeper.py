@@ -79,6 +79,7 @@ class PolicyKeeper:
 
     async def _tidy(self) -> None:
         await self._service.tidy()
+        await self._service.look_for_unsettled()
         finished, self._finished = self._finished, []
         for task in finished:
             await self._service.forget_uneventful(task)
@@ -105,7 +106,7 @@ class PolicyKeeper:
             device = self._registry.get(row.device)
         except FarsiteError:
             return False
-        if not device.managed or device.state in AWAY or not device.log_in:
+        if not device.managed or self._service.out_of_reach(device) or not device.log_in:
             return False
         if row.device in self._back:
             return True
@@ -120,6 +121,5 @@ class PolicyKeeper:
     def _look_who_is_back(self) -> None:
         """A device that was away may have been changed, or reset, meanwhile."""
         away = {one.id for one in self._registry.all(managed=True) if one.state in AWAY}
-        self._back |= self._away - away
-        self._back -= away
+        self._back = (self._back - away) | (self._away - away) | self._service.unsettled
         self._away = away

@@ -46,7 +46,8 @@ class Finding:
 class Step(BaseModel):
     """One change of a device, stored before it is begun: it must hold all that is needed to check and to undo it after
     a crash, and no secret. `settings` are those it brings in line. A `risky` one may lock us out: it is checked with a
-    new log-in, and undone when that fails. `seconds` limits each call of the kind for it."""
+    new log-in, and undone when that fails. `seconds` limits each call of the kind for it; after `recovers` seconds the
+    device goes back by itself."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -57,6 +58,7 @@ class Step(BaseModel):
     before: dict[str, Any] = Field(default_factory=dict)
     risky: bool = False
     seconds: float = 60.0
+    recovers: float = 0.0
 
 
 class Kind(Protocol):

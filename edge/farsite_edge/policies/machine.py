@@ -202,7 +202,8 @@ class PolicyMachine:
             self._begin_undo(f"The device does not answer after the change. {_said(event)}", now)
             return
         code = ErrorCode.DEVICE_UNREACHABLE if isinstance(event, Unreachable) else ErrorCode.DEVICE_ANSWER
-        self._again(now, _said(event), code)
+        undoing = self.under_way and self.memory.then is Stage.UNDO
+        self._again(now, self._locked_out(event) if undoing else _said(event), code)
 
     # Comparing
 
@@ -341,7 +342,9 @@ class PolicyMachine:
 
     @property
     def _limit(self) -> float:
-        return self._limits.recover if self.under_way or self.memory.changed else self._limits.answer
+        if self.under_way:
+            return max(self._limits.recover, self.step.recovers)
+        return self._limits.recover if self.memory.changed else self._limits.answer
 
     def _again(self, now: float, detail: str, code: ErrorCode) -> None:
         if self._late(now):

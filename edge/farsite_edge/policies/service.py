@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from farsite_edge.devices import Registry
+from farsite_edge.devices.record import DeviceRecord
 from farsite_edge.policies.job import POLICY, Payload
 from farsite_edge.policies.kind import Kind, Kinds, Settings
 from farsite_edge.policies.record import PolicyRecord, Result
+from farsite_edge.policies.security.password import PREFIX as PASSWORD_PREFIX
 from farsite_edge.policies.store import PolicyStore
 from farsite_edge.store import Vault
 from farsite_edge.tasks import TaskRecord, TaskRunner, WorkRow
@@ -55,6 +57,18 @@ class PolicyService:
         self._registry = registry
         self._vault = vault
         self._runner = runner
+        self.unsettled: frozenset[str] = frozenset()
+
+    async def look_for_unsettled(self) -> None:
+        """Devices whose password was being changed: which one they have is found out whatever their state is."""
+        names = await self._vault.names(PASSWORD_PREFIX)
+        self.unsettled = frozenset(name.removeprefix(PASSWORD_PREFIX) for name in names)
+
+    def out_of_reach(self, device: DeviceRecord) -> ErrorCode | None:
+        """Why a device cannot be looked at now."""
+        if device.state is DeviceState.CREDENTIALS_REQUIRED and device.id in self.unsettled:
+            return None
+        return AWAY.get(device.state)
 
     # Policies
 
@@ -262,13 +276,14 @@ class PolicyService:
     ) -> WorkRow:
         state = self._registry.get(device).state
         payload = Payload(policy=record.id, by_hand=by_hand).model_dump()
-        if state not in AWAY:
+        code = self.out_of_reach(self._registry.get(device))
+        if code is None:
             return WorkRow(task, number, device, payload)
         detail = f"The device is {state.replace('_', ' ')}; it is done when the device is back."
         row = self.store.row(record.id, device)
         before = row.result if row is not None else Result()
-        await self.store.keep(record.id, device, before.unseen(detail, AWAY[state]))
-        return WorkRow(task, number, device, payload, WorkState.SKIPPED, detail=detail, code=AWAY[state])
+        await self.store.keep(record.id, device, before.unseen(detail, code))
+        return WorkRow(task, number, device, payload, WorkState.SKIPPED, detail=detail, code=code)
 
     def at_work(self) -> set[tuple[str, str]]:
         """(policy, device) of tasks that are not finished."""

@@ -120,6 +120,11 @@ class RemoteAccess:
     def sessions(self) -> int:
         return len(self._tunnels())
 
+    def newest_path(self) -> str:
+        """Of the tunnel opened last; empty without one."""
+        tunnels = self._tunnels()
+        return str(tunnels[-1].status().path) if tunnels else ""
+
     def has_ended(self, session: str) -> bool:
         """Whether the cloud said that this session is over."""
         return session in self._ended

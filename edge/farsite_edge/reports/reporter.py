@@ -32,6 +32,7 @@ class Reporter:
         send: Callable[[Report], Awaitable[None]],
         *,
         interval: float,
+        path: Callable[[], str] = str,
         accept_timeout: float = ACCEPT_TIMEOUT,
     ) -> None:
         self._registry = registry
@@ -39,6 +40,7 @@ class Reporter:
         self._audit = audit
         self._send = send
         self._interval = interval
+        self._path = path
         self._accept_timeout = accept_timeout
         self._due = asyncio.Event()
         self._pending: str | None = None
@@ -94,6 +96,7 @@ class Reporter:
             version=__version__,
             hostname=platform.node()[:255],
             remote_access=self._preferences.remote_access,
+            path=self._path(),
             devices_managed=self._registry.count(managed=True),
             devices_discovered=self._registry.count(managed=False),
             audit=rows,

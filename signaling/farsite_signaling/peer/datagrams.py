@@ -17,6 +17,9 @@ from collections.abc import Callable
 from typing import Any
 
 _UDP_SEGMENT, _UDP_GRO = 103, 104
+OFFLOAD = sys.platform == "linux"
+DTLS_FIRST_BYTES = range(20, 64)
+"""RFC 7983 section 7."""
 _READS = 32
 """Per wake-up, so that other work gets its turn."""
 _TICK = 0.002
@@ -41,8 +44,8 @@ _buffer = _Buffer()
 class UdpTransport(asyncio.DatagramTransport):
     """Owns `sock`, which is bound, perhaps connected, and does not block.
 
-    A protocol with `records_received(data: memoryview, segment: int) -> bool` gets DTLS records several at a time;
-    what it does not want then comes as `datagram_received`, one by one.
+    A protocol with `records_received(data: memoryview, segment: int) -> bool` gets datagrams several at a time whose
+    first byte is in its range `batched`; what it does not want then comes as `datagram_received`, one by one.
     """
 
     def __init__(
@@ -53,13 +56,14 @@ class UdpTransport(asyncio.DatagramTransport):
         self._sock = sock
         self._protocol = protocol
         self._records: Callable[[memoryview, int], bool] | None = getattr(protocol, "records_received", None)
+        self._batched: range = getattr(protocol, "batched", DTLS_FIRST_BYTES)
         self._closing = False
         self._polling = False
         self._counted = 0
         self._counted_at = 0.0
         self._look: asyncio.TimerHandle | None = None
         self._waiting: deque[tuple[bytes, Any]] = deque()
-        self._offload = sys.platform == "linux"
+        self._offload = OFFLOAD
         self._receive = self._enable_receive_offload()
 
     def open(self) -> None:
@@ -138,10 +142,10 @@ class UdpTransport(asyncio.DatagramTransport):
         return size, 0, address
 
     def _received(self, data: memoryview, segment: int, address: Any) -> None:
-        """First bytes 20 to 63 are DTLS (RFC 7983); anything in one piece comes from one sender."""
+        """Anything in one piece comes from one sender."""
         if not data:
             return
-        if self._records is not None and 19 < data[0] < 64 and self._records(data, segment):
+        if self._records is not None and data[0] in self._batched and self._records(data, segment):
             return
         for start in range(0, len(data), segment):
             self._protocol.datagram_received(data[start : start + segment].tobytes(), address)

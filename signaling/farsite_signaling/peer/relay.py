@@ -10,6 +10,7 @@ import socket
 import ssl
 import struct
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from aioice import stun, turn
 from aioice.ice import StunProtocol
 
 from farsite_signaling.peer.addresses import Address, open_udp
+from farsite_signaling.peer.channeldata import FIRST_BYTES, HEADER, pieces, unwrap, wrap
 from farsite_signaling.peer.options import PeerOptions
 from farsite_signaling.peer.proxy import Proxy, parse_proxy
 from farsite_signaling.peer.servers import RelayTransport, TurnServer
@@ -29,8 +31,27 @@ CONNECT_TIMEOUT = 6.0
 RELEASE_TIMEOUT = 0.5
 
 
+def _hand_on(client: turn.TurnClientMixin, messages: Iterable[memoryview]) -> None:
+    """Channel data to whoever has the allocation: DTLS records several at a time, the rest one by one."""
+    receiver = cast("RelayProtocol | None", client.receiver)
+    if receiver is None:
+        return
+    for channel, data, segment in unwrap(messages):
+        peer = client.channel_to_peer.get(channel)
+        if peer is None:
+            continue
+        if 19 < data[0] < 64 and receiver.records_received(memoryview(data), segment):
+            continue
+        for start in range(0, len(data), segment):
+            receiver.datagram_received(data[start : start + segment], peer)
+
+
 class _UdpClient(turn.TurnClientUdpProtocol):
-    pass
+    batched = FIRST_BYTES
+
+    def records_received(self, data: memoryview, segment: int) -> bool:
+        _hand_on(self, pieces(data, segment))
+        return True
 
 
 class _StreamClient(turn.TurnClientTcpProtocol):
@@ -41,23 +62,33 @@ class _StreamClient(turn.TurnClientTcpProtocol):
         self._received = bytearray()
 
     def data_received(self, data: bytes) -> None:
-        received = self._received
-        received += data
-        start = 0
-        while len(received) - start >= 4:
-            size = _message_size(received, start)
-            if len(received) - start < size:
-                break
-            self.datagram_received(bytes(received[start : start + size]), self.server)
-            start += size
-        del received[:start]
+        self._received += data
+        done, data = 0, bytes(self._received)
+        channel_data: list[memoryview] = []
+        view = memoryview(data)
+        for start, end in _messages(data):
+            done = end
+            if data[start] in FIRST_BYTES and data[start + 2 : start + 4] != b"\0\0":
+                channel_data.append(view[start:end])
+                continue
+            _hand_on(self, channel_data)
+            channel_data = []
+            self.datagram_received(data[start:end], self.server)
+        _hand_on(self, channel_data)
+        del self._received[:done]
 
 
-def _message_size(buffer: bytearray, start: int) -> int:
-    """RFC 8656 section 12.5: channel data and STUN messages are padded to four bytes over streams."""
-    (length,) = struct.unpack_from("!H", buffer, start + 2)
-    header = 4 if buffer[start] & 0xC0 == 0x40 else 20
-    return int(header + (length + 3) // 4 * 4)
+def _messages(data: bytes) -> Iterator[tuple[int, int]]:
+    """Where whole messages begin and end (RFC 8656 section 12.5: padded to four bytes over streams)."""
+    start = 0
+    while len(data) - start >= HEADER:
+        (length,) = struct.unpack_from("!H", data, start + 2)
+        header = HEADER if data[start] & 0xC0 == 0x40 else 20
+        end = start + header + (length + 3) // 4 * 4
+        if end > len(data):
+            return
+        yield start, end
+        start = end
 
 
 class RelayedTransport:
@@ -97,6 +128,24 @@ class RelayedTransport:
             return
         client._send(struct.pack("!HH", channel, len(data)) + data)
 
+    def send_segments(self, data: memoryview, segment: int, addr: Address) -> None:
+        """Datagrams of `segment` bytes each, the last one maybe shorter."""
+        client, channel = self._client, self._client.peer_to_channel.get(addr)
+        if channel is None or self.is_closing() or time.time() > client.channel_refresh_at[channel]:
+            for start in range(0, len(data), segment):
+                self.sendto(bytes(data[start : start + segment]), addr)
+            return
+        stream = self.server.transport is not RelayTransport.UDP
+        wrapped, size = wrap(channel, data, segment, pad=stream)
+        send = getattr(client.transport, "send_segments", None)
+        if stream:
+            cast(asyncio.WriteTransport, client.transport).write(wrapped)
+        elif send is not None:
+            send(memoryview(wrapped), size)
+        else:
+            for start in range(0, len(wrapped), size):
+                cast(asyncio.DatagramTransport, client.transport).sendto(wrapped[start : start + size])
+
     async def _bind_and_send(self, data: bytes, addr: Address) -> None:
         try:
             await self._client.send_data(data, addr)
@@ -133,6 +182,10 @@ class RelayProtocol(StunProtocol):
     """Base of the connection's own protocol: told when the server refuses a peer."""
 
     def bind_failed(self, addr: Address, error: Exception) -> None:
+        raise NotImplementedError
+
+    def records_received(self, data: memoryview, segment: int) -> bool:
+        """DTLS records in one piece; False where they are wanted one by one."""
         raise NotImplementedError
 
 

@@ -193,6 +193,8 @@ class EdgeHost(_Schema):
     online: bool
     remote_access: bool | None = None
     version: str = ""
+    path: str = Field(default="", description="how its newest open session reaches it")
+    tags: list[str] = Field(default_factory=list)
     hostname: str = ""
     devices_managed: int = 0
     devices_discovered: int = 0

@@ -25,6 +25,8 @@ class ErrorCode(StrEnum):
     MFA_REQUIRED = "mfa_required"
     MFA_SETUP_REQUIRED = "mfa_setup_required"
     CODE_INVALID = "code_invalid"
+    PROVIDER_REQUIRED = "provider_required"
+    PROVIDER_REFUSED = "provider_refused"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
     RATE_LIMITED = "rate_limited"
@@ -36,6 +38,7 @@ class ErrorCode(StrEnum):
     # what you sent
     INVALID_REQUEST = "invalid_request"
     CONFLICT = "conflict"
+    CONFIRMATION_NEEDED = "confirmation_needed"
     PRECONDITION_FAILED = "precondition_failed"
     TOO_LARGE = "too_large"
     # claiming
@@ -99,6 +102,8 @@ _STATUS: dict[ErrorCode, int] = {
     ErrorCode.MFA_REQUIRED: 401,
     ErrorCode.MFA_SETUP_REQUIRED: 403,
     ErrorCode.CODE_INVALID: 400,
+    ErrorCode.PROVIDER_REQUIRED: 403,
+    ErrorCode.PROVIDER_REFUSED: 403,
     ErrorCode.CERTIFICATE_EXPIRED: 401,
     ErrorCode.CERTIFICATE_REVOKED: 401,
     ErrorCode.CERTIFICATE_INVALID: 401,
@@ -110,6 +115,7 @@ _STATUS: dict[ErrorCode, int] = {
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.DEVICE_UNKNOWN: 404,
     ErrorCode.CONFLICT: 409,
+    ErrorCode.CONFIRMATION_NEEDED: 409,
     ErrorCode.ALREADY_CLAIMED: 409,
     ErrorCode.NOT_CLAIMED: 409,
     ErrorCode.EDGE_OFFLINE: 409,

@@ -132,6 +132,9 @@ class Report(_Frozen):
     version: str = Field(max_length=50)
     hostname: str = Field(default="", max_length=255)
     remote_access: bool
+    path: str = Field(
+        default="", max_length=40, description="of its newest open tunnel, a word of `path.Path`"
+    )
     devices_managed: int = Field(ge=0)
     devices_discovered: int = Field(ge=0)
     audit: list[AuditEntry] = Field(default_factory=list, max_length=100)

@@ -110,6 +110,7 @@ class DeviceFilter(_Request):
 
 
 class DeviceQuery(DeviceFilter, Page):
+    cursor: str | None = Field(default=None, max_length=1500)
     sort: DeviceSort = DeviceSort.NAME
 
 

@@ -34,6 +34,7 @@ class Right(StrEnum):
     DEVICE_CREDENTIALS = "device.credentials"
     DEVICE_WEB = "device.web"
     AUDIT_READ = "audit.read"
+    VIEW_SHARE = "view.share"
     NOTICE_OWN = "notice.own"
     POLICY_MANAGE = "policy.manage"
 
@@ -47,7 +48,7 @@ _VIEWER = {
     Right.DEVICE_READ,
     Right.DEVICE_VIEW,
 }
-_OPERATOR = _VIEWER | {Right.DEVICE_WEB}
+_OPERATOR = _VIEWER | {Right.VIEW_SHARE, Right.DEVICE_WEB}
 _ADMIN = _OPERATOR | {
     Right.ORGANIZATION_MANAGE,
     Right.FOLDER_MANAGE,

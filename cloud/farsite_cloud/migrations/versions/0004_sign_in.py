@@ -27,6 +27,10 @@ _TABLES = (
 
 def upgrade() -> None:
     op.add_column("accounts", sa.Column("email_codes_since", _TIME, nullable=True))
+    op.add_column(
+        "organizations",
+        sa.Column("provider_required", sa.Boolean(), nullable=False, server_default=sa.false()),
+    )
     for table in _NARROWED:
         op.add_column(table, sa.Column("organization_id", _ID, nullable=True))
     _create_factor_tables()
@@ -97,7 +101,6 @@ def _create_provider_tables() -> None:
         sa.Column("client_id", sa.String(length=500), nullable=False),
         sa.Column("client_secret", sa.LargeBinary(), nullable=True),
         sa.Column("new_members", sa.String(length=20), nullable=True),
-        sa.Column("required", sa.Boolean(), nullable=False),
         sa.Column("counts_as_mfa", sa.Boolean(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("created_at", _TIME, nullable=False),
@@ -175,4 +178,5 @@ def downgrade() -> None:
         op.drop_column(table, "organization_id")
     for table in _TABLES:
         op.drop_table(table)
+    op.drop_column("organizations", "provider_required")
     op.drop_column("accounts", "email_codes_since")

@@ -73,6 +73,8 @@ async def read(access: DeviceAccess, wanted: Wanted) -> Facts:
         await _read_rest(client, settings, facts)
         if "unsigned_apps" in settings:
             await _read_apps(client, facts)
+        if not facts.values and not facts.paths:
+            await client.rights()  # nothing is said about a device that was not asked
     if "root_password" in wanted.settings:
         facts.root = await password.look(access, wanted.secrets.get("root_password", ""))
     return facts

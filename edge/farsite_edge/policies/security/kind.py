@@ -105,6 +105,7 @@ def _step(entries: list[Entry], wanted: Wanted, facts: Facts) -> Step:
         values=values,
         before=before,
         risky=any(entry.risky for entry in entries),
+        recovers=address_filter.recovers(values),
     )
 
 

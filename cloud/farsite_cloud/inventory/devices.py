@@ -1,0 +1,194 @@
+"""Pages of devices, and single ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Row, tuple_
+
+from farsite_cloud.database import Scope
+from farsite_cloud.edge_hosts.service import EdgeHosts
+from farsite_cloud.inventory.models import ManagedDevice
+from farsite_cloud.inventory.releases import Releases, releases
+from farsite_cloud.inventory.selection import Selection
+from farsite_cloud.inventory.tagging import tags_of
+from farsite_signaling.identity.keys import b64decode, b64encode
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.inventory_api import DeviceSort, InventoryDevice
+
+_D = ManagedDevice
+_SORTS: Mapping[str, tuple[Any, ...]] = {
+    "name": (_D.name_key, _D.id),
+    "serial": (_D.serial, _D.id),
+    "model": (_D.model, _D.name_key, _D.id),
+    "version": (_D.version_key, _D.name_key, _D.id),
+    "state": (_D.state, _D.name_key, _D.id),
+    "address": (_D.address_key, _D.id),
+}
+_COLUMNS = (
+    _D.id,
+    _D.serial,
+    _D.name,
+    _D.edge_host_id,
+    _D.model,
+    _D.product,
+    _D.device_type,
+    _D.version,
+    _D.state,
+    _D.address,
+    _D.details,
+    _D.first_seen,
+    _D.last_seen,
+    _D.changed_at,
+)
+Rows = Sequence[Row[*tuple[Any, ...]]]
+
+
+class Devices:
+    """Those the scope reaches."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    async def page(
+        self, selection: Selection, sort: DeviceSort, cursor: str | None, limit: int
+    ) -> tuple[Rows, str | None]:
+        """Rows and the cursor of the next page. Raises `invalid_request` for another list's cursor."""
+        name, down = sort.removeprefix("-"), sort.startswith("-")
+        keys = _SORTS[name]
+        # Keys first: they come from an index alone, also where many are passed over.
+        statement = selection.apply(self._scope, self._scope.select(_D)).with_only_columns(*keys)
+        if cursor is not None:
+            after = read_cursor(cursor, sort, len(keys))
+            place = tuple_(*keys)
+            statement = statement.where(place < after if down else place > after)
+        order = [key.desc() if down else key for key in keys]
+        found = await self._scope.rows(statement.order_by(*order).limit(limit + 1))
+        following = make_cursor(sort, found[limit - 1]) if len(found) > limit else None
+        return await self._rows([row[-1] for row in found[:limit]]), following
+
+    async def _rows(self, ids: Sequence[str]) -> Rows:
+        if not ids:
+            return []
+        statement = self._scope.select(_D).with_only_columns(*_COLUMNS).where(_D.id.in_(ids))
+        by_id = {row.id: row for row in await self._scope.rows(statement)}
+        return [by_id[id] for id in ids if id in by_id]
+
+    async def get(self, device: str) -> ManagedDevice:
+        """By its id, or by its serial number. Raises `not_found`, `conflict` for a serial number known twice."""
+        statement = self._scope.select(_D).where((_D.id == device) | (_D.serial == device.upper()))
+        if self._scope.reach.roots is not None:
+            edges = [edge.id for edge in await EdgeHosts(self._scope).within(None, None)]
+            statement = statement.where(_D.edge_host_id.in_(edges))
+        found = await self._scope.all(statement.limit(2))
+        if not found:
+            detail = f"There is no device {device[:64]!r} in this organization."
+            raise FarsiteError(ErrorCode.NOT_FOUND, detail)
+        if len(found) > 1:
+            detail = f"Several edge hosts manage the device {device[:64]!r}. Name it by its id."
+            raise FarsiteError(ErrorCode.CONFLICT, detail)
+        return found[0]
+
+    async def row(self, device: ManagedDevice) -> Rows:
+        return await self._rows([device.id])
+
+    async def some(self, ids: Sequence[str]) -> list[ManagedDevice]:
+        """Raises `not_found` naming the first one that is not there."""
+        statement = self._scope.select(_D).where(_D.id.in_(ids))
+        if self._scope.reach.roots is not None:
+            edges = [edge.id for edge in await EdgeHosts(self._scope).within(None, None)]
+            statement = statement.where(_D.edge_host_id.in_(edges))
+        found = await self._scope.all(statement)
+        missing = set(ids) - {row.id for row in found}
+        if missing:
+            detail = f"There is no device {min(missing)[:64]!r} in this organization."
+            raise FarsiteError(ErrorCode.NOT_FOUND, detail)
+        return found
+
+
+class Answers:
+    """Rows as they are answered. `online` tells whether an edge host is."""
+
+    def __init__(self, scope: Scope, online: Any, today: date) -> None:
+        self._scope = scope
+        self._online = online
+        self._today = today
+
+    async def make(self, rows: Rows) -> list[InventoryDevice]:
+        if not rows:
+            return []
+        edges = await EdgeHosts(self._scope).named({row.edge_host_id for row in rows})
+        tags = await tags_of(self._scope, [row.id for row in rows])
+        known = await releases(self._scope, {row.model for row in rows}, self._today)
+        online = {id: self._online(edge) for id, edge in edges.items()}
+        return [
+            _answer(row, edges[row.edge_host_id], online[row.edge_host_id], tags.get(row.id, []), known)
+            for row in rows
+            if row.edge_host_id in edges
+        ]
+
+
+def _answer(row: Any, edge: Any, online: bool, tags: list[str], known: Releases) -> InventoryDevice:
+    stands = known.standing(row.model, row.version)
+    catalogue = known.known(row.model)
+    until = warranty_until(row.first_seen, catalogue.warranty_months if catalogue else None)
+    return InventoryDevice.model_construct(
+        id=row.id,
+        serial=row.serial,
+        name=row.name,
+        edge_host_id=row.edge_host_id,
+        edge_host=edge.name,
+        edge_online=online,
+        folder_id=edge.folder_id,
+        model=row.model,
+        product=row.product,
+        device_type=row.device_type,
+        version=row.version,
+        track=stands.track.name,
+        support_end=stands.track.support_end,
+        support_ended=known.support_ended(row.model, row.version),
+        recommended=stands.recommended,
+        update_available=known.update_available(row.model, row.version),
+        state=row.state,
+        address=row.address,
+        tags=tags,
+        first_seen=row.first_seen,
+        last_seen=row.last_seen,
+        changed_at=row.changed_at,
+        warranty_until=until,
+        warranty_basis="first_seen" if until is not None else None,
+        catalogue=catalogue,
+        **row.details,
+    )
+
+
+def warranty_until(first_seen: datetime | None, months: int | None) -> date | None:
+    """None where either is not known: a warranty is never guessed."""
+    if first_seen is None or months is None:
+        return None
+    whole = first_seen.year * 12 + first_seen.month - 1 + months
+    year, month = divmod(whole, 12)
+    for day in (first_seen.day, 30, 29, 28):
+        try:
+            return date(year, month + 1, day)
+        except ValueError:
+            continue
+    return None
+
+
+def make_cursor(sort: DeviceSort, row: Row[*tuple[Any, ...]]) -> str:
+    return b64encode(json.dumps([sort.value, *row], ensure_ascii=False).encode())
+
+
+def read_cursor(cursor: str, sort: DeviceSort, length: int) -> tuple[str, ...]:
+    try:
+        given = json.loads(b64decode(cursor))
+    except (FarsiteError, ValueError, RecursionError):
+        given = None
+    right = isinstance(given, list) and len(given) == length + 1 and given[0] == sort.value
+    if not right or not all(isinstance(value, str) and "\0" not in value for value in given):
+        raise FarsiteError(ErrorCode.INVALID_REQUEST, "The cursor is not one of this list's.")
+    return tuple(given[1:])

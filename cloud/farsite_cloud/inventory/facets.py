@@ -1,0 +1,83 @@
+"""How many devices a filter leaves, and by what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date
+
+from sqlalchemy import func
+
+from farsite_cloud.database import Scope
+from farsite_cloud.inventory.grouped import DIMENSIONS, Group, by_edge_host, by_tag, groups
+from farsite_cloud.inventory.models import ManagedDevice, ThingTag
+from farsite_cloud.inventory.releases import releases
+from farsite_cloud.inventory.selection import Selection
+from farsite_signaling.wire.inventory_api import DeviceCounts, Facet
+
+MOST = 200
+_D = ManagedDevice
+
+
+async def count_devices(scope: Scope, selection: Selection, today: date) -> DeviceCounts:
+    if selection.counted:
+        found, edges, tags = await _kept(scope, selection)
+    else:
+        found, edges, tags = await _counted(scope, selection)
+    known = await releases(scope, {group.model for group in found}, today)
+    ended = sum(one.number for one in found if known.support_ended(one.model, one.version))
+    update = sum(one.number for one in found if known.update_available(one.model, one.version))
+    return DeviceCounts(
+        total=sum(one.number for one in found),
+        edge_host=_facets(edges),
+        tag=_facets(tags),
+        support_ended=ended,
+        update_available=update,
+        **{name: _facets(_by(found, name)) for name in DIMENSIONS},
+    )
+
+
+async def _kept(scope: Scope, selection: Selection) -> tuple[list[Group], Counter[str], Counter[str]]:
+    all_groups = await groups(scope, selection.edges, selection.wanted)
+    found = [group for group in all_groups if selection.takes(group)]
+    if selection.pairs is not None:
+        return found, await _edges(scope, selection), await _tags(scope, selection)
+    edges = await by_edge_host(scope, selection.edges, selection.wanted)
+    tags = await (_tags(scope, selection) if selection.wanted else by_tag(scope, selection.edges))
+    return found, edges, tags
+
+
+async def _counted(scope: Scope, selection: Selection) -> tuple[list[Group], Counter[str], Counter[str]]:
+    columns = (_D.model, _D.product, _D.device_type, _D.version, _D.state)
+    statement = selection.apply(scope, scope.select(_D)).with_only_columns(*columns, func.count(_D.id))
+    rows = await scope.rows(statement.group_by(*columns))
+    found = [Group(*row) for row in rows]
+    return found, await _edges(scope, selection), await _tags(scope, selection)
+
+
+async def _edges(scope: Scope, selection: Selection) -> Counter[str]:
+    statement = selection.apply(scope, scope.select(_D))
+    grouped = statement.with_only_columns(_D.edge_host_id, func.count(_D.id)).group_by(_D.edge_host_id)
+    return Counter({edge: int(number) for edge, number in await scope.rows(grouped)})
+
+
+async def _tags(scope: Scope, selection: Selection) -> Counter[str]:
+    ids = selection.apply(scope, scope.select(_D)).with_only_columns(_D.id)
+    statement = (
+        scope.select(ThingTag)
+        .with_only_columns(ThingTag.tag, func.count(ThingTag.id))
+        .where(ThingTag.present, ThingTag.thing_id.in_(ids))
+        .group_by(ThingTag.tag)
+    )
+    return Counter({tag: int(number) for tag, number in await scope.rows(statement)})
+
+
+def _by(found: list[Group], name: str) -> Counter[str]:
+    numbers: Counter[str] = Counter()
+    for group in found:
+        numbers[getattr(group, name)] += group.number
+    return numbers
+
+
+def _facets(numbers: Counter[str]) -> list[Facet]:
+    ordered = sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
+    return [Facet(value=value, count=count) for value, count in ordered[:MOST]]

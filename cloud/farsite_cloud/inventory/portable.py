@@ -1,0 +1,48 @@
+"""SQL that the databases write differently."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Boolean, ColumnElement, String
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+
+class contains(FunctionElement[bool]):
+    """Whether a column holds a text, letter by letter: no pattern, nothing to escape."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(contains)
+def _contains(element: Any, compiler: Any, **options: Any) -> str:
+    function = "strpos" if compiler.dialect.name == "postgresql" else "instr"
+    column, text = element.clauses
+    return f"{function}({compiler.process(column, **options)}, {compiler.process(text, **options)}) > 0"
+
+
+class unindexed(FunctionElement[str]):
+    """A column that SQLite is to compare row by row: it has no statistics, and takes every index for a good one.
+
+    https://sqlite.org/optoverview.html#disqualifying_where_clause_terms_using_unary_
+    """
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(unindexed)
+def _unindexed(element: Any, compiler: Any, **options: Any) -> str:
+    (column,) = element.clauses
+    plus = "" if compiler.dialect.name == "postgresql" else "+"
+    return f"{plus}{compiler.process(column, **options)}"
+
+
+def has_text(column: Any, text: str) -> ColumnElement[bool]:
+    return contains(column, text)
+
+
+def row_by_row(column: Any) -> ColumnElement[str]:
+    return unindexed(column)
