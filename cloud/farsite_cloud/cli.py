@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from farsite_cloud.commands.account_cli import account
 from farsite_cloud.turn.command import turn_config
 
 __all__ = ["cloud", "turn_config", "up"]
@@ -15,6 +16,7 @@ up = typer.Typer(add_completion=False, rich_markup_mode=None)
 cloud = typer.Typer(
     add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Manage this cloud."
 )
+cloud.add_typer(account, name="account")
 
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML).")]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Database, keys and secrets.")]
@@ -105,6 +107,10 @@ def up_command(
     ] = None,
     sign_up: Annotated[
         str | None, typer.Option("--sign-up", help="Who may make an account: open, or invited.")
+    ] = None,
+    deletion_grace_days: Annotated[
+        int | None,
+        typer.Option("--deletion-grace-days", help="To restore a deleted organization, days (30)."),
     ] = None,
     support_max_days: Annotated[
         int | None, typer.Option("--support-max-days", help="Longest support access, days (30).")

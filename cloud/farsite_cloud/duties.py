@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from farsite_cloud.audit.keeping import AuditKeeping
+from farsite_cloud.exports.worker import export_one
 from farsite_cloud.notices.delivering import deliver_due
 from farsite_cloud.notices.telling import tell_one
 from farsite_cloud.notices.watch import EdgeWatch
+from farsite_cloud.organizations.erasing import erase_one
 from farsite_cloud.periodic import every
 from farsite_cloud.services import Services
 from farsite_cloud.support.sweep import cut_one
@@ -24,6 +26,8 @@ def duties_of(services: Services) -> dict[str, Duty]:
         "notices": lambda: tell_one(services),
         "webhooks": lambda: deliver_due(services),
         "campaigns": lambda: bring_one_forward(services),
+        "deletions": lambda: erase_one(services),
+        "exports": lambda: export_one(services),
         "last uses": lambda: services.used.write(services.database),
         "audit logs": every(AUDIT_SECONDS, keeping.run),
     }

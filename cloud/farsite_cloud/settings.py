@@ -108,6 +108,9 @@ class CloudSettings(PartSettings):
     sign_up: Literal["open", "invited"] = Field(
         default="open", description="who may make an account: everybody, or invited addresses only"
     )
+    deletion_grace_days: int = Field(
+        default=30, ge=0, le=365, description="how long a deleted organization can be restored"
+    )
     support_max_days: int = Field(
         default=30, ge=1, le=365, description="how long somebody may be let in as support, at most"
     )

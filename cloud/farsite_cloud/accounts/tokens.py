@@ -167,6 +167,11 @@ async def find_caller(session: AsyncSession, secret: str, now: datetime) -> Call
     )
 
 
+async def keep_token(session: AsyncSession, token_id: str) -> None:
+    """Whoever revokes it waits for the end of this unit of work."""
+    await session.execute(select(Token.id).where(Token.id == token_id).with_for_update(read=True))
+
+
 def scopes_of(token: Token) -> frozenset[Right] | None:
     """A right that this release does not know gives nothing."""
     if token.scopes is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from farsite_cloud.api.authorize import demand
+from farsite_cloud.api.authorize import demand, stand_fast
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.audit.log import REFUSED, Act, write
 from farsite_cloud.clients.models import ClientDevice
@@ -37,6 +37,7 @@ async def open_session(request: web.Request, body: wire.SessionRequest) -> wire.
     """Grant a session with an edge host: all a client needs to open a tunnel."""
     call = call_of(request)
     with call.act("session.granted", request.match_info["edge"]) as act:
+        await stand_fast(request, Right.REMOTE_ACCESS)
         edge = await EdgeHosts(call.scope).get(request.match_info["edge"])
         act.target = str(edge_name(edge))
         client = await own_client(call.scope, body.client, call.caller.account_id)
@@ -110,6 +111,7 @@ async def renew_session(request: web.Request) -> wire.SessionTicket:
     """A fresh grant and relay credentials for one's own live session: its tunnel needs another link."""
     call = call_of(request)
     with call.act("session.renewed", request.match_info["session"]) as act:
+        await stand_fast(request, Right.REMOTE_ACCESS)
         session = await call.scope.get(RemoteSession, request.match_info["session"], "session")
         if session.account_id != call.caller.account_id:
             raise FarsiteError(ErrorCode.NOT_FOUND, "There is no such session of yours.")

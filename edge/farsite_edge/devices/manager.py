@@ -377,9 +377,13 @@ class DeviceManager:
                 await self.failed(device, error)
                 raise
 
+    def check_address(self, address: str, port: int) -> None:
+        """Raises `forbidden` for an address no device may have."""
+        self._rule.check(address, port)
+
     def client(self, record: DeviceRecord, account: Account | None) -> Any:
         """Raises `forbidden` for an address no device may have."""
-        self._rule.check(record.address, record.https_port or record.http_port)
+        self.check_address(record.address, record.https_port or record.http_port)
         credentials = self._gateway.credentials(account.username, account.password) if account else None
         return self._gateway.client(
             record.address,
