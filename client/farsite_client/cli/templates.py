@@ -27,9 +27,7 @@ templates = typer.Typer(
     help="Policy templates: what campaigns apply to many edge hosts.",
 )
 One = Annotated[str, typer.Argument(metavar="TEMPLATE", help="Its name or id.")]
-File = Annotated[
-    Path, typer.Argument(exists=True, dir_okay=False, help="A document of `farsite policies EDGE export`.")
-]
+File = Annotated[Path, typer.Argument(help="A document of `farsite policies EDGE export`.")]
 Description = Annotated[str | None, typer.Option(help="What it is for.")]
 COLUMNS = ("ID", "NAME", "KIND", "VERSION", "MODE", "SETTINGS", "CHANGED", "BY")
 
@@ -97,9 +95,7 @@ def create(ctx: typer.Context, name: str, file: File, description: Description =
 def update(
     ctx: typer.Context,
     template: One,
-    file: Annotated[
-        Path | None, typer.Argument(exists=True, dir_okay=False, help="Its new document.")
-    ] = None,
+    file: Annotated[Path | None, typer.Argument(help="Its new document.")] = None,
     name: Annotated[str | None, typer.Option(help="Another name.")] = None,
     description: Description = None,
 ) -> None:
