@@ -47,6 +47,7 @@ from farsite_edge.lan.discovery import discovery_app
 from farsite_edge.lan.hosts import HostRule
 from farsite_edge.lan.listening import LIMITS, listen
 from farsite_edge.lan.multicast import MulticastResponder
+from farsite_edge.licence import LicenceGate
 from farsite_edge.policies import BY_ITSELF, POLICY, PolicyHost, uneventful
 from farsite_edge.remote.acceptor import EdgeAcceptor
 from farsite_edge.remote.access import RemoteAccess, RemoteState
@@ -91,6 +92,7 @@ class EdgeHost:
         self.preferences = self.core.preferences
         self.audit = AuditLog(self.core.database)
         self.registry = Registry(self.core.database)
+        self.licence = LicenceGate(self.core.facts, self.keeper)
         self.http_port = self.https_port = self.multicast_port = 0
         self._gateway = gateway
         self._notify = notify
@@ -107,6 +109,7 @@ class EdgeHost:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.core)
             await self.registry.load()
+            self.licence.load()
             session = await stack.enter_async_context(aiohttp.ClientSession(trust_env=False))
             self._build(session)
             await self._credentials.load()
@@ -181,11 +184,17 @@ class EdgeHost:
             zone=site_zone(settings.time_zone),
             work_done=self._work_done,
             task_done=self._task_done,
+            held=self._held,
         )
         self.os = OsService(self.registry, folder, self.tasks)
         self.scans = ScanService(self.tasks, settings.discovery_ports, settings.discovery_rate)
         self.policies.build(self.tasks)
         self.device_tasks.build(self.tasks)
+
+    def _held(self, kind: str) -> str | None:
+        """Why tasks of a kind wait: without a licence devices are looked for, and not changed."""
+        error = None if kind == SCAN else self.licence.refusal()
+        return None if error is None else error.detail
 
     def _build_remote(self) -> None:
         settings = self.settings
@@ -215,6 +224,7 @@ class EdgeHost:
             path=self.remote.newest_path,
         )
         self.remote.on_accepted = self.reporter.accepted
+        self.remote.on_licence = self.licence.take
         self._build_inventory()
         self.renewal = Renewal(settings, self.keeper, self.preferences, self._renewed)
 
@@ -256,7 +266,7 @@ class EdgeHost:
 
     def _build_api(self) -> None:
         self._authenticator = Authenticator(self.keeper, ended=self.remote.has_ended)
-        guard = Guard(self._authenticator, self.keeper, self._hosts, self.audit)
+        guard = Guard(self._authenticator, self.keeper, self._hosts, self.audit, self.licence)
         self._api = join(
             [
                 HostRoutes(self, self.preferences, self.audit).api(),
@@ -332,6 +342,7 @@ class EdgeHost:
             "work reports": self.work_reporter.run,
             "inventory": self.inventory.run,
             "renewal": self.renewal.run,
+            "licence clock": self.licence.run,
         }
         self._tasks = [
             self._group.create_task(supervised(name, run), name=name) for name, run in loops.items()
@@ -369,6 +380,8 @@ class EdgeHost:
             sessions=remote.sessions,
             devices_managed=self.registry.count(managed=True),
             devices_discovered=self.registry.count(managed=False),
+            licence=self.licence.state,
+            changes_allowed=self.licence.refusal() is None,
             time=datetime.now(UTC),
         )
 

@@ -40,6 +40,7 @@ OWN: dict[str, tuple[str, str]] = {
     "policy-templates": (f"{_CLI}.templates:templates", "Policies as documents, for campaigns."),
     "notices": (f"{_CLI}.notices:notices", "What happened; how you are told of it."),
     "webhooks": (f"{_CLI}.notices:webhooks", "Addresses that get your notices, signed."),
+    "licences": (f"{_CLI}.licences:licences", "Licences: what there is and is needed, redeem, allocate."),
     "audit": (f"{_CLI}.audit:audit", "Who did what in the organization: list, export, verify."),
 }
 
@@ -47,6 +48,7 @@ OWN: dict[str, tuple[str, str]] = {
 KNOWN_HELP = {
     "up": "Start a cloud: API, hub and TURN server in one process.",
     "cloud": "Look after a cloud.",
+    "licence": "Issue licences, as the operator.",
     "turn-config": "Print the configuration for a TURN server (coturn).",
     "doctor": "Check everything an edge host on this machine needs.",
     "edge": "Run and set up an edge host.",
