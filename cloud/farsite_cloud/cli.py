@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from farsite_cloud.catalogue.cli import catalogue
 from farsite_cloud.commands.account_cli import account
 from farsite_cloud.turn.command import turn_config
 
@@ -150,6 +151,10 @@ def up_command(
     outbound_ca_file: Annotated[
         Path | None, typer.Option("--outbound-ca-file", help="PEM authorities of those.")
     ] = None,
+    catalogue: Annotated[
+        Path | None,
+        typer.Option("--catalogue", help="What is known of models: CSV or JSON, read at the start."),
+    ] = None,
     log_level: Annotated[
         str | None, typer.Option("--log-level", help="debug, info, warning or error.")
     ] = None,
@@ -170,6 +175,7 @@ audit = typer.Typer(
     add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="The audit logs of this cloud."
 )
 cloud.add_typer(audit, name="audit")
+cloud.add_typer(catalogue, name="catalogue")
 Organization = Annotated[
     str | None, typer.Option("--organization", help="Its id, or 'operator'. Without: all of them.")
 ]

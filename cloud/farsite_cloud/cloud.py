@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from farsite_cloud.accounts.passwords import Passwords
 from farsite_cloud.api.application import application
 from farsite_cloud.attempts import Attempts, LocalAttempts, Rule
+from farsite_cloud.catalogue.loading import load_at_start
 from farsite_cloud.clock import Clock, system_clock
 from farsite_cloud.cluster.attempts import RedisAttempts
 from farsite_cloud.cluster.neighbours import RedisNeighbours
@@ -124,6 +125,8 @@ class Cloud:
         database = open_database(self.settings)
         self._stack.push_async_callback(database.aclose)
         await upgrade(database)
+        if self.settings.catalogue is not None:
+            await load_at_start(database, self.settings.catalogue)
         passwords = Passwords()
         self._stack.callback(passwords.close)
         vault, self.first_run = await open_vault(self.settings, database, passwords, self.clock)

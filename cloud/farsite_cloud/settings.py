@@ -123,6 +123,9 @@ class CloudSettings(PartSettings):
     smtp_password: SecretStr | None = Field(default=None, description="its password")
     smtp_from: str | None = Field(default=None, description="sender of mails (farsite@ the public host)")
     smtp_ca_file: Path | None = Field(default=None, description="PEM authorities of the mail server")
+    catalogue: Path | None = Field(
+        default=None, description="file that tells warranty, ends of support and releases of models"
+    )
     licensing: Literal["off", "on"] = Field(
         default="off",
         description="off: unlicensed self-hosting, nothing is limited; on: licences are asked for",

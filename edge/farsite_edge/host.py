@@ -38,11 +38,11 @@ from farsite_edge.devices.addresses import AddressRule
 from farsite_edge.devices.credentials import CredentialStore
 from farsite_edge.devices.gateway import real_gateway
 from farsite_edge.devices.scan_job import SCAN, ScanJob, ScanService
+from farsite_edge.devices.tags import Tags
 from farsite_edge.identity.renewal import Renewal
 from farsite_edge.identity.tls import ServerTls
 from farsite_edge.inventory.journal import Journal
 from farsite_edge.inventory.sender import InventorySender
-from farsite_edge.inventory.tags import Tags
 from farsite_edge.lan.discovery import discovery_app
 from farsite_edge.lan.hosts import HostRule
 from farsite_edge.lan.listening import LIMITS, listen
@@ -149,8 +149,15 @@ class EdgeHost:
         self._credentials = CredentialStore(
             self.core.database, self.core.vault, interval=settings.log_in_interval
         )
+        self.tags = Tags(self.core.database, self.registry)
         self.manager = DeviceManager(
-            self.registry, self._credentials, gateway, session, self._rule, timeout=settings.device_timeout
+            self.registry,
+            self._credentials,
+            gateway,
+            session,
+            self._rule,
+            self.tags,
+            timeout=settings.device_timeout,
         )
         self.finder = Finder(self.registry, gateway, self._rule, settings)
         self.monitor = Monitor(
@@ -253,7 +260,6 @@ class EdgeHost:
 
     def _build_inventory(self) -> None:
         self.journal = Journal(self.core.database, self.core.facts)
-        self.tags = Tags(self.core.database, self.registry)
         self.inventory = InventorySender(
             self.journal,
             self.remote.send,
