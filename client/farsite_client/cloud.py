@@ -31,8 +31,10 @@ from farsite_client.factors import FactorCalls
 from farsite_client.http import TIMEOUT, failures, parse, raise_for_problem, read_limited, reveal
 from farsite_client.inventory import InventoryCalls
 from farsite_client.licences import LicenceCalls
+from farsite_client.notices import NoticeCalls
 from farsite_client.people import PeopleCalls
 from farsite_client.providers import ProviderCalls
+from farsite_client.work import WorkCalls
 from farsite_signaling.peer.proxy import parse_proxy
 from farsite_signaling.wire.cloud_api import (
     EdgeHost,
@@ -96,7 +98,15 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
 
 
 class CloudClient(
-    PeopleCalls, FactorCalls, ProviderCalls, AuditCalls, LicenceCalls, DeviceSignInCalls, InventoryCalls
+    PeopleCalls,
+    FactorCalls,
+    ProviderCalls,
+    AuditCalls,
+    DeviceSignInCalls,
+    InventoryCalls,
+    WorkCalls,
+    NoticeCalls,
+    LicenceCalls,
 ):
     """One signed-in user at one cloud. Use as `async with`; `token` may be set later, by `sign_in`."""
 
