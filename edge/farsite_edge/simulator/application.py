@@ -8,6 +8,7 @@ from aiohttp import hdrs, web
 
 from farsite_edge.simulator import (
     applications,
+    certificates,
     firmware_cgi,
     json_cgis,
     media,
@@ -69,6 +70,7 @@ def application(device: SimulatedDevice) -> web.Application:
 
 def _hardening(device: SimulatedDevice, add: Callable[..., object]) -> None:
     if rest_config.apis(device):
+        add("POST", "/vapix/services", _guarded(device, certificates.soap, "admin"))
         add("GET", "/config/discover", _guarded(device, rest_config.discover, "viewer"))
         add("*", "/config/rest/{api}/{version}{path:.*}", _guarded(device, rest_config.config, "admin"))
     if "API.RemoteSyslog1.Enabled" in device.parameters:

@@ -16,24 +16,20 @@ from cryptography.x509.oid import NameOID
 _DAY = timedelta(days=1)
 
 
-def server_context(serial: str, address: str) -> ssl.SSLContext:
-    """TLS for a server with a fresh key; the key is on disk only while it is loaded."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _certificate(key, f"axis-{serial.lower()}", address)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+def load(context: ssl.SSLContext, certificate: bytes, key: ec.EllipticCurvePrivateKey) -> None:
+    """From now on the server shows it; the key is on disk only while it is loaded."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "device.pem"
         path.write_bytes(
-            certificate.public_bytes(serialization.Encoding.PEM)
+            certificate
             + key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
         context.load_cert_chain(path)
-    return context
 
 
-def _certificate(key: ec.EllipticCurvePrivateKey, name: str, address: str) -> x509.Certificate:
+def self_signed(key: ec.EllipticCurvePrivateKey, name: str, address: str) -> x509.Certificate:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
     names = x509.SubjectAlternativeName([x509.DNSName(f"{name}.local"), x509.IPAddress(ip_address(address))])

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from farsite_edge.simulator.accounts import Account, Accounts
 from farsite_edge.simulator.applications import Applications
-from farsite_edge.simulator.certificate import server_context
+from farsite_edge.simulator.certificates import CertificateStore
 from farsite_edge.simulator.faults import Fault, UpgradeFaults
 from farsite_edge.simulator.firmware import Firmware, Options
 from farsite_edge.simulator.gatekeeper import Gatekeeper, Policy, Throttle
@@ -69,6 +69,7 @@ class SimulatedDevice:
         self.rest = RestConfig()
         self.applications = Applications()
         self.clock = Clock()
+        self.certificates = CertificateStore()
         self.allow_unsigned = self.model.generation != "12"
         self.picture = TestPicture(self.model.product, self.serial)
         self.parameters = ParameterStore({}, recommended_policy=False)
@@ -83,6 +84,10 @@ class SimulatedDevice:
     def now(self) -> float:
         """Seconds that only grow."""
         return time.monotonic()
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        return self._tls
 
     @property
     def version(self) -> str:
@@ -216,7 +221,9 @@ class SimulatedDevice:
         try:
             self.http_port = await self._listen(runner, self.http_port, None)
             if self.https_port is not None:
-                self._tls = self._tls or server_context(self.serial, self.address)
+                self._tls = self._tls or self.certificates.context(
+                    f"axis-{self.serial.lower()}", self.address
+                )
                 self.https_port = await self._listen(runner, self.https_port, self._tls)
         except BaseException:
             await runner.cleanup()
