@@ -31,6 +31,7 @@ from farsite_client.device_sign_in import DeviceSignInCalls
 from farsite_client.factors import FactorCalls
 from farsite_client.http import TIMEOUT, failures, parse, raise_for_problem, read_limited, reveal
 from farsite_client.inventory import InventoryCalls
+from farsite_client.licences import LicenceCalls
 from farsite_client.lifecycle import LifecycleCalls
 from farsite_client.people import PeopleCalls
 from farsite_client.providers import ProviderCalls
@@ -105,6 +106,7 @@ class CloudClient(
     InventoryCalls,
     AccessCalls,
     LifecycleCalls,
+    LicenceCalls,
 ):
     """One signed-in user at one cloud. Use as `async with`; `token` may be set later, by `sign_in`."""
 

@@ -15,6 +15,7 @@ from farsite_cloud.sweeper import Duty
 from farsite_cloud.work.dispatcher import bring_one_forward
 
 AUDIT_SECONDS = 3600.0
+LICENCE_SECONDS = 900.0
 
 
 def duties_of(services: Services) -> dict[str, Duty]:
@@ -31,4 +32,5 @@ def duties_of(services: Services) -> dict[str, Duty]:
         "exports": lambda: export_one(services),
         "last uses": lambda: services.used.write(services.database),
         "audit logs": every(AUDIT_SECONDS, keeping.run),
+        "licences": every(LICENCE_SECONDS, services.licence_watch.run),
     }

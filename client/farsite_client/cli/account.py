@@ -90,7 +90,10 @@ async def _log_in(
     invocation: Invocation, url: str, sign_in: Callable[[CloudClient], Awaitable[SignInResult]]
 ) -> Stored:
     settings = invocation.settings
-    async with CloudClient(url, proxy=settings.proxy, ca_file=settings.ca_file) as cloud:
+    known = invocation.profile.known()
+    # What this machine was signed in with, however old, shows that it is no stranger to the account.
+    token = known.token if known is not None and known.url == url else None
+    async with CloudClient(url, token, proxy=settings.proxy, ca_file=settings.ca_file) as cloud:
         signed_in = await sign_in(cloud)
         organization = _choose(await cloud.organizations(), settings.organization)
         stored = await invocation.profile.enrol(cloud, signed_in, organization, settings.device_name)

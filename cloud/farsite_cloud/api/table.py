@@ -21,6 +21,7 @@ from farsite_cloud.inventory.routes import api as inventory
 from farsite_cloud.inventory.tag_routes import api as inventory_tags
 from farsite_cloud.invitations.accepting import api as accepting
 from farsite_cloud.invitations.routes import api as invitations
+from farsite_cloud.licences.routes import api as licences
 from farsite_cloud.notices.routes import api as notices
 from farsite_cloud.notices.webhook_routes import api as webhooks
 from farsite_cloud.organizations.deletion import api as deletions
@@ -69,6 +70,7 @@ FEATURES = (
     sessions,
     relay_checks,
     audit,
+    licences,
     work,
     notices,
     webhooks,
