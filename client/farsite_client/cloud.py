@@ -33,8 +33,10 @@ from farsite_client.http import TIMEOUT, failures, parse, raise_for_problem, rea
 from farsite_client.inventory import InventoryCalls
 from farsite_client.licences import LicenceCalls
 from farsite_client.lifecycle import LifecycleCalls
+from farsite_client.notices import NoticeCalls
 from farsite_client.people import PeopleCalls
 from farsite_client.providers import ProviderCalls
+from farsite_client.work import WorkCalls
 from farsite_signaling.peer.proxy import parse_proxy
 from farsite_signaling.wire.cloud_api import (
     EdgeHost,
@@ -106,6 +108,8 @@ class CloudClient(
     InventoryCalls,
     AccessCalls,
     LifecycleCalls,
+    WorkCalls,
+    NoticeCalls,
     LicenceCalls,
 ):
     """One signed-in user at one cloud. Use as `async with`; `token` may be set later, by `sign_in`."""

@@ -59,7 +59,7 @@ from farsite_edge.tasks import TaskRecord, TaskRunner, TaskStore, WorkRow
 from farsite_edge.tasks.zone import site_zone
 from farsite_edge.version import __version__
 from farsite_edge.work import OrderStore, WorkDesk
-from farsite_edge.work.kinds import os_kinds
+from farsite_edge.work.kinds import work_kinds
 from farsite_edge.work.reporter import PACE, WorkReporter
 from farsite_signaling.rest import Front, Route
 from farsite_signaling.wire.edge_api import ClaimRequest, EdgeInfo, EdgeState, EdgeStatus
@@ -248,7 +248,7 @@ class EdgeHost:
         )
         self.work = WorkDesk(
             orders,
-            os_kinds(self.os),
+            work_kinds(self.os, self.policies.service),
             self.tasks,
             self.registry,
             self.keeper,

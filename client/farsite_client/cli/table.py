@@ -47,6 +47,10 @@ OWN: dict[str, tuple[str, str]] = {
     "forward": (f"{_CLI}.forwarding:forward", "Forward a local TCP port to a device."),
     "status": (f"{_CLI}.status:status", "Live sessions of this machine: path, round trip, bytes."),
     "netcheck": (f"{_CLI}.netcheck:netcheck", "What the network here lets through, and what to do about it."),
+    "campaigns": (f"{_CLI}.campaigns:campaigns", "Upgrades and policies on devices of many edge hosts."),
+    "policy-templates": (f"{_CLI}.templates:templates", "Policies as documents, for campaigns."),
+    "notices": (f"{_CLI}.notices:notices", "What happened; how you are told of it."),
+    "webhooks": (f"{_CLI}.notices:webhooks", "Addresses that get your notices, signed."),
     "licences": (f"{_CLI}.licences:licences", "Licences: what there is and is needed, redeem, allocate."),
     "audit": (f"{_CLI}.audit:audit", "Who did what in the organization: list, export, verify."),
 }

@@ -27,6 +27,7 @@ from farsite_cloud.notices.webhook_routes import api as webhooks
 from farsite_cloud.organizations.deletion import api as deletions
 from farsite_cloud.organizations.routes import api as organizations
 from farsite_cloud.passkeys.routes import api as passkeys
+from farsite_cloud.policies.routes import api as policy_templates
 from farsite_cloud.providers.routes import api as providers
 from farsite_cloud.relay_checks import api as relay_checks
 from farsite_cloud.service_accounts.routes import api as service_accounts
@@ -72,6 +73,7 @@ FEATURES = (
     audit,
     licences,
     work,
+    policy_templates,
     notices,
     webhooks,
 )
