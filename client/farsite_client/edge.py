@@ -8,7 +8,7 @@ async with connect(profile, "Warehouse") as session:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -16,6 +16,8 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import BaseModel, SecretStr
 
+from farsite_client.apps import AppClient
+from farsite_client.edge_devices import DeviceWork, ScanClient
 from farsite_client.edge_tasks import OsClient, TaskClient
 from farsite_client.http import failures, parse, raise_for_problem, read_limited, reveal
 from farsite_client.policies import PolicyClient
@@ -45,6 +47,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 PREFIX = "/api/v1"
 MAX_SNAPSHOT = 64 * 1024 * 1024
 CHUNK = 256 * 1024
+REPORT_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_read=240)
 
 
 class EdgeClient:
@@ -69,6 +72,9 @@ class EdgeClient:
         self._headers = dict(headers or {})
         self.tasks = TaskClient(self._ask)
         self.os = OsClient(self._ask)
+        self.scans = ScanClient(self._ask)
+        self.work = DeviceWork(self._ask)
+        self.apps = AppClient(self._ask)
         self.policies = PolicyClient(self._ask, self._text)
 
     # the edge host itself
@@ -94,10 +100,11 @@ class EdgeClient:
 
     # devices
 
-    async def devices(self, *, managed: bool | None = None) -> list[Device]:
-        """All devices, or only the managed (`True`) or only the discovered ones (`False`)."""
+    async def devices(self, *, managed: bool | None = None, **filters: str) -> list[Device]:
+        """All devices, or only the managed (`True`) or only the discovered ones (`False`). `filters`: `status`,
+        `model`, `tag`, `search`; `sort` and `order`."""
         found: list[Device] = []
-        query: dict[str, str] = {}
+        query = dict(filters)
         if managed is not None:
             query["state"] = "managed" if managed else "discovered"
         while True:
@@ -163,6 +170,19 @@ class EdgeClient:
         async with self._request("GET", f"{_device(device)}/snapshot", query=query) as response:
             return await read_limited(response, MAX_SNAPSHOT)
 
+    async def report(self, device: str, write: Callable[[bytes], object], *, mode: str = "zip") -> int:
+        """Hands the device's server report to `write` as it comes; how many bytes it had. The device may think for
+        minutes first. Raises `protocol_error` when it breaks off."""
+        received = 0
+        path = f"{_device(device)}/report"
+        async with self._request(
+            "GET", path, query={"mode": mode}, session=self._bulk, timeout=REPORT_TIMEOUT
+        ) as response:
+            async for part in response.content.iter_any():
+                received += len(part)
+                write(part)
+        return received
+
     # measuring the way
 
     async def upload(self, size: int) -> UploadResult:
@@ -226,6 +246,7 @@ class EdgeClient:
         data: Any = None,
         session: aiohttp.ClientSession | None = None,
         headers: Mapping[str, str] | None = None,
+        timeout: aiohttp.ClientTimeout | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         async with (
             failures(self._name, ErrorCode.PEER_UNREACHABLE),
@@ -237,6 +258,7 @@ class EdgeClient:
                 params=query,
                 headers=self._headers | dict(headers or {}),
                 allow_redirects=False,
+                timeout=timeout,
             ) as response,
         ):
             await raise_for_problem(response, self._name)

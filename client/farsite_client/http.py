@@ -31,10 +31,18 @@ _BY_STATUS = {
 
 def reveal(body: BaseModel) -> dict[str, Any]:
     """A request as JSON, its secrets in clear: they are what the request is for."""
-    dumped = body.model_dump(mode="json", exclude_unset=True)
-    for name, value in body:
-        if hasattr(value, "get_secret_value") and name in dumped:
-            dumped[name] = value.get_secret_value()
+    dumped: dict[str, Any] = body.model_dump(mode="json", exclude_unset=True)
+    return {name: _revealed(getattr(body, name, value), value) for name, value in dumped.items()}
+
+
+def _revealed(value: Any, dumped: Any) -> Any:
+    """At any depth: a secret dumps as stars."""
+    if hasattr(value, "get_secret_value"):
+        return value.get_secret_value()
+    if isinstance(value, BaseModel):
+        return reveal(value)
+    if isinstance(value, list | tuple) and isinstance(dumped, list):
+        return [_revealed(one, other) for one, other in zip(value, dumped, strict=True)]
     return dumped
 
 

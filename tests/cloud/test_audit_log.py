@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import text
 
 from farsite_cloud.audit.entry import tidy
-from farsite_cloud.audit.export import safe_cell
 from farsite_cloud.audit.keeping import AuditKeeping
 from farsite_cloud.audit.log import Act, write
 from farsite_cloud.audit.verify import verify_chain
+from farsite_cloud.spreadsheets import safe_cell
 from farsite_cloud.testing import OWNER_EMAIL
 from farsite_signaling.wire.audit_api import AuditRow
 from farsite_signaling.wire.audit_chain import OPERATOR, ChainCheck, Link, start

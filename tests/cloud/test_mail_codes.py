@@ -34,6 +34,7 @@ async def _mail(world):
     return await world.stranger("POST", "/auth/mail-code", CREDENTIALS)
 
 
+@pytest.mark.both_databases
 async def test_a_mailed_code_is_the_second_factor(world):
     other = await world.signed_in(OWNER_EMAIL)
     codes = await _turn_on(world)

@@ -248,6 +248,7 @@ async def test_challenges_for_registering_are_not_for_signing_in_nor_for_others(
     assert (await world.owner("POST", "/me/passkeys", body)).code == "invalid_request"
 
 
+@pytest.mark.both_databases
 async def test_of_many_that_give_one_answer_at_once_one_gets_in(world):
     authenticator = Authenticator()
     await _register(world.owner, authenticator)

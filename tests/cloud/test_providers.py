@@ -6,7 +6,9 @@ import asyncio
 import base64
 import hashlib
 import json
+import os
 import re
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -500,6 +502,7 @@ async def test_the_secret_is_kept_sealed_and_never_told(tmp_path, world_in, idp,
     assert SECRET not in caplog.text
 
 
+@pytest.mark.both_databases
 async def test_of_two_that_come_back_at_once_one_gets_in(world, idp, browser):
     await _set_up(world, idp, new_members="viewer")
     back = await browser.get(await browser.leave("corp.example"))
@@ -509,6 +512,35 @@ async def test_of_two_that_come_back_at_once_one_gets_in(world, idp, browser):
             return response.status
 
     assert sorted(await asyncio.gather(*(go() for _ in range(3)))) == [200, 400, 400]
+
+
+async def test_the_command_line_signs_in_by_it(tmp_path, world, idp, browser):
+    await _set_up(world, idp, new_members="operator")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FARSITE")}
+    program = (sys.executable, "-m", "farsite_client")
+    home = ("--home", str(tmp_path), "--json")
+    process = await asyncio.create_subprocess_exec(
+        *(*program, "login", browser.url, "--sso", "corp.example", "--no-open", *home),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        env=environment,
+    )
+    assert process.stdout is not None
+    shown = json.loads(await process.stdout.readline())
+    uri = shown["verification_uri_complete"]
+    assert uri.startswith(f"{browser.url}/device/sso?organization=corp.example&user_code=")
+    await browser.get(uri)
+    match = re.search(r'href="([^"]+)" rel', browser.text)
+    assert match is not None, browser.text
+    await browser.get(await browser.get(match[1].replace("&amp;", "&")))
+    await browser.approve()
+    rest = json.loads((await process.stdout.read()).decode().splitlines()[-1])
+    assert (await process.wait(), rest["email"], rest["role"]) == (0, "ada@corp.example", "operator")
+    shown_again = await asyncio.create_subprocess_exec(
+        *(*program, "whoami", *home), stdout=asyncio.subprocess.PIPE, env=environment
+    )
+    out, _ = await shown_again.communicate()
+    assert json.loads(out)["organization_id"] == world.owner.org
 
 
 def _facts(**changes: Any) -> Facts:

@@ -1,4 +1,4 @@
-"""`farsite device …`: what is done to devices."""
+"""`farsite device …`: what is done to devices at once; `device_work` adds the rest of the group."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ PasswordStdin = Annotated[
 ]
 
 
-def _on(invocation: Invocation, edge: str, lan: str | None, act: Callable[[EdgeClient], Awaitable[T]]) -> T:
+def on_edge(
+    invocation: Invocation, edge: str, lan: str | None, act: Callable[[EdgeClient], Awaitable[T]]
+) -> T:
     async def work() -> T:
         async with reach(invocation, edge, lan) as client:
             return await act(client)
@@ -38,7 +40,7 @@ def _on(invocation: Invocation, edge: str, lan: str | None, act: Callable[[EdgeC
     return invocation.run(work())
 
 
-def _report(invocation: Invocation, results: list[DeviceResult], done: str) -> None:
+def report_results(invocation: Invocation, results: list[DeviceResult], done: str) -> None:
     """One row per device; exit code 1 unless all went well."""
     rows = [
         (result.id, done if result.ok else "failed", result.state, result.detail or "") for result in results
@@ -52,14 +54,14 @@ def _report(invocation: Invocation, results: list[DeviceResult], done: str) -> N
 def add(ctx: typer.Context, edge: Edge, ids: Ids, lan: Lan = None) -> None:
     """Manage discovered devices."""
     invocation = Invocation(ctx)
-    _report(invocation, _on(invocation, edge, lan, lambda client: client.add(ids)), "added")
+    report_results(invocation, on_edge(invocation, edge, lan, lambda client: client.add(ids)), "added")
 
 
 @device.command("remove")
 def remove(ctx: typer.Context, edge: Edge, ids: Ids, lan: Lan = None) -> None:
     """Stop managing devices and forget their credentials."""
     invocation = Invocation(ctx)
-    _report(invocation, _on(invocation, edge, lan, lambda client: client.remove(ids)), "removed")
+    report_results(invocation, on_edge(invocation, edge, lan, lambda client: client.remove(ids)), "removed")
 
 
 @device.command("log-in")
@@ -77,8 +79,8 @@ def log_in(
     """
     invocation = Invocation(ctx)
     password = read_password(PASSWORD_VARIABLE, f"Password of {username}", from_stdin=password_stdin)
-    results = _on(invocation, edge, lan, lambda client: client.log_in(ids, username, password))
-    _report(invocation, results, "logged in")
+    results = on_edge(invocation, edge, lan, lambda client: client.log_in(ids, username, password))
+    report_results(invocation, results, "logged in")
 
 
 @device.command("set-up")
@@ -95,15 +97,15 @@ def set_up(
     password = read_password(
         PASSWORD_VARIABLE, f"New password of {username}", from_stdin=password_stdin, confirm=True
     )
-    results = _on(invocation, edge, lan, lambda client: client.set_up(ids, password, username))
-    _report(invocation, results, "set up")
+    results = on_edge(invocation, edge, lan, lambda client: client.set_up(ids, password, username))
+    report_results(invocation, results, "set up")
 
 
 @device.command("show")
 def show(ctx: typer.Context, edge: Edge, id: One, lan: Lan = None) -> None:
     """One device."""
     invocation = Invocation(ctx)
-    found = _on(invocation, edge, lan, lambda client: client.device(id))
+    found = on_edge(invocation, edge, lan, lambda client: client.device(id))
     invocation.output.table(found, COLUMNS, [device_row(found)], "")
 
 
@@ -122,9 +124,9 @@ def params(
     invocation = Invocation(ctx)
     changes, groups = _split(names or [])
     if changes:
-        values = _on(invocation, edge, lan, lambda client: client.change_parameters(id, changes))
+        values = on_edge(invocation, edge, lan, lambda client: client.change_parameters(id, changes))
     else:
-        values = _on(invocation, edge, lan, lambda client: client.parameters(id, *groups))
+        values = on_edge(invocation, edge, lan, lambda client: client.parameters(id, *groups))
     rows = sorted(values.items())
     invocation.output.table(values, ("PARAMETER", "VALUE"), rows, "No such parameters.")
 
@@ -153,7 +155,7 @@ def snapshot(
 ) -> None:
     """Fetch a picture of now."""
     invocation = Invocation(ctx)
-    data = _on(invocation, edge, lan, lambda client: client.snapshot(id, resolution=resolution))
+    data = on_edge(invocation, edge, lan, lambda client: client.snapshot(id, resolution=resolution))
     # The name is ours even if the device's answer were not: an id has no slashes once it was found.
     file = output or Path(f"{Path(id).name}.jpg")
     file.write_bytes(data)

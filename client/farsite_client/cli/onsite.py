@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
+import time
 from enum import StrEnum
 from typing import Annotated
 
@@ -11,10 +13,11 @@ from pydantic import SecretStr
 
 from farsite_client import lan as network
 from farsite_client.cli.invocation import Invocation
+from farsite_client.edge import EdgeClient
 from farsite_client.lan import HTTP_PORT, FoundEdge
 from farsite_client.session import find_edge
 from farsite_signaling.wire.cloud_api import SetupCode
-from farsite_signaling.wire.edge_api import ClaimRequest, EdgeState, Settings, SettingsChange
+from farsite_signaling.wire.edge_api import ClaimRequest, EdgeState, EdgeStatus, Settings, SettingsChange
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.lan import LAN_GROUP, LAN_PORT
 
@@ -26,6 +29,9 @@ Seconds = Annotated[float, typer.Option(min=0.1, max=60, help="How long to liste
 Group = Annotated[str, typer.Option(help="Multicast group, or one host's address.", hidden=True)]
 UdpPort = Annotated[int, typer.Option(help="UDP port of the discovery.", hidden=True)]
 HttpPort = Annotated[int, typer.Option("--http-port", help="The edge host's HTTP discovery port.")]
+
+
+ASK_AGAIN = 0.5
 
 
 class Switch(StrEnum):
@@ -172,17 +178,41 @@ def remote_access_command(
     address: Annotated[str | None, typer.Option(help="Its address; without it the network is asked.")] = None,
     timeout: Seconds = 2.0,
     http_port: HttpPort = HTTP_PORT,
+    proxy_address: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The edge host's way out: http:// or socks5://; empty: none."),
+    ] = None,
+    wait: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, max=600, help="Wait until remote access is active.")
+    ] = 0,
 ) -> None:
     """Switch an edge host's remote access on or off, from its own network (TCP 37443)."""
     invocation = Invocation(ctx)
-    on = switch is Switch.ON
-    settings = invocation.run(_switch(invocation, edge, on, address, timeout, http_port))
-    invocation.output.result(settings, f"Remote access of {settings.name} is {switch}.")
+    secret = SecretStr(proxy_address) if proxy_address is not None else None
+    change = SettingsChange(remote_access=switch is Switch.ON, proxy_address=secret)
+    settings, status = invocation.run(_switch(invocation, edge, change, address, timeout, http_port, wait))
+    if status is None:
+        invocation.output.result(settings, f"Remote access of {settings.name} is {switch}.")
+        return
+    state = (
+        "active"
+        if status.remote_access_active
+        else f"not active yet: {status.cloud_detail or status.cloud_state}"
+    )
+    invocation.output.result(status, f"Remote access of {settings.name} is {switch}, and {state}.")
+    if not status.remote_access_active:
+        raise typer.Exit(1)
 
 
 async def _switch(
-    invocation: Invocation, edge: str, on: bool, address: str | None, timeout: float, port: int
-) -> Settings:
+    invocation: Invocation,
+    edge: str,
+    change: SettingsChange,
+    address: str | None,
+    timeout: float,
+    port: int,
+    wait: float,
+) -> tuple[Settings, EdgeStatus | None]:
     async with invocation.cloud() as (cloud, stored):
         stored = await invocation.profile.renewed(cloud)
         edge_host = await find_edge(cloud, stored.organization_id, edge)
@@ -192,7 +222,18 @@ async def _switch(
         async with network.open_claimed(
             invocation.profile, *where, edge=edge_host.id, grant=ticket.grant
         ) as client:
-            return await client.change_settings(SettingsChange(remote_access=on))
+            settings = await client.change_settings(change)
+            return settings, await _active(client, wait) if wait and change.remote_access else None
+
+
+async def _active(client: EdgeClient, wait: float) -> EdgeStatus:
+    """How it is when remote access is active, or the time is over."""
+    end = time.monotonic() + wait
+    while True:
+        status = await client.status()
+        if status.remote_access_active or time.monotonic() >= end:
+            return status
+        await asyncio.sleep(ASK_AGAIN)
 
 
 async def _find(edge: str, name: str, address: str | None, port: int, timeout: float) -> FoundEdge:

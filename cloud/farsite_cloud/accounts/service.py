@@ -27,6 +27,12 @@ async def find_accounts(session: AsyncSession, emails: Collection[str]) -> list[
     return list(await session.scalars(found))
 
 
+async def people(session: AsyncSession) -> list[Account]:
+    """Everybody with an account, by address."""
+    found = select(Account).where(Account.kind == AccountKind.PERSON).order_by(Account.email)
+    return list(await session.scalars(found))
+
+
 async def address_of(session: AsyncSession, account_id: str) -> str:
     """Empty for an account that is not there."""
     account = await session.get(Account, account_id)

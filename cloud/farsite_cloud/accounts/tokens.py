@@ -44,6 +44,7 @@ class Caller:
     kind: AccountKind = AccountKind.PERSON
     organization_id: str | None = None
     folders: frozenset[str] | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,13 @@ async def find_caller(session: AsyncSession, secret: str, now: datetime) -> Call
         AccountKind(account.kind),
         token.organization_id,
         None if token.folder_ids is None else frozenset(token.folder_ids),
+        token.expires_at,
     )
+
+
+async def keep_token(session: AsyncSession, token_id: str) -> None:
+    """Whoever revokes it waits for the end of this unit of work."""
+    await session.execute(select(Token.id).where(Token.id == token_id).with_for_update(read=True))
 
 
 def scopes_of(token: Token) -> frozenset[Right] | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from aiohttp import web
 
 from farsite_cloud.accounts.models import AccountKind
-from farsite_cloud.accounts.tokens import Caller, find_caller
+from farsite_cloud.accounts.tokens import Caller, find_caller, keep_token
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.audit.log import Act
+from farsite_cloud.licences.gate import check_licence
 from farsite_cloud.organizations.entrance import Entrance, enter
 from farsite_cloud.organizations.models import Organization
+from farsite_cloud.organizations.service import stay
 from farsite_signaling.rest import INTERACTIVE, PUBLIC, Api, Need
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.rights import Right, Role, rights_of
@@ -29,7 +31,25 @@ async def authorize(request: web.Request, need: Need) -> None:
         raise FarsiteError(ErrorCode.FORBIDDEN, detail)
     if isinstance(need, Right):
         await _enter(call, request.match_info["org"])
-        _check_right(call, need, f"{request.method} {request.path}")
+        target = f"{request.method} {request.path}"
+        _check_right(call, need, target)
+        await _check_licence(call, need, request.method, request.path)
+
+
+async def stand_fast(request: web.Request, need: Right) -> None:
+    """For what outlives the request (sessions, certificates, codes), before anything else is read for it.
+
+    What the caller may do is read once more, under locks that whoever takes it away needs as well: they see what was
+    granted and end it, or it is refused here. SQLite has one writer at a time and needs no such thing.
+    """
+    call = call_of(request)
+    if call.services.database.kind == "sqlite":
+        return
+    # In the order in which the others take them.
+    await stay(call.session, call.organization.id)
+    await keep_token(call.session, call.caller.token_id)
+    call.session.expire_all()
+    await authorize(request, need)
 
 
 def _check_right(call: Call, right: Right, target: str) -> None:
@@ -40,6 +60,15 @@ def _check_right(call: Call, right: Right, target: str) -> None:
     act = Act("authorization", call.actor, call.source, [call.organization.id], target)
     call.refused(act, error)
     raise error
+
+
+async def _check_licence(call: Call, right: Right, method: str, path: str) -> None:
+    try:
+        await check_licence(call, right, method, path)
+    except FarsiteError as error:
+        act = Act("authorization", call.actor, call.source, [call.organization.id], f"{method} {path}")
+        call.refused(act, error)
+        raise
 
 
 def missing(call: Call, right: Right) -> FarsiteError:

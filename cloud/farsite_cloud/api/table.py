@@ -5,6 +5,7 @@ from __future__ import annotations
 from farsite_cloud.accounts.mfa_routes import api as second_factors
 from farsite_cloud.accounts.own import api as own_account
 from farsite_cloud.accounts.registration import api as registration
+from farsite_cloud.accounts.removal import api as removal
 from farsite_cloud.accounts.routes import api as accounts
 from farsite_cloud.api.authorize import check_table
 from farsite_cloud.audit.routes import api as audit
@@ -14,15 +15,19 @@ from farsite_cloud.clients.routes import api as clients
 from farsite_cloud.edge_hosts.removal import api as edge_removal
 from farsite_cloud.edge_hosts.renewal import api as renewals
 from farsite_cloud.edge_hosts.routes import api as edge_hosts
+from farsite_cloud.exports.routes import api as exports
 from farsite_cloud.folders.routes import api as folders
 from farsite_cloud.inventory.routes import api as inventory
 from farsite_cloud.inventory.tag_routes import api as inventory_tags
 from farsite_cloud.invitations.accepting import api as accepting
 from farsite_cloud.invitations.routes import api as invitations
+from farsite_cloud.licences.routes import api as licences
 from farsite_cloud.notices.routes import api as notices
 from farsite_cloud.notices.webhook_routes import api as webhooks
+from farsite_cloud.organizations.deletion import api as deletions
 from farsite_cloud.organizations.routes import api as organizations
 from farsite_cloud.passkeys.routes import api as passkeys
+from farsite_cloud.policies.routes import api as policy_templates
 from farsite_cloud.providers.routes import api as providers
 from farsite_cloud.relay_checks import api as relay_checks
 from farsite_cloud.service_accounts.routes import api as service_accounts
@@ -46,6 +51,9 @@ FEATURES = (
     organizations,
     users,
     support,
+    deletions,
+    removal,
+    exports,
     service_accounts,
     service_tokens,
     invitations,
@@ -63,7 +71,9 @@ FEATURES = (
     sessions,
     relay_checks,
     audit,
+    licences,
     work,
+    policy_templates,
     notices,
     webhooks,
 )

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from farsite_cloud.audit.filters import conditions
 from farsite_cloud.audit.ledger import Ledger, Row, audit_answer
 from farsite_cloud.database import Database
+from farsite_cloud.spreadsheets import safe_cell
 from farsite_signaling.wire.audit_api import AuditFilter, AuditRow, ExportFormat
 
 _PAGE = 500
@@ -28,8 +29,6 @@ COLUMNS = (
     "id",
     "hash",
 )
-# What spreadsheets take for the beginning of a formula (OWASP, CSV injection).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20", "|", "%")
 
 
 async def pages(
@@ -71,11 +70,6 @@ def _text(row: AuditRow, column: str) -> str:
         case _:
             value = getattr(row, column)
             return "" if value is None else str(value)
-
-
-def safe_cell(text: str) -> str:
-    """Shown as it is by a spreadsheet, never calculated."""
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
 
 
 def _csv(rows: Iterable[Sequence[str]]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from farsite_cloud.api.authorize import stand_fast
 from farsite_cloud.api.call import call_of
 from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.clients.service import enrol_client
@@ -29,6 +30,7 @@ async def enrol(request: web.Request, body: wire.EnrolRequest) -> wire.Enrolment
 
     async def create() -> wire.Enrolment:
         with call.act("client.enrolled") as act:
+            await stand_fast(request, Right.REMOTE_ACCESS)
             hub_url = call.services.urls.hub
             enrolment = enrol_client(call.scope, call.caller.account_id, body, call.keys, hub_url, call.now)
             act.target = enrolment.name

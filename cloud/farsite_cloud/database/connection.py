@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from farsite_cloud.database.failures import busy, storage_error
-from farsite_cloud.database.postgres import PostgresOptions, postgres_engine
+from farsite_cloud.database.postgres import PATIENT, PostgresOptions, postgres_engine
 from farsite_cloud.database.sqlite import sqlite_engine
 
 _LAST = "farsite_last"
@@ -36,6 +36,16 @@ class Database:
         writer = self.engine.execution_options(farsite_writing=True)
         self._writers = async_sessionmaker(writer, expire_on_commit=False)
         self._readers = async_sessionmaker(self.engine, expire_on_commit=False)
+        patient = writer.execution_options(**{PATIENT: True})
+        self._patient = async_sessionmaker(patient, expire_on_commit=False)
+        self._snapshots = async_sessionmaker(self._snapshot_engine(), expire_on_commit=False)
+
+    def _snapshot_engine(self) -> AsyncEngine:
+        """SQLite's readers see one state of the database by themselves."""
+        patient = self.engine.execution_options(**{PATIENT: True})
+        if self.kind == "sqlite":
+            return patient
+        return patient.execution_options(isolation_level="REPEATABLE READ")
 
     @property
     def kind(self) -> str:
@@ -43,8 +53,15 @@ class Database:
         return self.engine.dialect.name
 
     @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncSession]:
-        async with _unit_of_work(self._writers) as session:
+    async def writing(self, *, patient: bool = False) -> AsyncIterator[AsyncSession]:
+        """`patient`: its statements may take long, as nobody waits for them."""
+        async with _unit_of_work(self._patient if patient else self._writers) as session:
+            yield session
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncSession]:
+        """Reading the database as it is at the first statement, for as long as it takes."""
+        async with _unit_of_work(self._snapshots) as session:
             yield session
 
     @asynccontextmanager

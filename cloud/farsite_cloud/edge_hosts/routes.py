@@ -13,6 +13,7 @@ from farsite_cloud.edge_hosts.listing import filtered, is_plain
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.edge_hosts.service import EdgeHosts, edge_answer, edge_name, online_by
 from farsite_cloud.inventory.tagging import tags_of
+from farsite_cloud.organizations.service import lock
 from farsite_cloud.sessions.endings import OUT_OF_REACH, end_out_of_reach
 from farsite_cloud.signaling.notices import tell_ended
 from farsite_signaling.rest import Answer, Api, read_query
@@ -60,6 +61,7 @@ async def change_edge_host(request: web.Request, body: wire.EdgeHostChange) -> A
     call = call_of(request)
     edges = EdgeHosts(call.scope)
     with call.act("edge_host.changed", request.match_info["edge"]) as act:
+        await lock(call.session, call.organization.id)
         edge = await edges.get(request.match_info["edge"])
         act.target = str(edge_name(edge))
         check_if_match(request, edge.revision)

@@ -115,6 +115,13 @@ class EdgeHosts:
         rows = await self._scope.all(self._reached().where(EdgeHost.id.in_(ids)))
         return {row.id: row for row in rows}
 
+    async def revoke_all(self, now: datetime) -> Sequence[EdgeHost]:
+        """All of them, those revoked before too."""
+        edges = await self._scope.all(self._reached())
+        for edge in edges:
+            edge.revoked_at = edge.revoked_at or now
+        return edges
+
     async def ids(self) -> set[str]:
         return {edge.id for edge in await self._scope.all(self._reached())}
 

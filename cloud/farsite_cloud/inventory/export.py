@@ -12,10 +12,10 @@ from typing import Any
 from aiohttp import web
 
 from farsite_cloud.api.call import Call
-from farsite_cloud.audit.export import safe_cell
 from farsite_cloud.edge_hosts.service import online_by
 from farsite_cloud.inventory.devices import Answers, Devices
 from farsite_cloud.inventory.selection import select_devices
+from farsite_cloud.spreadsheets import safe_cell
 from farsite_signaling.rest import add_headers
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.inventory_api import Catalogued, ExportQuery, InventoryDevice

@@ -23,6 +23,10 @@ class Letter(StrEnum):
     INVITATION = "invitation"
     NOTICE = "notice"
     SUPPORT = "support"
+    DELETION = "deletion"
+    RESTORED = "restored"
+    ERASED = "erased"
+    ACCOUNT_DELETED = "account_deleted"
 
 
 @dataclass(frozen=True)

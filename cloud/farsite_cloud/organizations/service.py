@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, CursorResult, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from farsite_cloud.accounts.models import Account, AccountKind
@@ -12,7 +12,7 @@ from farsite_cloud.database import EVERYWHERE, Reach, Scope
 from farsite_cloud.folders.models import Folder
 from farsite_cloud.ids import new_id
 from farsite_cloud.organizations.keys import seal_new_keys
-from farsite_cloud.organizations.models import FolderAccess, Membership, Organization
+from farsite_cloud.organizations.models import ErasedOrganization, FolderAccess, Membership, Organization
 from farsite_cloud.vault import Vault
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -70,9 +70,15 @@ async def reach_of(session: AsyncSession, member: Membership) -> Reach:
 
 async def lock(session: AsyncSession, organization_id: str) -> Organization:
     """One change of an organization's people at a time, so that two of them cannot undo what a check relied on."""
-    organization = await session.get(Organization, organization_id, with_for_update=True)
+    # Rows that refer to it may be written meanwhile (PostgreSQL: FOR NO KEY UPDATE).
+    organization = await session.get(Organization, organization_id, with_for_update={"key_share": True})
     assert organization is not None, "the caller is in it"
     return organization
+
+
+async def stay(session: AsyncSession, organization_id: str) -> None:
+    """Nobody's `lock` is had before the end of this unit of work; others that `stay` are not waited for."""
+    await session.get(Organization, organization_id, with_for_update={"read": True})
 
 
 async def check_may_create(session: AsyncSession, account_id: str) -> None:
@@ -83,6 +89,11 @@ async def check_may_create(session: AsyncSession, account_id: str) -> None:
         raise FarsiteError(ErrorCode.CONFLICT, f"An account owns at most {MOST_OWNED} organizations.")
 
 
+async def all_organizations(session: AsyncSession) -> list[str]:
+    """Ids."""
+    return list(await session.scalars(select(Organization.id).order_by(Organization.id)))
+
+
 async def find_organization(session: AsyncSession, organization_id: str) -> Organization | None:
     return await session.get(Organization, organization_id)
 
@@ -90,6 +101,27 @@ async def find_organization(session: AsyncSession, organization_id: str) -> Orga
 async def any_organization(session: AsyncSession) -> Organization | None:
     """The newest."""
     return (await session.scalars(select(Organization).order_by(Organization.id.desc()).limit(1))).first()
+
+
+async def deletion_due(session: AsyncSession, now: datetime) -> str | None:
+    """An organization whose time has passed, and which no process is erasing."""
+    return await session.scalar(select(Organization.id).where(*_deletion_due(now)).limit(1))
+
+
+async def take_deletion(session: AsyncSession, organization_id: str, now: datetime, until: datetime) -> bool:
+    """The update decides who erases it, however many processes look."""
+    mine = update(Organization).where(Organization.id == organization_id, *_deletion_due(now))
+    result = await session.execute(mine.values(lease_until=until))
+    return isinstance(result, CursorResult) and result.rowcount == 1
+
+
+def _deletion_due(now: datetime) -> list[ColumnElement[bool]]:
+    free = or_(Organization.lease_until.is_(None), Organization.lease_until <= now)
+    return [Organization.deletes_at <= now, free]
+
+
+async def was_erased(session: AsyncSession, organization_id: str) -> bool:
+    return await session.get(ErasedOrganization, organization_id) is not None
 
 
 async def create_organization(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from farsite_cloud.api.authorize import stand_fast
 from farsite_cloud.api.call import call_of
 from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.setup_codes.service import make_setup_code
@@ -29,6 +30,7 @@ async def create_setup_code(request: web.Request, body: wire.SetupCodeRequest) -
 
     async def create() -> wire.SetupCode:
         with call.act("setup_code.created", body.name) as act:
+            await stand_fast(request, Right.EDGE_CLAIM)
             default = call.organization.default_folder_id
             code = await make_setup_code(call.scope, call.caller.account_id, body, default, call.now)
             act.details["folder"] = code.folder_id

@@ -12,7 +12,7 @@ from farsite_cloud.clients.models import ClientDevice
 from farsite_cloud.database import Scope
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.organizations.models import Organization
-from farsite_cloud.organizations.service import find_organization
+from farsite_cloud.organizations.service import find_organization, was_erased
 from farsite_signaling.identity import OrganizationTrust, certificate_name
 from farsite_signaling.identity.certificates import load_certificate
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -31,6 +31,8 @@ async def admit(session: AsyncSession, pem: str, now: datetime) -> Admitted:
     """Raises `certificate_invalid`, `certificate_expired`, `clock_skew`, `certificate_revoked`."""
     claimed = certificate_name(load_certificate(pem))
     organization = await find_organization(session, claimed.org)
+    if organization is None and await was_erased(session, claimed.org):
+        raise FarsiteError(ErrorCode.CERTIFICATE_REVOKED, "The organization was deleted.")
     if organization is None:
         raise FarsiteError(
             ErrorCode.CERTIFICATE_INVALID, "The certificate is of no organization of this cloud."

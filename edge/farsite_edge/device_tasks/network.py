@@ -66,8 +66,10 @@ class ChangeNetwork:
         }
 
     async def _check_free(self, device: str, wanted: IPv4Settings) -> None:
-        """Raises `conflict`."""
+        """Raises `conflict`, and `forbidden` for an address no device may have."""
         record = self._record(device)
+        if wanted.mode == STATIC:
+            self._manager.check_address(wanted.address, record.https_port or record.http_port)
         if wanted.mode != STATIC or wanted.address == record.address:
             return
         holders = [

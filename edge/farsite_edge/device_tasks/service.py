@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import Any
 
 from farsite_edge.device_tasks.accounts import AccountTask
@@ -169,7 +170,8 @@ async def _occupied(address: str, ports: tuple[int, ...]) -> bool:
             async with asyncio.timeout(1.0):
                 _, writer = await asyncio.open_connection(address, port)
         except (OSError, TimeoutError) as error:
-            return isinstance(error, ConnectionRefusedError)
+            # Whoever refuses is there; this machine itself refuses for all of 127.0.0.0/8.
+            return isinstance(error, ConnectionRefusedError) and not ip_address(address).is_loopback
         writer.transport.abort()
         return True
 

@@ -114,13 +114,7 @@ class NetworkTask(_Request):
         interface = IPv4Interface(self.address)
         network, ip = interface.network, interface.ip
         outer = network.prefixlen < 31 and ip in (network.network_address, network.broadcast_address)
-        if (
-            outer
-            or ip.is_multicast
-            or ip.is_loopback
-            or ip.is_unspecified
-            or not 1 <= network.prefixlen <= 32
-        ):
+        if outer or ip.is_multicast or ip.is_unspecified or not 1 <= network.prefixlen <= 32:
             raise ValueError(f"{self.address} is not an address a device can have")
         if self.router and (
             IPv4Interface(self.router).ip not in network or IPv4Interface(self.router).ip == ip

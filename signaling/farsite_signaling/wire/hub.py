@@ -24,6 +24,7 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.ice import IceServer
 from farsite_signaling.wire.ids import Id, UrnText
 from farsite_signaling.wire.inventory import InventoryAccepted, InventoryDelta, InventoryWanted, TagsSet
+from farsite_signaling.wire.licence import LicenceNotice
 from farsite_signaling.wire.work import WorkOrder, WorkReport, WorkReportAccepted
 
 HUB_CONTEXT = b"farsite-hub-v1\0"
@@ -183,6 +184,7 @@ HubMessage = (
     | InventoryAccepted
     | InventoryWanted
     | TagsSet
+    | LicenceNotice
     | Bye
 )
 _ADAPTER: TypeAdapter[HubMessage] = TypeAdapter(Annotated[HubMessage, Field(discriminator="type")])

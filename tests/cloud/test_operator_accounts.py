@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+
+import pyotp
+import pytest
+
+from farsite_cloud.commands import accounts
+from farsite_cloud.settings import load_settings
+from farsite_cloud.testing import OWNER_EMAIL, OWNER_PASSWORD
+from farsite_signaling.wire.errors import FarsiteError
+
+PASSWORD = {"password": OWNER_PASSWORD}
+CREDENTIALS = {"email": OWNER_EMAIL, **PASSWORD}
+
+
+async def _do(folder, act):
+    settings = load_settings({"data_dir": folder, "public_url": "https://cloud.example.com"}, environ={})
+    return await asyncio.to_thread(accounts.run, settings, act)
+
+
+async def test_a_lost_second_factor_is_reset_told_and_audited(tmp_path, world_in):
+    world = await world_in(tmp_path)
+    made = await world.owner.ok("POST", "/me/mfa/secret", PASSWORD)
+    code = pyotp.TOTP(made["secret"]).at(world.clock())
+    await world.owner.ok("POST", "/me/mfa/enable", {"code": code})
+    assert (await world.stranger("POST", "/auth/sign-in", CREDENTIALS)).code == "mfa_required"
+    done = await _do(tmp_path, lambda desk: accounts.reset_mfa(desk, OWNER_EMAIL.upper()))
+    assert (done["removed"], done["ended"]) == (["app"], 1)
+    assert (await world.owner("GET", "/me")).status == 401
+    world.owner.token = (await world.stranger.ok("POST", "/auth/sign-in", CREDENTIALS))["token"]
+    assert not (await world.owner.ok("GET", "/me/mfa"))["enabled"]
+    [row] = await world.audit("account.mfa_reset")
+    assert (row["actor"], row["source"], row["target"]) == ("operator", "this machine", OWNER_EMAIL)
+    assert (await world.mails(OWNER_EMAIL))[-1].content.subject == "The operator removed your second factors"
+
+
+async def test_a_code_for_a_new_password_is_handed_over(tmp_path, world_in):
+    world = await world_in(tmp_path)
+    made = await _do(tmp_path, lambda desk: accounts.password_code(desk, OWNER_EMAIL))
+    assert made["url"] == "https://cloud.example.com"
+    fresh = {"code": made["code"], "password": "another good password"}
+    assert (await world.stranger("POST", "/auth/reset", fresh)).status == 204
+    assert (await world.stranger("POST", "/auth/sign-in", CREDENTIALS)).code == "sign_in_failed"
+
+
+async def test_accounts_are_listed_by_the_command(tmp_path, world_in):
+    world = await world_in(tmp_path)
+    await world.account("ada@example.com")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "farsite_client", "cloud", "account", "list",
+        "--data-dir", str(tmp_path), "--json", stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    found = {one["email"]: one for one in json.loads(out)["accounts"]}
+    assert set(found) == {OWNER_EMAIL, "ada@example.com"}
+    assert found[OWNER_EMAIL]["organizations"] == ["My organization (owner)"]
+
+
+@pytest.mark.parametrize("act", [accounts.reset_mfa, accounts.password_code])
+async def test_nobody_is_said(tmp_path, world_in, act):
+    await world_in(tmp_path)
+    with pytest.raises(FarsiteError, match="no account"):
+        await _do(tmp_path, lambda desk: act(desk, "nobody@example.com"))
