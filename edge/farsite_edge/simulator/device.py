@@ -8,18 +8,20 @@ import ssl
 import time
 import uuid
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
 from aiohttp import web
 
 from farsite_edge.simulator.accounts import Account, Accounts
-from farsite_edge.simulator.certificate import server_context
+from farsite_edge.simulator.certificate import DeviceTls
 from farsite_edge.simulator.faults import Fault, UpgradeFaults
 from farsite_edge.simulator.firmware import Firmware, Options
 from farsite_edge.simulator.gatekeeper import Gatekeeper, Policy, Throttle
 from farsite_edge.simulator.generations import generation_of
 from farsite_edge.simulator.models import DeviceDescription, DeviceModel
 from farsite_edge.simulator.network_cgi import NetworkState
+from farsite_edge.simulator.overlay import Defaults, Overlay
 from farsite_edge.simulator.parameter_store import ParameterStore
 from farsite_edge.simulator.parameter_template import template
 from farsite_edge.simulator.picture import TestPicture
@@ -45,6 +47,7 @@ class SimulatedDevice:
         self.model: DeviceModel = description.model
         self.firmware = Firmware(self.model.version)
         self.fault = Fault(description.fault)
+        self.clock_offset = description.clock_offset
         self.upgrade_faults = UpgradeFaults()
         self.network = NetworkState()
         self.report_blocks = 4
@@ -67,7 +70,7 @@ class SimulatedDevice:
         self.rest = RestConfig()
         self.allow_unsigned = self.model.generation != "12"
         self.picture = TestPicture(self.model.product, self.serial)
-        self.parameters = ParameterStore({}, recommended_policy=False)
+        self.parameters = ParameterStore(Overlay(Defaults(), {}), recommended_policy=False)
         self.stopping = asyncio.Event()
         self._booted_at = time.monotonic()
         self._ready_at = 0.0
@@ -79,6 +82,10 @@ class SimulatedDevice:
     def now(self) -> float:
         """Seconds that only grow."""
         return time.monotonic()
+
+    def wall_clock(self) -> datetime:
+        """What its own clock shows, UTC: `clock_offset` seconds from the time it is."""
+        return datetime.now(UTC) + timedelta(seconds=self.clock_offset)
 
     @property
     def version(self) -> str:
@@ -211,7 +218,7 @@ class SimulatedDevice:
         try:
             self.http_port = await self._listen(runner, self.http_port, None)
             if self.https_port is not None:
-                self._tls = self._tls or server_context(self.serial, self.address)
+                self._tls = self._tls or DeviceTls.of(self.serial, self.address, self.wall_clock)
                 self.https_port = await self._listen(runner, self.https_port, self._tls)
         except BaseException:
             await runner.cleanup()
