@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from farsite_cloud.catalogue.cli import catalogue
 from farsite_cloud.commands.account_cli import account
 from farsite_cloud.turn.command import turn_config
 
@@ -129,6 +130,15 @@ def up_command(
     smtp_ca_file: Annotated[
         Path | None, typer.Option("--smtp-ca-file", help="PEM authorities of the mail server.")
     ] = None,
+    licensing: Annotated[
+        str | None, typer.Option("--licensing", help="off: nothing is limited; on: licences are asked for.")
+    ] = None,
+    licence_keys: Annotated[
+        str | None, typer.Option("--licence-keys", help="Files with licence authorities' public keys.")
+    ] = None,
+    licence_trial_days: Annotated[
+        int | None, typer.Option("--licence-trial-days", help="Length of the trial (30).")
+    ] = None,
     audit_retention_days: Annotated[
         int | None, typer.Option("--audit-retention-days", help="Days audit rows are kept (0: for ever).")
     ] = None,
@@ -140,6 +150,10 @@ def up_command(
     ] = None,
     outbound_ca_file: Annotated[
         Path | None, typer.Option("--outbound-ca-file", help="PEM authorities of those.")
+    ] = None,
+    catalogue: Annotated[
+        Path | None,
+        typer.Option("--catalogue", help="What is known of models: CSV or JSON, read at the start."),
     ] = None,
     log_level: Annotated[
         str | None, typer.Option("--log-level", help="debug, info, warning or error.")
@@ -161,6 +175,7 @@ audit = typer.Typer(
     add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="The audit logs of this cloud."
 )
 cloud.add_typer(audit, name="audit")
+cloud.add_typer(catalogue, name="catalogue")
 Organization = Annotated[
     str | None, typer.Option("--organization", help="Its id, or 'operator'. Without: all of them.")
 ]
@@ -204,6 +219,18 @@ def audit_checkpoint(
             "\n".join(one.model_dump_json() for one in made),
             checkpoints=[one.model_dump(mode="json") for one in made],
         )
+
+
+@cloud.command("forget-clock")
+def forget_clock(config: Config = None, data_dir: DataDir = None, json: Json = False) -> None:
+    """Let licences go by the clock as it is now, after one that was far ahead was corrected."""
+    from farsite_cloud.commands.failure import told
+    from farsite_cloud.commands.licences import forget_clock as run
+    from farsite_cloud.settings import load_settings
+
+    with told(json):
+        changed = run(load_settings({"data_dir": data_dir}, file=config))
+        _show(json, f"{changed} organizations go by this machine's clock again.", organizations=changed)
 
 
 @cloud.command()

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from farsite_cloud.accounts.passwords import Passwords
 from farsite_cloud.api.application import application
 from farsite_cloud.attempts import Attempts, LocalAttempts, Rule
+from farsite_cloud.catalogue.loading import load_at_start
 from farsite_cloud.clock import Clock, system_clock
 from farsite_cloud.cluster.attempts import RedisAttempts
 from farsite_cloud.cluster.neighbours import RedisNeighbours
@@ -24,6 +25,8 @@ from farsite_cloud.database.schema import upgrade
 from farsite_cloud.datadir import own_folder, storage_failures
 from farsite_cloud.duties import duties_of
 from farsite_cloud.firstrun import FirstRun, open_vault
+from farsite_cloud.licences.licensing import Licensing
+from farsite_cloud.licences.watch import LicenceWatch
 from farsite_cloud.listening import open_socket, tls_context
 from farsite_cloud.mail.mailer import Mailer
 from farsite_cloud.mail.sending import Smtp
@@ -79,7 +82,11 @@ class Cloud:
         await self._stack.enter_async_context(relay)
         sweeper = Sweeper()
         redis = self._open_redis()
-        self.hub = await self._open_hub(CloudAuthorizer(database, self.clock, sweeper.wake), redis)
+        licensing = Licensing.of(self.settings)
+        authorizer = CloudAuthorizer(database, self.clock, sweeper.wake)
+        self.hub = await self._open_hub(authorizer, redis)
+        licence_watch = LicenceWatch(database, vault, self.clock, self.hub, licensing)
+        authorizer.on_reported, authorizer.on_left = licence_watch.inform_edge, licence_watch.left
         smtp = Smtp(self.settings, self.urls.api) if self.settings.smtp_host else None
         mailer = await self._stack.enter_async_context(Mailer(database, vault, self.clock, smtp))
         outbound = Outbound(tuple(self.settings.outbound_allowed), self.settings.outbound_ca_file)
@@ -96,6 +103,8 @@ class Cloud:
             peers=self.hub,
             metrics=self._metrics(relay),
             redis=redis,
+            licensing=licensing,
+            licence_watch=licence_watch,
             outbound=outbound,
             providers=Directory(outbound, self.clock),
             sweeper=sweeper,
@@ -116,6 +125,8 @@ class Cloud:
         database = open_database(self.settings)
         self._stack.push_async_callback(database.aclose)
         await upgrade(database)
+        if self.settings.catalogue is not None:
+            await load_at_start(database, self.settings.catalogue)
         passwords = Passwords()
         self._stack.callback(passwords.close)
         vault, self.first_run = await open_vault(self.settings, database, passwords, self.clock)

@@ -22,6 +22,7 @@ from farsite_cloud.inventory.models import (
     ThingTag,
 )
 from farsite_cloud.invitations.models import Invitation
+from farsite_cloud.licences.models import Licence, LicenceRecord, LicenceReservation, RedeemedKey
 from farsite_cloud.mail.models import Mail
 from farsite_cloud.notices.models import (
     Notice,
@@ -71,6 +72,9 @@ __all__ = [
     "InventoryPosition",
     "Invitation",
     "KeptAnswer",
+    "Licence",
+    "LicenceRecord",
+    "LicenceReservation",
     "Mail",
     "MailedCode",
     "ManagedDevice",
@@ -88,6 +92,7 @@ __all__ = [
     "ProviderDomain",
     "ProviderSignIn",
     "RecoveryCode",
+    "RedeemedKey",
     "RemoteSession",
     "SavedView",
     "SetupCode",

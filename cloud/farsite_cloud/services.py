@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -26,6 +26,10 @@ from farsite_cloud.sweeper import Sweeper
 from farsite_cloud.urls import PublicUrls
 from farsite_cloud.vault import Vault
 from farsite_signaling.wire.errors import ErrorCode
+
+if TYPE_CHECKING:
+    from farsite_cloud.licences.licensing import Licensing
+    from farsite_cloud.licences.watch import LicenceWatch
 
 
 class Peers(Protocol):
@@ -83,6 +87,8 @@ class Services:
     metrics: Metrics
     redis: Redis | None
     outbound: Outbound
+    licensing: Licensing
+    licence_watch: LicenceWatch
     providers: Directory
     used: LastUses = field(default_factory=LastUses)
     sweeper: Sweeper = field(default_factory=Sweeper)

@@ -123,6 +123,22 @@ class CloudSettings(PartSettings):
     smtp_password: SecretStr | None = Field(default=None, description="its password")
     smtp_from: str | None = Field(default=None, description="sender of mails (farsite@ the public host)")
     smtp_ca_file: Path | None = Field(default=None, description="PEM authorities of the mail server")
+    catalogue: Path | None = Field(
+        default=None, description="file that tells warranty, ends of support and releases of models"
+    )
+    licensing: Literal["off", "on"] = Field(
+        default="off",
+        description="off: unlicensed self-hosting, nothing is limited; on: licences are asked for",
+    )
+    licence_keys: Texts = Field(
+        default_factory=list, description="files with public keys of licence authorities (PEM)"
+    )
+    licence_trial_days: int = Field(
+        default=30,
+        ge=0,
+        le=3650,
+        description="days from its beginning that an organization needs no licences",
+    )
     audit_retention_days: int = Field(
         default=0, ge=0, le=36500, description="days rows of the audit log are kept; 0: for ever"
     )

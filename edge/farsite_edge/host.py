@@ -13,6 +13,7 @@ from aiohttp import web
 
 from farsite_edge.admin.site import AdminSite
 from farsite_edge.api.app import build_app, join
+from farsite_edge.api.app_routes import AppRoutes
 from farsite_edge.api.device_routes import DeviceRoutes
 from farsite_edge.api.device_task_routes import DeviceTaskRoutes
 from farsite_edge.api.diagnostics_routes import DiagnosticsRoutes
@@ -38,15 +39,16 @@ from farsite_edge.devices.connections import Connections
 from farsite_edge.devices.credentials import CredentialStore
 from farsite_edge.devices.gateway import real_gateway
 from farsite_edge.devices.scan_job import SCAN, ScanJob, ScanService
+from farsite_edge.devices.tags import Tags
 from farsite_edge.identity.renewal import Renewal
 from farsite_edge.identity.tls import ServerTls
 from farsite_edge.inventory.journal import Journal
 from farsite_edge.inventory.sender import InventorySender
-from farsite_edge.inventory.tags import Tags
 from farsite_edge.lan.discovery import discovery_app
 from farsite_edge.lan.hosts import HostRule
 from farsite_edge.lan.listening import LIMITS, listen
 from farsite_edge.lan.multicast import MulticastResponder
+from farsite_edge.licence import LicenceGate
 from farsite_edge.policies import BY_ITSELF, POLICY, PolicyHost, uneventful
 from farsite_edge.remote.acceptor import EdgeAcceptor
 from farsite_edge.remote.access import RemoteAccess, RemoteState
@@ -57,7 +59,7 @@ from farsite_edge.tasks import TaskRecord, TaskRunner, TaskStore, WorkRow
 from farsite_edge.tasks.zone import site_zone
 from farsite_edge.version import __version__
 from farsite_edge.work import OrderStore, WorkDesk
-from farsite_edge.work.kinds import os_kinds
+from farsite_edge.work.kinds import work_kinds
 from farsite_edge.work.reporter import PACE, WorkReporter
 from farsite_signaling.rest import Front, Route
 from farsite_signaling.wire.edge_api import ClaimRequest, EdgeInfo, EdgeState, EdgeStatus
@@ -91,6 +93,7 @@ class EdgeHost:
         self.preferences = self.core.preferences
         self.audit = AuditLog(self.core.database)
         self.registry = Registry(self.core.database)
+        self.licence = LicenceGate(self.core.facts, self.keeper)
         self.http_port = self.https_port = self.multicast_port = 0
         self._gateway = gateway
         self._notify = notify
@@ -107,6 +110,7 @@ class EdgeHost:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.core)
             await self.registry.load()
+            self.licence.load()
             self._build(await stack.enter_async_context(Connections()))
             await self._credentials.load()
             await self.policies.store.load()
@@ -145,12 +149,14 @@ class EdgeHost:
         self._credentials = CredentialStore(
             self.core.database, self.core.vault, interval=settings.log_in_interval
         )
+        self.tags = Tags(self.core.database, self.registry)
         self.manager = DeviceManager(
             self.registry,
             self._credentials,
             gateway,
             connections,
             self._rule,
+            self.tags,
             timeout=settings.device_timeout,
         )
         self.finder = Finder(self.registry, gateway, self._rule, settings)
@@ -185,11 +191,17 @@ class EdgeHost:
             zone=site_zone(settings.time_zone),
             work_done=self._work_done,
             task_done=self._task_done,
+            held=self._held,
         )
         self.os = OsService(self.registry, folder, self.tasks)
         self.scans = ScanService(self.tasks, settings.discovery_ports, settings.discovery_rate)
         self.policies.build(self.tasks)
         self.device_tasks.build(self.tasks)
+
+    def _held(self, kind: str) -> str | None:
+        """Why tasks of a kind wait: without a licence devices are looked for, and not changed."""
+        error = None if kind == SCAN else self.licence.refusal()
+        return None if error is None else error.detail
 
     def _build_remote(self) -> None:
         settings = self.settings
@@ -219,6 +231,7 @@ class EdgeHost:
             path=self.remote.newest_path,
         )
         self.remote.on_accepted = self.reporter.accepted
+        self.remote.on_licence = self.licence.take
         self._build_inventory()
         self.renewal = Renewal(settings, self.keeper, self.preferences, self._renewed)
 
@@ -234,7 +247,7 @@ class EdgeHost:
         )
         self.work = WorkDesk(
             orders,
-            os_kinds(self.os),
+            work_kinds(self.os, self.policies.service),
             self.tasks,
             self.registry,
             self.keeper,
@@ -247,7 +260,6 @@ class EdgeHost:
 
     def _build_inventory(self) -> None:
         self.journal = Journal(self.core.database, self.core.facts)
-        self.tags = Tags(self.core.database, self.registry)
         self.inventory = InventorySender(
             self.journal,
             self.remote.send,
@@ -260,7 +272,7 @@ class EdgeHost:
 
     def _build_api(self) -> None:
         self._authenticator = Authenticator(self.keeper, ended=self.remote.has_ended)
-        guard = Guard(self._authenticator, self.keeper, self._hosts, self.audit)
+        guard = Guard(self._authenticator, self.keeper, self._hosts, self.audit, self.licence)
         self._api = join(
             [
                 HostRoutes(self, self.preferences, self.audit).api(),
@@ -270,6 +282,7 @@ class EdgeHost:
                 DiscoveryRoutes(self.finder, self.scans, self.audit).api(),
                 TaskRoutes(self.tasks, self.audit).api(),
                 OsRoutes(self.os, self.tasks, self.audit).api(),
+                AppRoutes(guard, self.policies.apps, self.manager, self.audit).api(),
                 PolicyRoutes(self.policies, self.tasks, self.audit).api(),
                 ReportRoutes(self.policies.reports, lambda: self.preferences.name).api(),
                 TagRoutes(self.tags, self.audit).api(),
@@ -336,6 +349,7 @@ class EdgeHost:
             "work reports": self.work_reporter.run,
             "inventory": self.inventory.run,
             "renewal": self.renewal.run,
+            "licence clock": self.licence.run,
         }
         self._tasks = [
             self._group.create_task(supervised(name, run), name=name) for name, run in loops.items()
@@ -373,6 +387,8 @@ class EdgeHost:
             sessions=remote.sessions,
             devices_managed=self.registry.count(managed=True),
             devices_discovered=self.registry.count(managed=False),
+            licence=self.licence.state,
+            changes_allowed=self.licence.refusal() is None,
             time=datetime.now(UTC),
         )
 

@@ -17,8 +17,6 @@ from typing import Any
 
 from farsite_edge.devices.credentials import Account
 from farsite_edge.host import EdgeHost
-from farsite_edge.simulator.image import make_image
-from farsite_edge.simulator.models import MODELS, PASSWORD, USERNAME
 from farsite_edge.testing import run_edge
 from farsite_signaling.wire.discovery_api import ScanRequest
 from farsite_signaling.wire.edge_api import DeviceState
@@ -28,6 +26,7 @@ from tests.bench.harness import loop_factory
 from tests.bench.memory import resident
 
 PARALLEL, UPGRADED, POLL_SECONDS = 32, 200, 60.0
+ACCOUNT = Account("root", "farsite-demo")
 VERSION = "12.12.1"
 ROUNDS_OF = {10: 30, 100: 5, 1000: 2}
 """How often a fleet is looked at for its cost: small ones oftener, so that there is something to measure."""
@@ -51,10 +50,8 @@ def tell(what: str, row: dict[str, Any]) -> None:
     print(json.dumps({"what": what} | row), flush=True)
 
 
-async def main(targets: str, ports: list[int], counts: list[int], phases: set[str]) -> None:
+async def main(targets: str, ports: list[int], images: Path, counts: list[int], phases: set[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="farsite-bench-") as folder:
-        images = Path(folder) / "images"
-        images.mkdir(mode=0o700)
         options: dict[str, Any] = {
             "poll_interval": POLL_SECONDS,
             "report_interval": 60.0,
@@ -77,7 +74,7 @@ async def main(targets: str, ports: list[int], counts: list[int], phases: set[st
             if "policy" in phases:
                 await hardened(edge.host)
             if "upgrade" in phases:
-                await upgraded(edge.host, images)
+                await upgraded(edge.host)
             tell("peak", {"memory_mb": max(most)})
 
 
@@ -113,7 +110,7 @@ async def grown(host: EdgeHost, count: int) -> None:
     new = [device for device in known if not host.registry.get(device).managed]
     meter = Meter()
     await host.manager.add(new)
-    results = await host.manager.log_in(new, Account(USERNAME, PASSWORD))
+    results = await host.manager.log_in(new, ACCOUNT)
     bad = [result.detail for result in results if not result.ok]
     assert not bad, bad[:3]
     tell("logged_in", meter.row(devices=len(new)))
@@ -150,9 +147,9 @@ async def hardened(host: EdgeHost) -> None:
     tell("policy", meter.row(devices=len(rows), done=done, said=said))
 
 
-async def upgraded(host: EdgeHost, images: Path) -> None:
-    models = [model.number for model in MODELS.values() if model.generation == "12"]
-    make_image(images / "fleet.bin", models, VERSION, size=1024 * 1024)
+async def upgraded(host: EdgeHost) -> None:
+    """One alone, then many, all of the models there is an image for."""
+    models = {model for image in (await host.os.images()).images for model in image.models}
     chosen = [one.id for one in host.registry.all(managed=True) if one.model in models][: UPGRADED + 1]
     alone = await upgrade(host, chosen[:1])
     tell("upgrade_one", alone)
@@ -182,12 +179,13 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("targets")
     parser.add_argument("--ports", type=int, nargs="+", default=[8080, 8443])
+    parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--counts", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--phases", nargs="*", default=["status", "policy", "upgrade"])
     parser.add_argument("--profile", action="store_true", help="what takes the time, on standard error")
     given = parser.parse_args()
     profile = cProfile.Profile() if given.profile else None
     with profile or nullcontext(), asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(main(given.targets, given.ports, given.counts, set(given.phases)))
+        runner.run(main(given.targets, given.ports, given.images, given.counts, set(given.phases)))
     if profile is not None:
         pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(60)

@@ -313,11 +313,11 @@ async def storage(
             if database_kind == "sqlite":
                 return {}
             if folder in urls:
-                return {"database": urls[folder]}
+                return {"database": urls[folder], "database_timeout": 10}
             url = await stack.enter_async_context(new_database())
             if folder is not None:
                 urls[folder] = url
-            return {"database": url}
+            return {"database": url, "database_timeout": 10}
 
         yield settings
 

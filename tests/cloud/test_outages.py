@@ -18,7 +18,7 @@ from farsite_signaling.wire.hub import Ping, Pong, SessionAnnounced, parse_hub_m
 from tests.cloud.cluster_rig import QUICK, two_clouds, until
 from tests.conftest import template_of
 
-FAST = 2.0
+FAST = 3.0
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def made():
 @pytest.fixture
 async def own_database(own_postgres, made):
     async with fresh_database(own_postgres, await template_of(own_postgres, made)) as url:
-        yield {"database": url, "database_timeout": 0.4}
+        yield {"database": url, "database_timeout": 0.8}
         if own_postgres.running:
             own_postgres.go_on()
         else:

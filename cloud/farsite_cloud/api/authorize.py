@@ -8,6 +8,7 @@ from farsite_cloud.accounts.models import AccountKind
 from farsite_cloud.accounts.tokens import Caller, find_caller, keep_token
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.audit.log import Act
+from farsite_cloud.licences.gate import check_licence
 from farsite_cloud.organizations.entrance import Entrance, enter
 from farsite_cloud.organizations.models import Organization
 from farsite_cloud.organizations.service import stay
@@ -30,7 +31,9 @@ async def authorize(request: web.Request, need: Need) -> None:
         raise FarsiteError(ErrorCode.FORBIDDEN, detail)
     if isinstance(need, Right):
         await _enter(call, request.match_info["org"])
-        _check_right(call, need, f"{request.method} {request.path}")
+        target = f"{request.method} {request.path}"
+        _check_right(call, need, target)
+        await _check_licence(call, need, request.method, request.path)
 
 
 async def stand_fast(request: web.Request, need: Right) -> None:
@@ -57,6 +60,15 @@ def _check_right(call: Call, right: Right, target: str) -> None:
     act = Act("authorization", call.actor, call.source, [call.organization.id], target)
     call.refused(act, error)
     raise error
+
+
+async def _check_licence(call: Call, right: Right, method: str, path: str) -> None:
+    try:
+        await check_licence(call, right, method, path)
+    except FarsiteError as error:
+        act = Act("authorization", call.actor, call.source, [call.organization.id], f"{method} {path}")
+        call.refused(act, error)
+        raise
 
 
 def missing(call: Call, right: Right) -> FarsiteError:

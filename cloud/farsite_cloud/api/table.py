@@ -21,11 +21,13 @@ from farsite_cloud.inventory.routes import api as inventory
 from farsite_cloud.inventory.tag_routes import api as inventory_tags
 from farsite_cloud.invitations.accepting import api as accepting
 from farsite_cloud.invitations.routes import api as invitations
+from farsite_cloud.licences.routes import api as licences
 from farsite_cloud.notices.routes import api as notices
 from farsite_cloud.notices.webhook_routes import api as webhooks
 from farsite_cloud.organizations.deletion import api as deletions
 from farsite_cloud.organizations.routes import api as organizations
 from farsite_cloud.passkeys.routes import api as passkeys
+from farsite_cloud.policies.routes import api as policy_templates
 from farsite_cloud.providers.routes import api as providers
 from farsite_cloud.relay_checks import api as relay_checks
 from farsite_cloud.service_accounts.routes import api as service_accounts
@@ -69,7 +71,9 @@ FEATURES = (
     sessions,
     relay_checks,
     audit,
+    licences,
     work,
+    policy_templates,
     notices,
     webhooks,
 )

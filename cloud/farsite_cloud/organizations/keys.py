@@ -17,9 +17,11 @@ from farsite_signaling.identity import (
 )
 from farsite_signaling.identity.certificates import load_certificate
 from farsite_signaling.identity.keys import PrivateKey
+from farsite_signaling.identity.licences import sign_statement
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.grant import Grant
 from farsite_signaling.wire.ids import PeerName
+from farsite_signaling.wire.licence import LicenceStatement
 from farsite_signaling.wire.work import Order
 
 
@@ -64,6 +66,10 @@ class OrganizationKeys:
     def sign_grant(self, grant: Grant) -> str:
         key = self._vault.unseal(self._organization.grant_key, _grants(self._organization))
         return sign_grant(load_private_key(key), grant)
+
+    def sign_licence_statement(self, statement: LicenceStatement) -> str:
+        key = self._vault.unseal(self._organization.grant_key, _grants(self._organization))
+        return sign_statement(load_private_key(key), statement)
 
     def sign_order(self, order: Order) -> str:
         key = self._vault.unseal(self._organization.grant_key, _grants(self._organization))

@@ -89,6 +89,11 @@ async def check_may_create(session: AsyncSession, account_id: str) -> None:
         raise FarsiteError(ErrorCode.CONFLICT, f"An account owns at most {MOST_OWNED} organizations.")
 
 
+async def all_organizations(session: AsyncSession) -> list[str]:
+    """Ids."""
+    return list(await session.scalars(select(Organization.id).order_by(Organization.id)))
+
+
 async def find_organization(session: AsyncSession, organization_id: str) -> Organization | None:
     return await session.get(Organization, organization_id)
 

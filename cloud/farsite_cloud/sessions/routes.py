@@ -12,6 +12,8 @@ from farsite_cloud.clients.service import own_client
 from farsite_cloud.database import Scope
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.edge_hosts.service import EdgeHosts, edge_name
+from farsite_cloud.licences.gate import standing_of
+from farsite_cloud.licences.statements import claims_for
 from farsite_cloud.sessions.models import RemoteSession
 from farsite_cloud.sessions.service import TO_OPEN, end_session, grant_for, start_session
 from farsite_cloud.signaling.notices import announce, ends_of, tell_ended
@@ -46,16 +48,18 @@ async def open_session(request: web.Request, body: wire.SessionRequest) -> wire.
         session = start_session(call.scope, edge, client, call.caller, call.now, call.entrance.until)
         act.session = session.id
         act.details |= {"client": body.client, "role": call.role}
-        grant = _grant(call, session, edge, client)
+        grant = await _grant(call, session, edge, client)
         servers = call.services.relay.ice_servers(session.id, call.now.timestamp())
         ticket = _ticket(call, session, edge, call.keys.sign_grant(grant), servers)
     call.later(lambda: _announce(call, session, edge, servers, act))
     return ticket
 
 
-def _grant(call: Call, session: RemoteSession, edge: EdgeHost, client: ClientDevice) -> Grant:
+async def _grant(call: Call, session: RemoteSession, edge: EdgeHost, client: ClientDevice) -> Grant:
     rights = call.entrance.may_in_session(call.caller)
-    return grant_for(session, edge, client, call.role, rights, call.actor, call.now)
+    grant = grant_for(session, edge, client, call.role, rights, call.actor, call.now)
+    licence = claims_for(await standing_of(call), call.organization.id, edge.id, call.now)
+    return grant.model_copy(update={"licence": licence})
 
 
 def _ticket(
@@ -123,7 +127,7 @@ async def renew_session(request: web.Request) -> wire.SessionTicket:
         client = await own_client(call.scope, client_urn, call.caller.account_id)
         act.target = edge_urn
         act.details |= {"client": client_urn, "role": call.role}
-        grant = _grant(call, session, edge, client)
+        grant = await _grant(call, session, edge, client)
         servers = call.services.relay.ice_servers(session.id, call.now.timestamp())
         ticket = _ticket(call, session, edge, call.keys.sign_grant(grant), servers)
     call.later(lambda: _announce_again(call, session, edge, servers))

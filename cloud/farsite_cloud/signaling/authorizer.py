@@ -40,6 +40,9 @@ class CloudAuthorizer:
         self._wake = wake
         self._database = database
         self._clock = clock
+        # Set when what they belong to is there; a report is taken whether or not they succeed.
+        self.on_reported: Callable[[EdgeName], Awaitable[None]] = _nothing
+        self.on_left: Callable[[EdgeName], None] = lambda _name: None
 
     async def authenticate(self, hello: Hello) -> ec.EllipticCurvePublicKey:
         async with self._database.reading() as session:
@@ -80,6 +83,10 @@ class CloudAuthorizer:
             keep_reported(scope, peer.edge, report.audit, now)
         if switched:
             await self._look()
+        try:
+            await self.on_reported(peer)
+        except FarsiteError as error:
+            logger.error("%s: %s", name, error)
 
     async def _tell_switched(self, scope: Scope, edge_id: str, report: Report, now: datetime) -> None:
         if report.remote_access:
@@ -123,6 +130,8 @@ class CloudAuthorizer:
         logger.info("%s is %s", name, "online" if online else "offline")
         peer = parse_name(name)
         if isinstance(peer, EdgeName):
+            if not online:
+                self.on_left(peer)
             async with self._database.writing() as session:
                 scope = Scope(session, peer.org)
                 await EdgeHosts(scope).seen(peer.edge, self._clock())
@@ -136,6 +145,10 @@ def _ended(key: str, session: RemoteSession | None) -> SessionEnded:
     code = session.end_code if session is not None and session.end_code else ErrorCode.SESSION_ENDED
     detail = "The session ended while this edge host was not connected to the cloud."
     return SessionEnded(session=key, code=code, detail=detail)
+
+
+async def _nothing(_name: EdgeName) -> None:
+    pass
 
 
 def _no_session() -> FarsiteError:

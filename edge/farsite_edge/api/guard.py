@@ -10,24 +10,45 @@ from farsite_edge.api.principal import Authenticator, Principal, Way
 from farsite_edge.audit import AuditLog
 from farsite_edge.identity.keeper import IdentityKeeper
 from farsite_edge.lan.hosts import HostRule
+from farsite_edge.licence import LicenceGate
 from farsite_signaling.rest import PUBLIC, Need
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.ids import clean
-from farsite_signaling.wire.rights import Right
+from farsite_signaling.wire.rights import CHANGES_DEVICES, Right
 
 PRINCIPAL = web.RequestKey("principal", Principal)
 WAY = web.RequestKey("way", Way)
+PREFIX = "/api/v1"
+# What shows more, or gets an organization out of having too few licences, is never held up.
+ALWAYS = frozenset(
+    {
+        ("POST", "/discovery"),
+        ("POST", "/discovery/scans"),
+        ("DELETE", "/devices"),
+        ("POST", "/devices/log-in"),
+        ("PATCH", "/devices/{id}/tags"),
+        ("DELETE", "/policies/{id}"),
+        ("DELETE", "/policies/{id}/devices"),
+        ("POST", "/tasks/{id}/cancel"),
+    }
+)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Guard:
     def __init__(
-        self, authenticator: Authenticator, keeper: IdentityKeeper, hosts: HostRule, audit: AuditLog
+        self,
+        authenticator: Authenticator,
+        keeper: IdentityKeeper,
+        hosts: HostRule,
+        audit: AuditLog,
+        licence: LicenceGate,
     ) -> None:
         self._authenticator = authenticator
         self._keeper = keeper
         self._hosts = hosts
         self._audit = audit
+        self._licence = licence
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -45,6 +66,21 @@ class Guard:
         request[PRINCIPAL] = principal
         if isinstance(need, Right) and not principal.allows(need):
             await self._refuse(request, principal, need)
+        if need in CHANGES_DEVICES:
+            await self._check_licence(request, principal)
+
+    async def _check_licence(self, request: web.Request, principal: Principal) -> None:
+        """Whoever asks: licences are of devices, not of people. Raises `licence_expired`."""
+        if principal.grant is not None and principal.grant.licence is not None:
+            await self._licence.learn(principal.grant.licence)
+        resource = request.match_info.route.resource
+        path = resource.canonical if resource is not None else request.path
+        if (request.method, path.removeprefix(PREFIX)) in ALWAYS:
+            return
+        error = self._licence.refusal()
+        if error is not None:
+            await self._note(request, principal.actor, principal.session, {"code": str(error.code)})
+            raise error
 
     async def _identify(self, request: web.Request) -> Principal:
         if request[WAY] is Way.LAN and self._keeper.claim is None:

@@ -19,9 +19,9 @@ from farsite_edge.devices.gateway import Gateway
 from farsite_edge.devices.record import DeviceRecord, short
 from farsite_edge.devices.registry import Registry
 from farsite_edge.devices.rotation import Step
+from farsite_edge.devices.tags import Tags
 from farsite_edge.vapix.errors import OtherDevice
 from farsite_edge.vapix.pin import pin_bytes
-from farsite_signaling.wire.device_api import MAX_TAGS
 from farsite_signaling.wire.edge_api import DeviceResult, DeviceState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
@@ -44,6 +44,7 @@ class DeviceManager:
         gateway: Gateway,
         connections: Connections,
         rule: AddressRule,
+        tags: Tags,
         *,
         timeout: float,
     ) -> None:
@@ -52,6 +53,7 @@ class DeviceManager:
         self._gateway = gateway
         self._connections = connections
         self._rule = rule
+        self._tags = tags
         self.timeout = timeout
         self._locks: dict[str, asyncio.Lock] = {}
         self._held: set[str] = set()
@@ -98,12 +100,8 @@ class DeviceManager:
         return await each(ids, lambda device: self._tag(device, add, remove))
 
     async def _tag(self, device: str, add: Sequence[str], remove: Sequence[str]) -> DeviceRecord:
-        gone = {tag.lower() for tag in (*add, *remove)}
-        kept = [tag for tag in self.registry.get(device).tags if tag.lower() not in gone]
-        tags = sorted([*kept, *dict.fromkeys(add)], key=str.lower)
-        if len(tags) > MAX_TAGS:
-            raise FarsiteError(ErrorCode.INVALID_REQUEST, f"A device has at most {MAX_TAGS} tags.")
-        return await self.registry.update(device, tags=tags)
+        await self._tags.change(device, add, remove)
+        return self.registry.get(device)
 
     @asynccontextmanager
     async def reporting(self, device: str) -> AsyncIterator[Any]:

@@ -42,6 +42,9 @@ class Registry:
             raise FarsiteError(ErrorCode.DEVICE_UNKNOWN, f"There is no device {device} on this edge host.")
         return record
 
+    def knows(self, device: str) -> bool:
+        return device in self._records
+
     def managed(self, device: str) -> DeviceRecord:
         """Raises `device_unknown` for one that is not managed."""
         record = self.get(device)

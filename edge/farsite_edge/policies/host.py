@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from farsite_edge.apps import AppFolder
 from farsite_edge.core import EdgeCore
 from farsite_edge.devices import DeviceManager
 from farsite_edge.devices.credentials import CredentialStore
 from farsite_edge.policies.access import DeviceAccess
+from farsite_edge.policies.apps.kind import AppsKind
 from farsite_edge.policies.job import PolicyJob
 from farsite_edge.policies.keeper import PolicyKeeper
 from farsite_edge.policies.kind import Kind, Kinds
@@ -20,9 +22,9 @@ from farsite_edge.settings import EdgeSettings
 from farsite_edge.tasks import TaskRunner
 
 
-def all_kinds() -> Sequence[Kind]:
+def all_kinds(apps: AppFolder) -> Sequence[Kind]:
     """Every kind of policy there is."""
-    return (SecurityKind(),)
+    return (SecurityKind(), AppsKind(apps))
 
 
 class PolicyHost:
@@ -42,7 +44,8 @@ class PolicyHost:
         self._settings = settings
         self._core = core
         self._manager = manager
-        self.kinds = Kinds(all_kinds() if kinds is None else kinds)
+        self.apps = AppFolder(settings.apps or settings.data_dir / "apps")
+        self.kinds = Kinds(all_kinds(self.apps) if kinds is None else kinds)
         self.store = PolicyStore(core.database)
 
         def access(device: str) -> DeviceAccess:

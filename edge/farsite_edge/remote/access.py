@@ -33,6 +33,7 @@ from farsite_signaling.wire.hub import (
     Undeliverable,
 )
 from farsite_signaling.wire.inventory import InventoryAccepted, InventoryWanted, TagsSet
+from farsite_signaling.wire.licence import LicenceNotice
 from farsite_signaling.wire.rights import Right
 from farsite_signaling.wire.work import WorkOrder, WorkReportAccepted
 
@@ -77,6 +78,7 @@ class RemoteAccess:
         self._acceptor = acceptor
         self._on_change = on_change
         self.on_accepted: Callable[[str], None] = lambda _id: None
+        self.on_licence: Callable[[str], Awaitable[None]] = _no_licence
         self.on_order: Callable[[WorkOrder], None] = lambda _order: None
         self.on_work_accepted: Callable[[str], None] = lambda _id: None
         self.on_inventory: Callable[[InventoryAccepted | InventoryWanted], None] = lambda _answer: None
@@ -258,10 +260,18 @@ class RemoteAccess:
                 self.on_work_accepted(message.id)
             case InventoryAccepted() | InventoryWanted():
                 self.on_inventory(message)
+            case LicenceNotice():
+                await self._licensed(message)
             case TagsSet():
                 await self._tagged(message)
             case _:
                 logger.debug("from the hub: %s", message.type)
+
+    async def _licensed(self, message: LicenceNotice) -> None:
+        try:
+            await self.on_licence(message.statement)
+        except FarsiteError as error:
+            logger.warning("licence statement refused: %s", error)
 
     async def _tagged(self, message: TagsSet) -> None:
         try:
@@ -343,6 +353,10 @@ class RemoteAccess:
 
     def _tunnels(self) -> list[Any]:
         return list(self._listener.tunnels) if self._listener is not None else []
+
+
+async def _no_licence(_statement: str) -> None:
+    pass
 
 
 async def _ignore(_message: TagsSet) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import hdrs, web
 
 from farsite_edge.simulator import (
+    applications,
     firmware_cgi,
     json_cgis,
     media,
@@ -71,6 +72,10 @@ def _hardening(device: SimulatedDevice, add: Callable[..., object]) -> None:
         add("*", "/config/rest/{api}/{version}{path:.*}", _guarded(device, rest_config.config, "admin"))
     if "API.RemoteSyslog1.Enabled" in device.parameters:
         add("POST", "/axis-cgi/remotesyslog.cgi", _guarded(device, service_cgis.remote_syslog, "admin"))
+    if applications.has_applications(device):
+        add("*", "/axis-cgi/applications/list.cgi", _guarded(device, applications.list_apps, "admin"))
+        add("*", "/axis-cgi/applications/control.cgi", _guarded(device, applications.control, "admin"))
+        add("POST", "/axis-cgi/applications/upload.cgi", _guarded(device, applications.upload, "admin"))
     if version_tuple(device.version) >= (11, 2):
         add("*", "/axis-cgi/applications/config.cgi", _guarded(device, service_cgis.app_settings, "admin"))
 

@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from aiohttp import web
 
 from farsite_edge.simulator.accounts import Account, Accounts
+from farsite_edge.simulator.applications import Applications
 from farsite_edge.simulator.certificate import DeviceTls
 from farsite_edge.simulator.faults import Fault, UpgradeFaults
 from farsite_edge.simulator.firmware import Firmware, Options
@@ -68,6 +69,7 @@ class SimulatedDevice:
         )
         self.gate = Gatekeeper(self.serial, self.accounts, self._policy, time.monotonic)
         self.rest = RestConfig()
+        self.applications = Applications()
         self.allow_unsigned = self.model.generation != "12"
         self.picture = TestPicture(self.model.product, self.serial)
         self.parameters = ParameterStore(Overlay(Defaults(), {}), recommended_policy=False)
@@ -132,6 +134,7 @@ class SimulatedDevice:
         self.parameters = ParameterStore(values, recommended_policy=self.model.generation == "12")
         self.accounts.clear()
         self.rest = RestConfig()
+        self.applications = Applications()
         if not factory_default:
             self._provision()
 

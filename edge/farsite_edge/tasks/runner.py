@@ -44,7 +44,10 @@ class Active:
 
 
 class TaskRunner:
-    """`await load()` first, then `run()` for ever. `kinds` are the jobs by the kind of task."""
+    """`await load()` first, then `run()` for ever. `kinds` are the jobs by the kind of task.
+
+    `held` says why devices of a kind of task are not begun for now; those at work go on.
+    """
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class TaskRunner:
         zone: tzinfo,
         work_done: WorkDone,
         task_done: TaskDone = lambda _record: None,
+        held: Callable[[str], str | None] = lambda _kind: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.store = store
@@ -63,6 +67,7 @@ class TaskRunner:
         self._zone = zone
         self._work_done = work_done
         self._task_done = task_done
+        self._held = held
         self._now = now
         self._active: dict[str, Active] = {}
         self._busy: dict[str, str] = {}  # device -> task that works on it
@@ -220,7 +225,9 @@ class TaskRunner:
 
     def _in_window(self, active: Active) -> bool:
         window = active.record.rollout.window
-        active.waiting = ""
+        active.waiting = self._held(active.record.kind) or ""
+        if active.waiting:
+            return False
         if window is None or is_open(window, self._now(), self._zone):
             return True
         opening = next_opening(window, self._now(), self._zone)

@@ -213,6 +213,10 @@ class DeviceClient:
         """Send an image; the version the device says it installs. It restarts then, so the answer may be lost."""
         # A small question first: the image is sent once, with the answer to the device's challenge.
         await self.firmware_status()
+        return await self.send_slowly(request, timeout=timeout)
+
+    async def send_slowly(self, request: ApiRequest[T], *, timeout: float) -> T:
+        """A request that takes longer than others: `timeout` seconds at most."""
         self._timeout, before = timeout, self._timeout
         try:
             return await self.send(request)

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from farsite_signaling.wire.ids import Id, Name
+from farsite_signaling.wire.licence import LicenceState
 
 
 class _Schema(BaseModel):
@@ -65,6 +66,8 @@ class EdgeStatus(_Schema):
     sessions: int = 0
     devices_managed: int = 0
     devices_discovered: int = 0
+    licence: LicenceState | None = Field(default=None, description="as the cloud told; None: it never did")
+    changes_allowed: bool = Field(default=True, description="whether devices may be changed, by the licences")
     time: datetime
 
 

@@ -47,6 +47,10 @@ class ErrorCode(StrEnum):
     SETUP_CODE_EXPIRED = "setup_code_expired"
     ALREADY_CLAIMED = "already_claimed"
     NOT_CLAIMED = "not_claimed"
+    # licences
+    LICENCE_INVALID = "licence_invalid"
+    LICENCE_USED = "licence_used"
+    LICENCE_EXPIRED = "licence_expired"
     # identity and time
     CERTIFICATE_INVALID = "certificate_invalid"
     CERTIFICATE_EXPIRED = "certificate_expired"
@@ -122,6 +126,8 @@ _STATUS: dict[ErrorCode, int] = {
     ErrorCode.SETUP_CODE_USED: 409,
     ErrorCode.SETUP_CODE_EXPIRED: 410,
     ErrorCode.SETUP_CODE_INVALID: 404,
+    ErrorCode.LICENCE_USED: 409,
+    ErrorCode.LICENCE_EXPIRED: 403,
     ErrorCode.PRECONDITION_FAILED: 412,
     ErrorCode.TOO_LARGE: 413,
     ErrorCode.RATE_LIMITED: 429,

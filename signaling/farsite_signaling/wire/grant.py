@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from farsite_signaling.wire.ids import Id, UrnText
+from farsite_signaling.wire.licence import LicenceClaims
 from farsite_signaling.wire.rights import ROLE_RIGHTS, Right, Role
 
 GRANT_TYPE = "farsite-grant+jwt"
@@ -34,6 +35,7 @@ class Grant(BaseModel):
     nbf: int
     exp: int
     until: int
+    licence: LicenceClaims | None = Field(default=None, description="for edge hosts the cloud does not reach")
 
     @field_validator("rights", mode="before")
     @classmethod

@@ -24,6 +24,7 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.ice import IceServer
 from farsite_signaling.wire.ids import Id, UrnText
 from farsite_signaling.wire.inventory import InventoryAccepted, InventoryDelta, InventoryWanted, TagsSet
+from farsite_signaling.wire.licence import LicenceNotice
 from farsite_signaling.wire.work import WorkOrder, WorkReport, WorkReportAccepted
 
 HUB_CONTEXT = b"farsite-hub-v1\0"
@@ -82,8 +83,11 @@ class Ping(_Frozen):
 
 
 class Pong(_Frozen):
+    """`heartbeat`: from the hub, the interval from now on, seconds; it grows with the number of peers."""
+
     type: Literal["pong"] = "pong"
     token: int
+    heartbeat: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
 class SessionAnnounced(_Frozen):
@@ -180,6 +184,7 @@ HubMessage = (
     | InventoryAccepted
     | InventoryWanted
     | TagsSet
+    | LicenceNotice
     | Bye
 )
 _ADAPTER: TypeAdapter[HubMessage] = TypeAdapter(Annotated[HubMessage, Field(discriminator="type")])

@@ -38,18 +38,6 @@ class TagNames(_Schema):
     tags: list[str]
 
 
-class DeviceTags(_Schema):
-    serial: str
-    tags: list[str]
-
-
-class EdgeTags(_Schema):
-    """Of one edge host, and of its devices that have any."""
-
-    tags: list[str]
-    devices: list[DeviceTags]
-
-
 class TagsRequest(TagChange):
     """For many devices at once, named by their ids in the cloud."""
 

@@ -34,6 +34,7 @@ class Right(StrEnum):
     DEVICE_CREDENTIALS = "device.credentials"
     DEVICE_WEB = "device.web"
     AUDIT_READ = "audit.read"
+    LICENCE_MANAGE = "licence.manage"
     VIEW_SHARE = "view.share"
     NOTICE_OWN = "notice.own"
     POLICY_MANAGE = "policy.manage"
@@ -58,6 +59,7 @@ _ADMIN = _OPERATOR | {
     Right.DEVICE_MANAGE,
     Right.DEVICE_CREDENTIALS,
     Right.AUDIT_READ,
+    Right.LICENCE_MANAGE,
     Right.POLICY_MANAGE,
 }
 _OWNER = _ADMIN | {Right.ORGANIZATION_OWN}
@@ -73,6 +75,9 @@ IN_CHOSEN_SESSIONS = IN_CHOSEN_FOLDERS | {
 }
 # Roles that reach every folder; the others reach those chosen for them.
 EVERY_FOLDER = frozenset({Role.OWNER, Role.ADMIN})
+
+# What stops when the grace after a licence is over; everything that only looks goes on.
+CHANGES_DEVICES = frozenset({Right.DEVICE_MANAGE, Right.DEVICE_CREDENTIALS, Right.POLICY_MANAGE})
 
 ROLE_RIGHTS: dict[Role, frozenset[Right]] = {
     Role.VIEWER: frozenset(_VIEWER),

@@ -13,10 +13,10 @@ import pytest
 from farsite_edge.core import EdgeCore
 from farsite_edge.devices.record import DeviceRecord
 from farsite_edge.devices.registry import Registry
+from farsite_edge.devices.tags import EDGE_HOST, Tags
 from farsite_edge.inventory.cursor import Cursor
 from farsite_edge.inventory.journal import Journal
 from farsite_edge.inventory.sender import InventorySender
-from farsite_edge.inventory.tags import EDGE_HOST, Tags
 from farsite_edge.tasks import TaskRecord, TaskStore, WorkRow
 from farsite_edge.tasks.record import Outcome
 from farsite_edge.testing import test_settings
@@ -304,7 +304,7 @@ async def test_tags_are_told_with_their_device(core: EdgeCore, tags: Tags) -> No
     assert [(mark.tag, mark.on) for mark in delta.devices[0].tags] == [("lobby", True), ("north wing", True)]
     assert [mark.tag for mark in delta.tags or []] == ["backup"]
     assert await tags.change("A1", [], ["lobby"]) == ["north wing"]
-    assert await tags.all() == {"": ["backup"], "A1": ["north wing"]}
+    assert (await tags.of(EDGE_HOST), await tags.of("A1")) == (["backup"], ["north wing"])
 
 
 async def test_of_two_changes_to_a_tag_the_later_counts(tags: Tags) -> None:

@@ -31,18 +31,10 @@ class Tags:
         sql = "SELECT tag FROM tags WHERE thing = ? AND present = 1 ORDER BY tag"
         return [row["tag"] for row in await self._database.fetch(sql, (thing,))]
 
-    async def all(self) -> dict[str, list[str]]:
-        """By device; the edge host's own under the empty name."""
-        found: dict[str, list[str]] = {}
-        sql = "SELECT thing, tag FROM tags WHERE present = 1 ORDER BY thing, tag"
-        for row in await self._database.fetch(sql):
-            found.setdefault(row["thing"], []).append(row["tag"])
-        return found
-
     async def change(self, thing: str, add: Iterable[str], remove: Iterable[str]) -> list[str]:
         """The tags it has then. Raises `device_unknown`, `invalid_request`, `conflict` for too many."""
         if thing != EDGE_HOST:
-            self._registry.managed(thing)
+            self._registry.get(thing)
         now = datetime.now(UTC)
         wanted = {plain_tag(tag): False for tag in remove} | {plain_tag(tag): True for tag in add}
         async with self._database.transaction() as transaction:
@@ -52,16 +44,24 @@ class Tags:
                     await _write(transaction, thing, TagMark(tag=tag, on=on, at=_after(known.get(tag), now)))
             rows = await transaction.fetch(_PRESENT, (thing,))
             if len(rows) > MAX_TAGS:
-                raise FarsiteError(ErrorCode.CONFLICT, f"At most {MAX_TAGS} tags on one thing.")
+                raise FarsiteError(ErrorCode.INVALID_REQUEST, f"At most {MAX_TAGS} tags on one thing.")
+        return await self._show(thing)
+
+    async def _show(self, thing: str) -> list[str]:
+        tags = await self.of(thing)
+        if thing != EDGE_HOST:
+            await self._registry.update(thing, tags=tags)
         self.on_change()
-        return [row["tag"] for row in rows]
+        return tags
 
     async def take(self, things: Iterable[ThingTags]) -> None:
         """Marks made in the cloud; older ones than are known here change nothing."""
-        now = datetime.now(UTC)
+        now, changed = datetime.now(UTC), []
         async with self._database.transaction() as transaction:
             for thing in things:
                 name = EDGE_HOST if thing.serial is None else thing.serial
+                if name == EDGE_HOST or self._registry.knows(name):
+                    changed.append(name)
                 known = await _marks(transaction, name)
                 for mark in thing.marks:
                     if newer(mark, known.get(mark.tag)):
@@ -71,7 +71,8 @@ class Tags:
                         await _write(transaction, name, known[mark.tag])
             sql = "DELETE FROM tags WHERE present = 0 AND at < ?"
             await transaction.execute(sql, ((now - KEPT_OFF).isoformat(),))
-        self.on_change()
+        for name in changed:
+            await self._show(name)
 
 
 _PRESENT = "SELECT tag FROM tags WHERE thing = ? AND present = 1 ORDER BY tag"

@@ -1,0 +1,1 @@
+"""Licences: what is owned, what is needed, and what follows from it."""
