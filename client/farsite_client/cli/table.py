@@ -43,6 +43,7 @@ OWN: dict[str, tuple[str, str]] = {
     "tasks": (f"{_CLI}.tasks:tasks", "Tasks of an edge host: list, show, cancel, retry."),
     "policies": (f"{_CLI}.policies:policies", "Policies: security and others; drift, hardening score."),
     "apps": (f"{_CLI}.apps:apps", "Apps of devices: packages, list, start, stop, remove, policies."),
+    "certificates": (f"{_CLI}.certificates:certificates", "HTTPS certificates of devices: list, policies."),
     "open": (f"{_CLI}.forwarding:open_", "Open a device's page in the browser, or an edge host's API."),
     "forward": (f"{_CLI}.forwarding:forward", "Forward a local TCP port to a device."),
     "status": (f"{_CLI}.status:status", "Live sessions of this machine: path, round trip, bytes."),

@@ -150,6 +150,22 @@ class DeviceManager:
         async with self._lock(device):
             yield self.client(record if pinned else record.model_copy(update={"pin": None}), account)
 
+    async def shown_pin(self, record: DeviceRecord) -> str:
+        """Of the certificate it shows now, whatever it is. Raises its `device_…` errors."""
+        client = self.client(record.model_copy(update={"pin": None}), None)
+        return str(await self.bounded(client.read_pin()))
+
+    async def settle_pin(self, record: DeviceRecord) -> DeviceRecord:
+        """Of the certificate it had and the one it was told to show, the one it shows is its own; the other is kept until
+        that is certain. A third one is not accepted."""
+        if record.next_pin is None or record.https_port is None:
+            return record
+        seen = await self.shown_pin(record)
+        if seen != record.next_pin or seen == record.pin:
+            return record
+        logger.info("device %s shows its new certificate %s", record.id, seen)
+        return await self.registry.update(record.id, pin=seen, next_pin=record.pin)
+
     async def refused(self, device: str) -> None:
         """The device refused what is kept: it is not tried again by itself."""
         account = await self._credentials.get(device)
@@ -175,6 +191,8 @@ class DeviceManager:
 
     async def _look(self, record: DeviceRecord, refresh: bool) -> DeviceRecord:
         """Where it was, or where it has proven to be by now."""
+        if record.next_pin is not None:
+            record = await self.settle_pin(record)
         try:
             return await self._check(record, refresh)
         except FarsiteError as error:

@@ -1,4 +1,4 @@
-"""The certificate a simulated device signs for itself, made when somebody asks for it."""
+"""The certificate a simulated device signs for itself, and the server that shows it."""
 
 from __future__ import annotations
 
@@ -18,26 +18,38 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 _DAY = timedelta(days=1)
+Shown = tuple[bytes, ec.EllipticCurvePrivateKey]
 
 
 class DeviceTls(ssl.SSLContext):
-    """TLS of a device: key and certificate come with the first handshake, for most of a thousand devices never."""
+    """Asks `make` for certificate (PEM) and key at the first handshake: most of a thousand devices never get there."""
 
-    make: Callable[[], bytes] | None
+    make: Callable[[], Shown] | None
 
     @classmethod
-    def of(cls, serial: str, address: str, now: Callable[[], datetime]) -> DeviceTls:
-        """`now` is what the device's clock says when it makes the certificate."""
+    def of(cls, make: Callable[[], Shown]) -> DeviceTls:
         context = cls(ssl.PROTOCOL_TLS_SERVER)
-        context.make = lambda: _pem(serial, address, now())
+        context.make = make
         return context
 
-    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
+    def ready(self) -> None:
+        """Idempotent."""
         make, self.make = self.make, None
         if make is not None:
-            with _file(make()) as path:
-                self.load_cert_chain(path)
+            load(self, *make())
+
+    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
+        self.ready()
         return super().wrap_bio(*args, **options)
+
+
+def load(context: ssl.SSLContext, certificate: bytes, key: ec.EllipticCurvePrivateKey) -> None:
+    """From now on the server shows it."""
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    with _file(certificate + private) as path:
+        context.load_cert_chain(path)
 
 
 @contextmanager
@@ -55,15 +67,8 @@ def _file(content: bytes) -> Iterator[str]:
         yield str(path)
 
 
-def _pem(serial: str, address: str, now: datetime) -> bytes:
-    key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _certificate(key, f"axis-{serial.lower()}", address, now)
-    return certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-def _certificate(key: ec.EllipticCurvePrivateKey, name: str, address: str, now: datetime) -> x509.Certificate:
+def self_signed(key: ec.EllipticCurvePrivateKey, name: str, address: str, now: datetime) -> x509.Certificate:
+    """`now` is what the device's clock says."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     names = x509.SubjectAlternativeName([x509.DNSName(f"{name}.local"), x509.IPAddress(ip_address(address))])
     builder = (

@@ -8,14 +8,13 @@ import ssl
 import time
 import uuid
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
 from aiohttp import web
 
 from farsite_edge.simulator.accounts import Account, Accounts
 from farsite_edge.simulator.applications import Applications
-from farsite_edge.simulator.certificate import DeviceTls
+from farsite_edge.simulator.certificates import CertificateStore
 from farsite_edge.simulator.faults import Fault, UpgradeFaults
 from farsite_edge.simulator.firmware import Firmware, Options
 from farsite_edge.simulator.gatekeeper import Gatekeeper, Policy, Throttle
@@ -27,6 +26,7 @@ from farsite_edge.simulator.parameter_store import ParameterStore
 from farsite_edge.simulator.parameter_template import template
 from farsite_edge.simulator.picture import TestPicture
 from farsite_edge.simulator.rest_config import RestConfig
+from farsite_edge.simulator.time_cgi import Clock
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 PREVIEW_SECONDS = 7200
@@ -48,7 +48,6 @@ class SimulatedDevice:
         self.model: DeviceModel = description.model
         self.firmware = Firmware(self.model.version)
         self.fault = Fault(description.fault)
-        self.clock_offset = description.clock_offset
         self.upgrade_faults = UpgradeFaults()
         self.network = NetworkState()
         self.report_blocks = 4
@@ -70,6 +69,8 @@ class SimulatedDevice:
         self.gate = Gatekeeper(self.serial, self.accounts, self._policy, time.monotonic)
         self.rest = RestConfig()
         self.applications = Applications()
+        self.clock = Clock(offset=description.clock_offset)
+        self.certificates = CertificateStore()
         self.allow_unsigned = self.model.generation != "12"
         self.picture = TestPicture(self.model.product, self.serial)
         self.parameters = ParameterStore(Overlay(Defaults(), {}), recommended_policy=False)
@@ -85,9 +86,9 @@ class SimulatedDevice:
         """Seconds that only grow."""
         return time.monotonic()
 
-    def wall_clock(self) -> datetime:
-        """What its own clock shows, UTC: `clock_offset` seconds from the time it is."""
-        return datetime.now(UTC) + timedelta(seconds=self.clock_offset)
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        return self._tls
 
     @property
     def version(self) -> str:
@@ -221,7 +222,9 @@ class SimulatedDevice:
         try:
             self.http_port = await self._listen(runner, self.http_port, None)
             if self.https_port is not None:
-                self._tls = self._tls or DeviceTls.of(self.serial, self.address, self.wall_clock)
+                self._tls = self._tls or self.certificates.context(
+                    f"axis-{self.serial.lower()}", self.address, self.clock.now
+                )
                 self.https_port = await self._listen(runner, self.https_port, self._tls)
         except BaseException:
             await runner.cleanup()
