@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from farsite_client.cli.device import on_edge
-from farsite_client.cli.device_work import device
+import farsite_client.cli.device_work  # noqa: F401  # adds the rest of the group
+from farsite_client.cli.device import device, on_edge
 from farsite_client.cli.devices import Edge
 from farsite_client.cli.following import follow
 from farsite_client.cli.invocation import Invocation
