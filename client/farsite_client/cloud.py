@@ -25,12 +25,14 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 from pydantic import BaseModel, SecretStr
 
+from farsite_client.access import AccessCalls
 from farsite_client.audit import AuditCalls
 from farsite_client.device_sign_in import DeviceSignInCalls
 from farsite_client.factors import FactorCalls
 from farsite_client.http import TIMEOUT, failures, parse, raise_for_problem, read_limited, reveal
 from farsite_client.inventory import InventoryCalls
 from farsite_client.licences import LicenceCalls
+from farsite_client.lifecycle import LifecycleCalls
 from farsite_client.notices import NoticeCalls
 from farsite_client.people import PeopleCalls
 from farsite_client.providers import ProviderCalls
@@ -104,6 +106,8 @@ class CloudClient(
     AuditCalls,
     DeviceSignInCalls,
     InventoryCalls,
+    AccessCalls,
+    LifecycleCalls,
     WorkCalls,
     NoticeCalls,
     LicenceCalls,

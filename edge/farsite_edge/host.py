@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from types import TracebackType
 
-import aiohttp
 from aiohttp import web
 
 from farsite_edge.admin.site import AdminSite
@@ -30,12 +29,13 @@ from farsite_edge.api.task_routes import TaskRoutes
 from farsite_edge.audit import AuditLog
 from farsite_edge.axis_os.folder import ImageFolder
 from farsite_edge.axis_os.job import OsJob
-from farsite_edge.axis_os.machine import Limits
+from farsite_edge.axis_os.limits import Limits
 from farsite_edge.axis_os.service import ROLLBACK, UPGRADE, OsService
 from farsite_edge.core import EdgeCore
 from farsite_edge.device_tasks import DeviceTasks, Timing
 from farsite_edge.devices import DeviceManager, Finder, Gateway, Monitor, Registry
 from farsite_edge.devices.addresses import AddressRule
+from farsite_edge.devices.connections import Connections
 from farsite_edge.devices.credentials import CredentialStore
 from farsite_edge.devices.gateway import real_gateway
 from farsite_edge.devices.scan_job import SCAN, ScanJob, ScanService
@@ -111,8 +111,7 @@ class EdgeHost:
             await stack.enter_async_context(self.core)
             await self.registry.load()
             self.licence.load()
-            session = await stack.enter_async_context(aiohttp.ClientSession(trust_env=False))
-            self._build(session)
+            self._build(await stack.enter_async_context(Connections()))
             await self._credentials.load()
             await self.policies.store.load()
             await self.tasks.load()
@@ -144,7 +143,7 @@ class EdgeHost:
 
     # Putting together
 
-    def _build(self, session: aiohttp.ClientSession) -> None:
+    def _build(self, connections: Connections) -> None:
         settings = self.settings
         gateway = self._gateway or real_gateway()
         self._credentials = CredentialStore(
@@ -155,7 +154,7 @@ class EdgeHost:
             self.registry,
             self._credentials,
             gateway,
-            session,
+            connections,
             self._rule,
             self.tags,
             timeout=settings.device_timeout,

@@ -62,4 +62,5 @@ async def me(request: web.Request) -> wire.Me:
     return wire.Me(
         account=wire.Account(id=caller.account_id, email=caller.email, name=caller.name),
         organizations=[entrance_answer(entrance) for entrance in found],
+        token_expires_at=caller.expires_at,
     )

@@ -12,6 +12,7 @@ from farsite_cloud.audit.routes import api as audit
 from farsite_cloud.browser.routes import api as device_sign_ins
 from farsite_cloud.claims.routes import api as claims
 from farsite_cloud.clients.routes import api as clients
+from farsite_cloud.edge_hosts.device_certificates import api as device_certificates
 from farsite_cloud.edge_hosts.removal import api as edge_removal
 from farsite_cloud.edge_hosts.renewal import api as renewals
 from farsite_cloud.edge_hosts.routes import api as edge_hosts
@@ -68,6 +69,7 @@ FEATURES = (
     inventory,
     views,
     renewals,
+    device_certificates,
     sessions,
     relay_checks,
     audit,

@@ -8,8 +8,11 @@ from farsite_edge.apps import AppFolder
 from farsite_edge.core import EdgeCore
 from farsite_edge.devices import DeviceManager
 from farsite_edge.devices.credentials import CredentialStore
+from farsite_edge.identity.device_certificates import DeviceCertificates
 from farsite_edge.policies.access import DeviceAccess
 from farsite_edge.policies.apps.kind import AppsKind
+from farsite_edge.policies.certificates.kind import CertificatesKind
+from farsite_edge.policies.clock.kind import TimeKind
 from farsite_edge.policies.job import PolicyJob
 from farsite_edge.policies.keeper import PolicyKeeper
 from farsite_edge.policies.kind import Kind, Kinds
@@ -22,9 +25,9 @@ from farsite_edge.settings import EdgeSettings
 from farsite_edge.tasks import TaskRunner
 
 
-def all_kinds(apps: AppFolder) -> Sequence[Kind]:
+def all_kinds(apps: AppFolder, signer: DeviceCertificates) -> Sequence[Kind]:
     """Every kind of policy there is."""
-    return (SecurityKind(), AppsKind(apps))
+    return (SecurityKind(), AppsKind(apps), TimeKind(), CertificatesKind(signer))
 
 
 class PolicyHost:
@@ -45,7 +48,8 @@ class PolicyHost:
         self._core = core
         self._manager = manager
         self.apps = AppFolder(settings.apps or settings.data_dir / "apps")
-        self.kinds = Kinds(all_kinds(self.apps) if kinds is None else kinds)
+        signer = DeviceCertificates(settings, core.keeper, core.preferences)
+        self.kinds = Kinds(all_kinds(self.apps, signer) if kinds is None else kinds)
         self.store = PolicyStore(core.database)
 
         def access(device: str) -> DeviceAccess:

@@ -8,6 +8,7 @@ from aiohttp import hdrs, web
 
 from farsite_edge.simulator import (
     applications,
+    certificates,
     firmware_cgi,
     json_cgis,
     media,
@@ -17,6 +18,7 @@ from farsite_edge.simulator import (
     rest_config,
     service_cgis,
     text_cgis,
+    time_cgi,
 )
 from farsite_edge.simulator.device import SimulatedDevice
 from farsite_edge.simulator.doors import elsewhere, is_shut_out
@@ -68,10 +70,16 @@ def application(device: SimulatedDevice) -> web.Application:
 
 def _hardening(device: SimulatedDevice, add: Callable[..., object]) -> None:
     if rest_config.apis(device):
+        add("POST", "/vapix/services", _guarded(device, certificates.soap, "admin"))
         add("GET", "/config/discover", _guarded(device, rest_config.discover, "viewer"))
         add("*", "/config/rest/{api}/{version}{path:.*}", _guarded(device, rest_config.config, "admin"))
     if "API.RemoteSyslog1.Enabled" in device.parameters:
         add("POST", "/axis-cgi/remotesyslog.cgi", _guarded(device, service_cgis.remote_syslog, "admin"))
+    apis = {name for name, _ in device.model.quirks.apis}
+    if "time-service" in apis:
+        add("POST", "/axis-cgi/time.cgi", _guarded(device, time_cgi.time, "admin"))
+    if "ntp" in apis:
+        add("POST", "/axis-cgi/ntp.cgi", _guarded(device, time_cgi.ntp, "admin"))
     if applications.has_applications(device):
         add("*", "/axis-cgi/applications/list.cgi", _guarded(device, applications.list_apps, "admin"))
         add("*", "/axis-cgi/applications/control.cgi", _guarded(device, applications.control, "admin"))

@@ -14,17 +14,19 @@ from aiohttp import web
 
 from farsite_edge.simulator.accounts import Account, Accounts
 from farsite_edge.simulator.applications import Applications
-from farsite_edge.simulator.certificate import server_context
+from farsite_edge.simulator.certificates import CertificateStore
 from farsite_edge.simulator.faults import Fault, UpgradeFaults
 from farsite_edge.simulator.firmware import Firmware, Options
 from farsite_edge.simulator.gatekeeper import Gatekeeper, Policy, Throttle
 from farsite_edge.simulator.generations import generation_of
 from farsite_edge.simulator.models import DeviceDescription, DeviceModel
 from farsite_edge.simulator.network_cgi import NetworkState
+from farsite_edge.simulator.overlay import Defaults, Overlay
 from farsite_edge.simulator.parameter_store import ParameterStore
 from farsite_edge.simulator.parameter_template import template
 from farsite_edge.simulator.picture import TestPicture
 from farsite_edge.simulator.rest_config import RestConfig
+from farsite_edge.simulator.time_cgi import Clock
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 PREVIEW_SECONDS = 7200
@@ -67,9 +69,11 @@ class SimulatedDevice:
         self.gate = Gatekeeper(self.serial, self.accounts, self._policy, time.monotonic)
         self.rest = RestConfig()
         self.applications = Applications()
+        self.clock = Clock(offset=description.clock_offset)
+        self.certificates = CertificateStore()
         self.allow_unsigned = self.model.generation != "12"
         self.picture = TestPicture(self.model.product, self.serial)
-        self.parameters = ParameterStore({}, recommended_policy=False)
+        self.parameters = ParameterStore(Overlay(Defaults(), {}), recommended_policy=False)
         self.stopping = asyncio.Event()
         self._booted_at = time.monotonic()
         self._ready_at = 0.0
@@ -81,6 +85,10 @@ class SimulatedDevice:
     def now(self) -> float:
         """Seconds that only grow."""
         return time.monotonic()
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        return self._tls
 
     @property
     def version(self) -> str:
@@ -214,7 +222,9 @@ class SimulatedDevice:
         try:
             self.http_port = await self._listen(runner, self.http_port, None)
             if self.https_port is not None:
-                self._tls = self._tls or server_context(self.serial, self.address)
+                self._tls = self._tls or self.certificates.context(
+                    f"axis-{self.serial.lower()}", self.address, self.clock.now
+                )
                 self.https_port = await self._listen(runner, self.https_port, self._tls)
         except BaseException:
             await runner.cleanup()

@@ -48,7 +48,7 @@ from farsite_edge.vapix.network import (
     to_parameters,
 )
 from farsite_edge.vapix.parameters import ListParameters, ParameterList, UpdateParameters
-from farsite_edge.vapix.pin import pin_bytes, read_pin
+from farsite_edge.vapix.pin import pin_bytes, read_pin, trust_in
 from farsite_edge.vapix.power import LegacyFactoryDefault, LegacyHardFactoryDefault, LegacyRestart
 from farsite_edge.vapix.report import GetServerReport
 from farsite_edge.vapix.request import Answer, ApiRequest
@@ -284,7 +284,7 @@ class DeviceClient:
         url = device_url(self.secure, self.address, self.port, request)
         try:
             header = await self._answered(request, url)
-            trust = aiohttp.Fingerprint(pin_bytes(self.pin)) if self.secure and self.pin else None
+            trust = trust_in(self.pin) if self.secure and self.pin else None
             way = {"authorization": header, "trust": trust, "first_byte": REPORT_TIMEOUT}
             async with streaming(self._session, url, request, **way) as response:  # type: ignore[arg-type]
                 if response.status != 200:
@@ -360,7 +360,7 @@ class DeviceClient:
     async def _exchange(
         self, url: URL, request: ApiRequest[Any], authorization: str | None
     ) -> tuple[Answer, list[str]]:
-        trust = aiohttp.Fingerprint(pin_bytes(self.pin)) if self.secure and self.pin else None
+        trust = trust_in(self.pin) if self.secure and self.pin else None
         return await exchange(
             self._session, url, request, authorization=authorization, trust=trust, timeout=self._timeout
         )

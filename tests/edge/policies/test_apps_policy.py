@@ -18,7 +18,7 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.policy_api import PolicyMode, PolicyState
 from tests.edge.apps.packages import eap
 from tests.edge.policies.conftest import Rig, rig_of
-from tests.edge.policies.test_policy_crashes import FAULTS, MOMENTS, Moment, hit
+from tests.edge.policies.test_policy_crashes import MOMENTS, Moment, hit
 
 ARCHITECTURE = "aarch64"  # of the P3265-V, AXIS OS 12
 
@@ -187,7 +187,7 @@ async def test_report_only_writes_nothing(rig: Rig) -> None:
     assert rig.result(policy).state is PolicyState.DEVIATING and rig.device.applications.uploads == 0
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", ["killed", "power"])
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("state", ["apply", "verify", "look"])
 async def test_crashes(rig: Rig, state: str, moment: str, fault: str) -> None:
