@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Row, tuple_
+from sqlalchemy import Row, Select, tuple_
 
 from farsite_cloud.database import Scope
 from farsite_cloud.edge_hosts.service import EdgeHosts
@@ -73,17 +73,14 @@ class Devices:
     async def _rows(self, ids: Sequence[str]) -> Rows:
         if not ids:
             return []
-        statement = self._scope.select(_D).with_only_columns(*_COLUMNS).where(_D.id.in_(ids))
+        statement = self._scope.among(_D, ids).with_only_columns(*_COLUMNS)
         by_id = {row.id: row for row in await self._scope.rows(statement)}
         return [by_id[id] for id in ids if id in by_id]
 
     async def get(self, device: str) -> ManagedDevice:
         """By its id, or by its serial number. Raises `not_found`, `conflict` for a serial number known twice."""
-        statement = self._scope.select(_D).where((_D.id == device) | (_D.serial == device.upper()))
-        if self._scope.reach.roots is not None:
-            edges = [edge.id for edge in await EdgeHosts(self._scope).within(None, None)]
-            statement = statement.where(_D.edge_host_id.in_(edges))
-        found = await self._scope.all(statement.limit(2))
+        by_serial = self._scope.select(_D).where(_D.serial == device.upper()).limit(2)
+        found = await self._reached(self._scope.among(_D, [device])) or await self._reached(by_serial)
         if not found:
             detail = f"There is no device {device[:64]!r} in this organization."
             raise FarsiteError(ErrorCode.NOT_FOUND, detail)
@@ -92,16 +89,19 @@ class Devices:
             raise FarsiteError(ErrorCode.CONFLICT, detail)
         return found[0]
 
+    async def _reached(self, statement: Select[ManagedDevice]) -> list[ManagedDevice]:
+        found = await self._scope.all(statement)
+        if self._scope.reach.roots is None or not found:
+            return found
+        edges = await EdgeHosts(self._scope).named({row.edge_host_id for row in found})
+        return [row for row in found if row.edge_host_id in edges]
+
     async def row(self, device: ManagedDevice) -> Rows:
         return await self._rows([device.id])
 
     async def some(self, ids: Sequence[str]) -> list[ManagedDevice]:
         """Raises `not_found` naming the first one that is not there."""
-        statement = self._scope.select(_D).where(_D.id.in_(ids))
-        if self._scope.reach.roots is not None:
-            edges = [edge.id for edge in await EdgeHosts(self._scope).within(None, None)]
-            statement = statement.where(_D.edge_host_id.in_(edges))
-        found = await self._scope.all(statement)
+        found = await self._reached(self._scope.among(_D, ids))
         missing = set(ids) - {row.id for row in found}
         if missing:
             detail = f"There is no device {min(missing)[:64]!r} in this organization."
@@ -132,7 +132,8 @@ class Answers:
 
 
 def _answer(row: Any, edge: Any, online: bool, tags: list[str], known: Releases) -> InventoryDevice:
-    stands = known.standing(row.model, row.version)
+    placed = known.placed(row.model, row.version)
+    track = placed.standing.track
     catalogue = known.known(row.model)
     until = warranty_until(row.first_seen, catalogue.warranty_months if catalogue else None)
     return InventoryDevice.model_construct(
@@ -147,11 +148,11 @@ def _answer(row: Any, edge: Any, online: bool, tags: list[str], known: Releases)
         product=row.product,
         device_type=row.device_type,
         version=row.version,
-        track=stands.track.name,
-        support_end=stands.track.support_end,
-        support_ended=known.support_ended(row.model, row.version),
-        recommended=stands.recommended,
-        update_available=known.update_available(row.model, row.version),
+        track=track.name,
+        support_end=track.support_end,
+        support_ended=placed.support_ended,
+        recommended=placed.standing.recommended,
+        update_available=placed.update_available,
         state=row.state,
         address=row.address,
         tags=tags,

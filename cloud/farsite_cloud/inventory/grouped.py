@@ -9,7 +9,7 @@ from sqlalchemy import Select, func
 
 from farsite_cloud.database import Scope
 from farsite_cloud.inventory.counting import WHOLE
-from farsite_cloud.inventory.models import InventoryCount
+from farsite_cloud.inventory.models import InventoryCount, InventoryPosition
 from farsite_cloud.inventory.releases import Edges
 
 DIMENSIONS = ("model", "device_type", "version", "state")
@@ -51,6 +51,15 @@ async def by_edge_host(scope: Scope, edges: Edges, wanted: dict[str, list[str]])
     if edges is not None:
         statement = statement.where(row.place.in_(edges))
     return Counter({place: int(number) for place, number in await scope.rows(statement)})
+
+
+async def devices_by_edge_host(scope: Scope, edges: Edges) -> Counter[str]:
+    """All of them, without a filter."""
+    row = InventoryPosition
+    statement = scope.select(row).with_only_columns(row.id, row.devices).where(row.devices > 0)
+    if edges is not None:
+        statement = statement.where(row.id.in_(edges))
+    return Counter({edge: int(number) for edge, number in await scope.rows(statement)})
 
 
 async def by_tag(scope: Scope, edges: Edges, tags: list[str] | None = None) -> Counter[str]:

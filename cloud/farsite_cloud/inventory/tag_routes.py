@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Sequence
 
 from aiohttp import web
@@ -13,7 +13,7 @@ from farsite_cloud.inventory import tagging
 from farsite_cloud.inventory.counting import Changes
 from farsite_cloud.inventory.devices import Devices
 from farsite_cloud.inventory.grouped import by_tag
-from farsite_cloud.inventory.models import ManagedDevice, ThingTag
+from farsite_cloud.inventory.models import ManagedDevice
 from farsite_cloud.inventory.selection import reached_edges
 from farsite_cloud.inventory.tagging import Thing
 from farsite_signaling.rest import Api
@@ -31,12 +31,8 @@ async def list_tags(request: web.Request) -> wire.TagCounts:
     scope = call_of(request).scope
     edges = await reached_edges(scope, None, None)
     devices = await by_tag(scope, edges)
-    own = scope.select(ThingTag).where(ThingTag.serial == "", ThingTag.present)
-    if edges is not None:
-        own = own.where(ThingTag.edge_host_id.in_(edges))
-    hosts: dict[str, int] = defaultdict(int)
-    for row in await scope.all(own):
-        hosts[row.tag] += 1
+    reached = [edge.id for edge in await EdgeHosts(scope).within(None, None)]
+    hosts = Counter(tag for tags in (await tagging.tags_of(scope, reached)).values() for tag in tags)
     names = sorted(set(devices) | set(hosts))
     return wire.TagCounts(
         tags=[wire.TagCount(tag=tag, devices=devices[tag], edge_hosts=hosts[tag]) for tag in names]

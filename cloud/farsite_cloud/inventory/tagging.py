@@ -30,7 +30,7 @@ class Thing:
 
 async def marks_of(scope: Scope, things: Collection[str]) -> Marks:
     """By thing and tag."""
-    rows = await scope.all(scope.select(ThingTag).where(ThingTag.thing_id.in_(list(things))))
+    rows = await scope.all(scope.among(ThingTag, things, ThingTag.thing_id))
     return {(row.thing_id, row.tag): row for row in rows}
 
 
@@ -40,11 +40,11 @@ async def tags_of(scope: Scope, things: Collection[str]) -> dict[str, list[str]]
     if not things:
         return found
     statement = (
-        scope.select(ThingTag)
+        scope.among(ThingTag, things, ThingTag.thing_id)
         .with_only_columns(ThingTag.thing_id, ThingTag.tag)
-        .where(ThingTag.thing_id.in_(list(things)), ThingTag.present)
+        .where(ThingTag.present)
     )
-    for thing, tag in await scope.rows(statement.order_by(ThingTag.tag)):
+    for thing, tag in sorted(map(tuple, await scope.rows(statement))):
         found.setdefault(thing, []).append(tag)
     return found
 
