@@ -55,12 +55,16 @@ class Scope:
         return select(model).where(model.organization_id == self.organization_id)
 
     def among(
-        self, model: type[OwnedT], ids: Collection[str], column: InstrumentedAttribute[str] | None = None
+        self,
+        model: type[OwnedT],
+        ids: Collection[str] | Select[str],
+        column: InstrumentedAttribute[str] | None = None,
     ) -> Select[OwnedT]:
-        """Rows found by their ids, or by another column that finds few; other organizations' are left out of them."""
+        """Rows found by their ids (or a statement that gives them), or by another column that finds few; other
+        organizations' are left out of them."""
         own = row_by_row(model.organization_id) == self.organization_id
         found = model.id if column is None else column
-        return select(model).where(found.in_(list(ids)), own)
+        return select(model).where(found.in_(ids if isinstance(ids, Select) else list(ids)), own)
 
     def update(self, model: type[OwnedT]) -> Update:
         return update(model).where(model.organization_id == self.organization_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row, Select
 
@@ -156,6 +156,13 @@ class EdgeHosts:
         await self._scope.change(
             self._scope.update(EdgeHost).where(EdgeHost.id == edge_id).values(last_seen=now)
         )
+
+
+class EdgeRow(NamedTuple):
+    """What an edge host is called by on the hub."""
+
+    id: str
+    organization_id: str
 
 
 def online_by(peers: Peers) -> Callable[[Any], bool]:

@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import Row, Select, tuple_
 
 from farsite_cloud.database import Scope
-from farsite_cloud.edge_hosts.service import EdgeHosts
+from farsite_cloud.edge_hosts.models import EdgeHost
+from farsite_cloud.edge_hosts.service import EdgeHosts, EdgeRow
 from farsite_cloud.inventory.models import ManagedDevice
 from farsite_cloud.inventory.releases import Releases, releases
 from farsite_cloud.inventory.selection import Selection
-from farsite_cloud.inventory.tagging import tags_of
 from farsite_signaling.identity.keys import b64decode, b64encode
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.inventory_api import DeviceSort, InventoryDevice
@@ -43,6 +43,9 @@ _COLUMNS = (
     _D.first_seen,
     _D.last_seen,
     _D.changed_at,
+    _D.organization_id,
+    EdgeHost.name.label("edge_host"),
+    EdgeHost.folder_id,
 )
 Rows = Sequence[Row[*tuple[Any, ...]]]
 
@@ -59,23 +62,23 @@ class Devices:
         """Rows and the cursor of the next page. Raises `invalid_request` for another list's cursor."""
         name, down = sort.removeprefix("-"), sort.startswith("-")
         keys = _SORTS[name]
+        order = [key.desc() if down else key for key in keys]
         # Keys first: they come from an index alone, also where many are passed over.
-        statement = selection.apply(self._scope, self._scope.select(_D)).with_only_columns(*keys)
+        chosen = selection.apply(self._scope, self._scope.select(_D)).with_only_columns(_D.id)
         if cursor is not None:
             after = read_cursor(cursor, sort, len(keys))
             place = tuple_(*keys)
-            statement = statement.where(place < after if down else place > after)
-        order = [key.desc() if down else key for key in keys]
-        found = await self._scope.rows(statement.order_by(*order).limit(limit + 1))
-        following = make_cursor(sort, found[limit - 1]) if len(found) > limit else None
-        return await self._rows([row[-1] for row in found[:limit]]), following
+            chosen = chosen.where(place < after if down else place > after)
+        chosen = chosen.order_by(*order).limit(limit + 1)
+        found = await self._scope.rows(self._shown(chosen, *keys).order_by(*order))
+        if len(found) <= limit:
+            return found, None
+        return found[:limit], make_cursor(sort, found[limit - 1][-len(keys) :])
 
-    async def _rows(self, ids: Sequence[str]) -> Rows:
-        if not ids:
-            return []
-        statement = self._scope.among(_D, ids).with_only_columns(*_COLUMNS)
-        by_id = {row.id: row for row in await self._scope.rows(statement)}
-        return [by_id[id] for id in ids if id in by_id]
+    def _shown(self, ids: Any, *more: Any) -> Select[*tuple[Any, ...]]:
+        """`ids`: a statement or a list."""
+        statement = self._scope.among(_D, ids).with_only_columns(*_COLUMNS, *more)
+        return statement.join(EdgeHost, EdgeHost.id == _D.edge_host_id)
 
     async def get(self, device: str) -> ManagedDevice:
         """By its id, or by its serial number. Raises `not_found`, `conflict` for a serial number known twice."""
@@ -97,7 +100,7 @@ class Devices:
         return [row for row in found if row.edge_host_id in edges]
 
     async def row(self, device: ManagedDevice) -> Rows:
-        return await self._rows([device.id])
+        return await self._scope.rows(self._shown([device.id]))
 
     async def some(self, ids: Sequence[str]) -> list[ManagedDevice]:
         """Raises `not_found` naming the first one that is not there."""
@@ -120,30 +123,25 @@ class Answers:
     async def make(self, rows: Rows) -> list[InventoryDevice]:
         if not rows:
             return []
-        edges = await EdgeHosts(self._scope).named({row.edge_host_id for row in rows})
-        tags = await tags_of(self._scope, [row.id for row in rows])
         known = await releases(self._scope, {row.model for row in rows}, self._today)
-        online = {id: self._online(edge) for id, edge in edges.items()}
-        return [
-            _answer(row, edges[row.edge_host_id], online[row.edge_host_id], tags.get(row.id, []), known)
-            for row in rows
-            if row.edge_host_id in edges
-        ]
+        edges = {row.edge_host_id: row for row in rows}
+        online = {id: self._online(EdgeRow(id, row.organization_id)) for id, row in edges.items()}
+        return [_answer(row, online[row.edge_host_id], known) for row in rows]
 
 
-def _answer(row: Any, edge: Any, online: bool, tags: list[str], known: Releases) -> InventoryDevice:
+def _answer(row: Any, online: bool, known: Releases) -> InventoryDevice:
     placed = known.placed(row.model, row.version)
     track = placed.standing.track
-    catalogue = known.known(row.model)
+    catalogue = placed.catalogue
     until = warranty_until(row.first_seen, catalogue.warranty_months if catalogue else None)
-    return InventoryDevice.model_construct(
+    return InventoryDevice(
         id=row.id,
         serial=row.serial,
         name=row.name,
         edge_host_id=row.edge_host_id,
-        edge_host=edge.name,
+        edge_host=row.edge_host,
         edge_online=online,
-        folder_id=edge.folder_id,
+        folder_id=row.folder_id,
         model=row.model,
         product=row.product,
         device_type=row.device_type,
@@ -155,7 +153,6 @@ def _answer(row: Any, edge: Any, online: bool, tags: list[str], known: Releases)
         update_available=placed.update_available,
         state=row.state,
         address=row.address,
-        tags=tags,
         first_seen=row.first_seen,
         last_seen=row.last_seen,
         changed_at=row.changed_at,
@@ -180,8 +177,8 @@ def warranty_until(first_seen: datetime | None, months: int | None) -> date | No
     return None
 
 
-def make_cursor(sort: DeviceSort, row: Row[*tuple[Any, ...]]) -> str:
-    return b64encode(json.dumps([sort.value, *row], ensure_ascii=False).encode())
+def make_cursor(sort: DeviceSort, keys: Sequence[Any]) -> str:
+    return b64encode(json.dumps([sort.value, *keys], ensure_ascii=False).encode())
 
 
 def read_cursor(cursor: str, sort: DeviceSort, length: int) -> tuple[str, ...]:

@@ -88,11 +88,13 @@ class _Intake:
         known = {row.serial: row for row in await self._devices(ManagedDevice.serial.in_(serials))}
         await self._drop([known[serial] for serial in delta.devices_gone if serial in known])
         rows = [(self._write(known.get(serial), one), one) for serial, one in facts.items()]
-        await self._scope.session.flush()
-        marks = await tagging.marks_of(self._scope, [row.id for row, _ in rows])
+        with self._scope.session.no_autoflush:  # each row is written once, with its tags
+            marks = await tagging.marks_of(self._scope, [row.id for row, _ in rows])
         for row, one in rows:
             thing = Thing(row.id, self._edge_id, row.serial)
             tagging.take(self._scope, thing, one.tags, marks, self._changes, self._now)
+        tagging.show([row for row, _ in rows], marks)
+        await self._scope.session.flush()
 
     def _write(self, row: ManagedDevice | None, facts: DeviceFacts) -> ManagedDevice:
         if row is None:

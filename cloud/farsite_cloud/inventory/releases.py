@@ -26,6 +26,7 @@ class Placed:
     standing: Standing
     support_ended: bool
     update_available: bool
+    catalogue: Catalogued | None
 
 
 @dataclass
@@ -75,7 +76,7 @@ class Releases:
         end = None if known is None else known.software_support_end
         ended = bool(parse(version)) and not stands.track.supported(self.today)
         update = stands.recommended is not None and not stands.crosses_major
-        return Placed(stands, ended or (end is not None and end < self.today), update)
+        return Placed(stands, ended or (end is not None and end < self.today), update, known)
 
 
 async def releases(scope: Scope, models: Iterable[str], today: date, edges: Edges = None) -> Releases:

@@ -93,14 +93,17 @@ async def change_edge_tags(request: web.Request, body: wire.TagChange) -> wire.T
 
 async def _change_devices(call: Call, devices: Sequence[ManagedDevice], body: wire.TagChange) -> int:
     things = [Thing(device.id, device.edge_host_id, device.serial) for device in devices]
-    return await _change(call, things, body)
+    return await _change(call, things, body, devices)
 
 
-async def _change(call: Call, things: Sequence[Thing], body: wire.TagChange) -> int:
+async def _change(
+    call: Call, things: Sequence[Thing], body: wire.TagChange, devices: Sequence[ManagedDevice] = ()
+) -> int:
     """How many of them changed."""
     scope, changes = call.scope, Changes()
     known = await tagging.marks_of(scope, [thing.id for thing in things])
     changed = [thing for thing in things if tagging.change(scope, thing, body, known, changes, call.now)]
+    tagging.show(devices, known)
     await scope.session.flush()
     await changes.write(scope)
     for edge_id in sorted({thing.edge_host_id for thing in changed}):
