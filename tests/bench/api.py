@@ -58,7 +58,9 @@ class Bench:
         result.figures += [
             Figure(f"{what}, p95", percentile(every, 0.95), "ms", 50, "lower"),
             Figure(f"{what}, median", percentile(every, 0.5), "ms"),
+            Figure(f"{what}, refused", self._client.refused, "requests", 0, "lower"),
             Figure(f"{what}, server", used * 100, "% of a core"),
+            Figure(f"{database}: one request of the mix, server", used / RATE * 1000, "ms CPU"),
         ]
         for kind, times in taken.items():
             row = {"database": database, "kind": kind, "requests": len(times)}

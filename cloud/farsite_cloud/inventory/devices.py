@@ -99,8 +99,12 @@ class Devices:
         edges = await EdgeHosts(self._scope).named({row.edge_host_id for row in found})
         return [row for row in found if row.edge_host_id in edges]
 
-    async def row(self, device: ManagedDevice) -> Rows:
-        return await self._scope.rows(self._shown([device.id]))
+    async def row(self, device: str) -> Rows:
+        """The same as `get`, as rows are answered."""
+        found = await self._scope.rows(self._shown([device]))
+        if found and self._scope.reach.roots is None:
+            return found
+        return await self._scope.rows(self._shown([(await self.get(device)).id]))
 
     async def some(self, ids: Sequence[str]) -> list[ManagedDevice]:
         """Raises `not_found` naming the first one that is not there."""

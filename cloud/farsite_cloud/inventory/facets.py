@@ -45,7 +45,7 @@ async def count_devices(scope: Scope, selection: Selection, today: date) -> Devi
 
 
 async def _kept(scope: Scope, selection: Selection) -> tuple[list[Group], Counter[str], Counter[str]]:
-    all_groups = await groups(scope, selection.edges, selection.wanted)
+    all_groups = await groups(scope, selection.edges, selection.wanted, DIMENSIONS)
     found = [group for group in all_groups if selection.takes(group)]
     if selection.pairs is not None:
         return found, await _edges(scope, selection), await _tags(scope, selection)
@@ -58,10 +58,10 @@ async def _kept(scope: Scope, selection: Selection) -> tuple[list[Group], Counte
 
 
 async def _counted(scope: Scope, selection: Selection) -> tuple[list[Group], Counter[str], Counter[str]]:
-    columns = (_D.model, _D.product, _D.device_type, _D.version, _D.state)
-    statement = selection.apply(scope, scope.select(_D)).with_only_columns(*columns, func.count(_D.id))
+    columns = [getattr(_D, name) for name in DIMENSIONS]
+    statement = selection.apply(scope, scope.select(_D)).with_only_columns(func.count(_D.id), *columns)
     rows = await scope.rows(statement.group_by(*columns))
-    found = [Group(*row) for row in rows]
+    found = [Group(int(number), **dict(zip(DIMENSIONS, values, strict=True))) for number, *values in rows]
     return found, await _edges(scope, selection), await _tags(scope, selection)
 
 

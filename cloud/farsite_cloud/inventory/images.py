@@ -9,6 +9,7 @@ from datetime import datetime
 from farsite_cloud.database import Scope
 from farsite_cloud.ids import new_id
 from farsite_cloud.inventory.models import EdgeImage, ModelRelease
+from farsite_cloud.inventory.releases import changed
 from farsite_cloud.organizations.service import lock
 from farsite_signaling.wire.ids import clean
 from farsite_signaling.wire.inventory import ImageFacts
@@ -66,6 +67,7 @@ async def _count(scope: Scope, before: set[Release], after: set[Release]) -> Non
     moved = dict.fromkeys(after - before, 1) | dict.fromkeys(before - after, -1)
     if not moved:
         return
+    changed(scope)
     # Edge hosts of one organization change the same rows: they take turns.
     await lock(scope.session, scope.organization_id)
     ids = {_id(scope, release): release for release in moved}

@@ -57,9 +57,8 @@ async def export_inventory(request: web.Request) -> web.StreamResponse:
 async def get_inventory_device(request: web.Request) -> wire.InventoryDevice:
     """One device, by its id or its serial number."""
     call = call_of(request)
-    devices = Devices(call.scope)
-    device = await devices.get(request.match_info["device"])
-    return (await answers_of(call).make(await devices.row(device)))[0]
+    rows = await Devices(call.scope).row(request.match_info["device"])
+    return (await answers_of(call).make(rows))[0]
 
 
 @api.route("GET", f"{_ORG}/inventory/os", need=_READ, response=wire.OsOverview, query=wire.OverviewQuery)

@@ -126,7 +126,7 @@ def values_of(text: str) -> list[str]:
 async def _narrow_by_version(scope: Scope, selection: Selection, query: DeviceFilter, today: date) -> None:
     if query.support_ended is None and query.update_available is None:
         return
-    found = await groups(scope, selection.edges, selection.wanted)
+    found = await groups(scope, selection.edges, selection.wanted, ("model", "version"))
     known = await releases(scope, {group.model for group in found}, today)
     selection.pairs = {
         (group.model, group.version)
