@@ -9,10 +9,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
-
 from farsite_edge.devices.accounts import AccountChanger, Change
 from farsite_edge.devices.addresses import AddressRule
+from farsite_edge.devices.connections import Connections
 from farsite_edge.devices.credentials import Account, Candidate, CredentialStore
 from farsite_edge.devices.each import each
 from farsite_edge.devices.following import is_gone, verified
@@ -43,7 +42,7 @@ class DeviceManager:
         registry: Registry,
         credentials: CredentialStore,
         gateway: Gateway,
-        session: aiohttp.ClientSession,
+        connections: Connections,
         rule: AddressRule,
         tags: Tags,
         *,
@@ -52,7 +51,7 @@ class DeviceManager:
         self.registry = registry
         self.credentials = self._credentials = credentials
         self._gateway = gateway
-        self._session = session
+        self._connections = connections
         self._rule = rule
         self._tags = tags
         self.timeout = timeout
@@ -248,7 +247,7 @@ class DeviceManager:
         return await self.check(device, refresh=True)
 
     async def _check(self, record: DeviceRecord, refresh: bool) -> DeviceRecord:
-        client = self.client(record, None)
+        client = self.client(record, None, once=True)
         setup_required = await self._setup_required(client)
         if not client.secure and not setup_required:
             await self._check_place(record, client)
@@ -397,8 +396,9 @@ class DeviceManager:
         """Raises `forbidden` for an address no device may have."""
         self._rule.check(address, port)
 
-    def client(self, record: DeviceRecord, account: Account | None) -> Any:
-        """Raises `forbidden` for an address no device may have."""
+    def client(self, record: DeviceRecord, account: Account | None, *, once: bool = False) -> Any:
+        """`once`: it is asked one thing, so that its connection is not kept. Raises `forbidden` for an address no
+        device may have."""
         self.check_address(record.address, record.https_port or record.http_port)
         credentials = self._gateway.credentials(account.username, account.password) if account else None
         return self._gateway.client(
@@ -408,7 +408,7 @@ class DeviceManager:
             credentials=credentials,
             pin=record.pin,
             serial=record.id,
-            session=self._session,
+            session=self._connections.single if once else self._connections.kept,
         )
 
     def _lock(self, device: str) -> asyncio.Lock:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from farsite_edge.simulator.certificate import load, self_signed
+from farsite_edge.simulator.certificate import DeviceTls, load, self_signed
 from farsite_edge.vapix.certificates import CERT, SOAP, WEB
 
 if TYPE_CHECKING:
@@ -39,17 +40,24 @@ class CertificateStore:
     bound: str = OWN
     deaf: bool = False
 
-    def create(self, alias: str, name: str, address: str) -> Stored:
+    def create(self, alias: str, name: str, address: str, now: datetime) -> Stored:
         key = ec.generate_private_key(ec.SECP256R1())
-        self.stored[alias] = made = Stored(_pem(self_signed(key, name, address)), key)
+        self.stored[alias] = made = Stored(_pem(self_signed(key, name, address, now)), key)
         return made
 
-    def context(self, name: str, address: str) -> ssl.SSLContext:
-        """Of a web server that shows the certificate chosen."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        shown = self.stored.get(self.bound) or self.create(OWN, name, address)
-        load(context, shown.certificate.encode(), shown.key)
-        return context
+    def context(self, name: str, address: str, now: Callable[[], datetime]) -> DeviceTls:
+        """Of a web server that shows the certificate chosen. `now` is the device's clock."""
+
+        def shown() -> tuple[bytes, ec.EllipticCurvePrivateKey]:
+            stored = self.stored.get(self.bound) or self.create(OWN, name, address, now())
+            return stored.certificate.encode(), stored.key
+
+        return DeviceTls.of(shown)
+
+    def renew(self, name: str, address: str, now: datetime) -> Stored:
+        """Another one of its own, as after a factory default or by somebody's hand."""
+        self.bound = OWN
+        return self.create(OWN, name, address, now)
 
     def request(self, alias: str) -> str:
         key = self.stored[alias].key
@@ -67,6 +75,8 @@ class CertificateStore:
 
 
 async def rest(device: SimulatedDevice, request: web.Request) -> web.Response:
+    if isinstance(device.tls, DeviceTls):
+        device.tls.ready()  # its own certificate is among those it has
     path = request.match_info["path"].strip("/")
     store, parts = device.certificates, path.split("/")
     data = json.loads(await request.read()).get("data") if request.method in ("POST", "PATCH") else None
@@ -78,7 +88,7 @@ async def rest(device: SimulatedDevice, request: web.Request) -> web.Response:
     if path == "create_certificate" and request.method == "POST" and isinstance(data, dict):
         if data["alias"] in store.stored:
             return _bad(409, 6, "Already exists")
-        store.create(data["alias"], f"axis-{device.serial.lower()}", device.address)
+        store.create(data["alias"], f"axis-{device.serial.lower()}", device.address, device.clock.now())
         return _good(None)
     if alias not in store.stored:
         return _bad(404, 2, "Item does not exist")
@@ -117,6 +127,8 @@ def choose(device: SimulatedDevice, alias: str) -> None:
     entry = store.stored[alias]
     if device.tls is None or store.deaf:
         return
+    if isinstance(device.tls, DeviceTls):
+        device.tls.ready()
     load(device.tls, entry.certificate.encode(), entry.key)
 
 

@@ -21,6 +21,7 @@ from farsite_edge.simulator.gatekeeper import Gatekeeper, Policy, Throttle
 from farsite_edge.simulator.generations import generation_of
 from farsite_edge.simulator.models import DeviceDescription, DeviceModel
 from farsite_edge.simulator.network_cgi import NetworkState
+from farsite_edge.simulator.overlay import Defaults, Overlay
 from farsite_edge.simulator.parameter_store import ParameterStore
 from farsite_edge.simulator.parameter_template import template
 from farsite_edge.simulator.picture import TestPicture
@@ -68,11 +69,11 @@ class SimulatedDevice:
         self.gate = Gatekeeper(self.serial, self.accounts, self._policy, time.monotonic)
         self.rest = RestConfig()
         self.applications = Applications()
-        self.clock = Clock()
+        self.clock = Clock(offset=description.clock_offset)
         self.certificates = CertificateStore()
         self.allow_unsigned = self.model.generation != "12"
         self.picture = TestPicture(self.model.product, self.serial)
-        self.parameters = ParameterStore({}, recommended_policy=False)
+        self.parameters = ParameterStore(Overlay(Defaults(), {}), recommended_policy=False)
         self.stopping = asyncio.Event()
         self._booted_at = time.monotonic()
         self._ready_at = 0.0
@@ -222,7 +223,7 @@ class SimulatedDevice:
             self.http_port = await self._listen(runner, self.http_port, None)
             if self.https_port is not None:
                 self._tls = self._tls or self.certificates.context(
-                    f"axis-{self.serial.lower()}", self.address
+                    f"axis-{self.serial.lower()}", self.address, self.clock.now
                 )
                 self.https_port = await self._listen(runner, self.https_port, self._tls)
         except BaseException:

@@ -128,6 +128,7 @@ class DeviceDescription:
     boot_seconds: float = 3.0
     install_seconds: float = 0.5
     fault: str = "none"
+    clock_offset: float = 0.0
     parameters: dict[str, str] = field(default_factory=dict)
 
 
@@ -213,6 +214,7 @@ def _check_entry(name: str, value: object, path: Path) -> None:
         "https_port": int,
         "boot_seconds": float,
         "install_seconds": float,
+        "clock_offset": float,
         "parameters": dict,
     }.get(name, str)
     good = type(value) is expected
@@ -221,7 +223,7 @@ def _check_entry(name: str, value: object, path: Path) -> None:
     if good and name == "fault":
         good = value in FAULTS
     if good and isinstance(value, float):
-        good = 0 <= value <= 3600
+        good = abs(value) <= 10**9 if name == "clock_offset" else 0 <= value <= 3600
     if good and isinstance(value, dict):
         good = all(isinstance(one, str) for one in value.values())
     if not good:
