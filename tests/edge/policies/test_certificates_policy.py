@@ -144,7 +144,7 @@ async def test_a_device_that_does_not_show_it(rig: Rig) -> None:
 
 async def test_a_third_certificate_is_still_a_changed_one(rig: Rig) -> None:
     await rig.run(await certified(rig))
-    rig.device.certificates.create("stranger", "x", rig.device.address)
+    rig.device.certificates.create("stranger", "x", rig.device.address, rig.device.clock.now())
     from farsite_edge.simulator.certificates import choose
 
     choose(rig.device, "stranger")
