@@ -14,6 +14,7 @@ from aiohttp import web
 from farsite_edge.admin.site import AdminSite
 from farsite_edge.api.app import build_app, join
 from farsite_edge.api.app_routes import AppRoutes
+from farsite_edge.api.assign_routes import AssignRoutes
 from farsite_edge.api.device_routes import DeviceRoutes
 from farsite_edge.api.device_task_routes import DeviceTaskRoutes
 from farsite_edge.api.diagnostics_routes import DiagnosticsRoutes
@@ -26,6 +27,7 @@ from farsite_edge.api.principal import LOCAL_ACTOR, Authenticator
 from farsite_edge.api.report_routes import ReportRoutes
 from farsite_edge.api.tag_routes import TagRoutes
 from farsite_edge.api.task_routes import TaskRoutes
+from farsite_edge.assign import AssignService
 from farsite_edge.audit import AuditLog
 from farsite_edge.axis_os.folder import ImageFolder
 from farsite_edge.axis_os.job import OsJob
@@ -279,6 +281,7 @@ class EdgeHost:
                 DeviceRoutes(guard, self.registry, self.manager, self.monitor, self.audit).api(),
                 DiagnosticsRoutes(self.settings.transfer_limit).api(),
                 DeviceTaskRoutes(guard, self.device_tasks, self.tasks, self.audit).api(),
+                AssignRoutes(AssignService(self.manager, self.device_tasks), self.tasks, self.audit).api(),
                 DiscoveryRoutes(self.finder, self.scans, self.audit).api(),
                 TaskRoutes(self.tasks, self.audit).api(),
                 OsRoutes(self.os, self.tasks, self.audit).api(),

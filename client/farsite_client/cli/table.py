@@ -37,7 +37,7 @@ OWN: dict[str, tuple[str, str]] = {
         "Devices of all sites: list, count, export, tag; AXIS OS by model; tasks.",
     ),
     "views": (f"{_CLI}.views:views", "Saved views of the inventory."),
-    "device": (f"{_CLI}.device_work:device", "Add, log in to, set up, read, change and remove devices."),
+    "device": (f"{_CLI}.device_assign:device", "Add, log in to, set up, read, change and remove devices."),
     "discover": (f"{_CLI}.discover:discover", "Let an edge host look for devices."),
     "os": (f"{_CLI}.axis_os:os", "AXIS OS: inventory, images, upgrades and rollbacks."),
     "tasks": (f"{_CLI}.tasks:tasks", "Tasks of an edge host: list, show, cancel, retry."),

@@ -43,8 +43,12 @@ from farsite_edge.vapix.network import (
     GetNetworkInfo,
     IPv4Settings,
     NetworkInfo,
+    SetHostName,
     SetIPv4,
+    SetNameServers,
     from_parameters,
+    host_name_parameters,
+    name_server_parameters,
     to_parameters,
 )
 from farsite_edge.vapix.parameters import ListParameters, ParameterList, UpdateParameters
@@ -264,6 +268,15 @@ class DeviceClient:
             await self.send(SetIPv4(network.interface, settings))
         else:
             await self.send(UpdateParameters(to_parameters(settings)))
+
+    async def set_host_name(self, network: NetworkInfo, name: str) -> None:
+        parameters = UpdateParameters(host_name_parameters(name))
+        await self.send(SetHostName(name) if network.by_api else parameters)
+
+    async def set_name_servers(self, network: NetworkInfo, servers: tuple[str, ...]) -> None:
+        """Firmware without the CGI takes two."""
+        parameters = UpdateParameters(name_server_parameters(servers))
+        await self.send(SetNameServers(servers) if network.by_api else parameters)
 
     async def realm_serial(self) -> str | None:
         """Whose account the device asks for, without sending any; None when it asks for none or does not say."""

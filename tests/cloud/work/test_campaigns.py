@@ -88,6 +88,7 @@ async def test_an_order_says_who_wants_what(world, site):
     assert order.campaign == campaign["id"] and Right.DEVICE_MANAGE in order.rights
 
 
+@pytest.mark.both_databases
 async def test_reports_are_kept_once_and_in_order(world, site):
     campaign = await _start(world)
     order = await site.order()
@@ -148,6 +149,7 @@ async def test_an_order_that_was_given_up_and_had_been_taken(world, site):
     await _until(world, campaign, lambda one: one["state"] == "succeeded")
 
 
+@pytest.mark.both_databases
 async def test_who_loses_the_right_starts_nothing_more(world, site):
     admin = await world.member(Role.ADMIN)
     await _site(world, "Second")
@@ -164,6 +166,7 @@ async def test_who_loses_the_right_starts_nothing_more(world, site):
     assert (await site.order()).email == "owner@example.com"
 
 
+@pytest.mark.both_databases
 async def test_members_see_the_edge_hosts_they_reach(world, site):
     folder = await world.folder("Own")
     inside = await _site(world, "Inside", folder)
@@ -222,6 +225,7 @@ async def test_a_grant_is_no_order(world, site):
         verify_order(token, site._key, audience=order.aud, now=world.clock().timestamp())
 
 
+@pytest.mark.both_databases
 async def test_templates_have_versions_and_no_secrets(world, site):
     body = {"name": "Branch", "kind": "security", "settings": {"ssh": False}}
     made = await world.owner.ok("POST", "~/policy-templates", body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -118,4 +119,4 @@ def _certificate(facts: CertificateFacts) -> Finding:
 
 
 def new_alias(now: datetime) -> str:
-    return f"{PREFIX}{now.astimezone(UTC):%Y%m%d%H%M%S}"
+    return f"{PREFIX}{now.astimezone(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(3)}"
