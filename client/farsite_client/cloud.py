@@ -25,14 +25,18 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 from pydantic import BaseModel, SecretStr
 
+from farsite_client.access import AccessCalls
 from farsite_client.audit import AuditCalls
 from farsite_client.device_sign_in import DeviceSignInCalls
 from farsite_client.factors import FactorCalls
 from farsite_client.http import TIMEOUT, failures, parse, raise_for_problem, read_limited, reveal
 from farsite_client.inventory import InventoryCalls
 from farsite_client.licences import LicenceCalls
+from farsite_client.lifecycle import LifecycleCalls
+from farsite_client.notices import NoticeCalls
 from farsite_client.people import PeopleCalls
 from farsite_client.providers import ProviderCalls
+from farsite_client.work import WorkCalls
 from farsite_signaling.peer.proxy import parse_proxy
 from farsite_signaling.wire.cloud_api import (
     EdgeHost,
@@ -96,7 +100,17 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
 
 
 class CloudClient(
-    PeopleCalls, FactorCalls, ProviderCalls, AuditCalls, LicenceCalls, DeviceSignInCalls, InventoryCalls
+    PeopleCalls,
+    FactorCalls,
+    ProviderCalls,
+    AuditCalls,
+    DeviceSignInCalls,
+    InventoryCalls,
+    AccessCalls,
+    LifecycleCalls,
+    WorkCalls,
+    NoticeCalls,
+    LicenceCalls,
 ):
     """One signed-in user at one cloud. Use as `async with`; `token` may be set later, by `sign_in`."""
 

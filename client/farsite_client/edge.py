@@ -16,6 +16,7 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import BaseModel, SecretStr
 
+from farsite_client.apps import AppClient
 from farsite_client.edge_devices import DeviceWork, ScanClient
 from farsite_client.edge_tasks import OsClient, TaskClient
 from farsite_client.http import failures, parse, raise_for_problem, read_limited, reveal
@@ -73,6 +74,7 @@ class EdgeClient:
         self.os = OsClient(self._ask)
         self.scans = ScanClient(self._ask)
         self.work = DeviceWork(self._ask)
+        self.apps = AppClient(self._ask)
         self.policies = PolicyClient(self._ask, self._text)
 
     # the edge host itself

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, SecretStr
 
 from farsite_client.edge_tasks import Ask
+from farsite_signaling.wire.assign_api import AssignPlan, AssignRequest
 from farsite_signaling.wire.device_api import (
     AcceptCertificate,
     Credential,
@@ -101,6 +102,10 @@ class DeviceWork:
         mode: Any = "static" if address else "dhcp"
         request = NetworkTask(mode=mode, address=address, router=router)
         return await self._ask("PUT", f"{_device(device)}/network", Task, request, headers=_once())
+
+    async def assign(self, request: AssignRequest) -> AssignPlan:
+        """Host names and addresses for many; with `check` only looked at. Bad rows say why, the good ones go on."""
+        return await self._ask("POST", "/devices/assignments", AssignPlan, request, headers=_once())
 
     # Of one device, at once
 

@@ -38,6 +38,7 @@ from farsite_signaling.wire.people_api import (
     SignedInList,
     SignUpRequest,
     TokenRequest,
+    TokenRotation,
     Transfer,
 )
 from farsite_signaling.wire.rights import Right
@@ -91,10 +92,29 @@ class PeopleCalls(CloudCalls):
     async def tokens(self) -> list[PersonalToken]:
         return (await self._ask("GET", "/me/tokens", PersonalTokenList)).tokens
 
-    async def create_token(self, name: str, scopes: Sequence[Right], *, days: int = 90) -> NewToken:
-        """Its `token` is shown once."""
-        body = TokenRequest(name=name, scopes=list(scopes), expires_in_days=days)
+    async def create_token(
+        self,
+        name: str,
+        scopes: Sequence[Right],
+        *,
+        days: int = 90,
+        organization: str | None = None,
+        folders: list[str] | None = None,
+    ) -> NewToken:
+        """Its `token` is shown once. It may be for one organization only, and for folders of it."""
+        body = TokenRequest(
+            name=name,
+            scopes=list(scopes),
+            expires_in_days=days,
+            organization_id=organization,
+            folder_ids=folders,
+        )
         return await self._ask("POST", "/me/tokens", NewToken, body)
+
+    async def rotate_token(self, token: str, *, days: int = 90, overlap_hours: int = 0) -> NewToken:
+        """A new secret on the same terms; the old one works for the overlap."""
+        body = TokenRotation(expires_in_days=days, overlap_hours=overlap_hours)
+        return await self._ask("POST", f"/me/tokens/{_quoted(token)}/rotation", NewToken, body)
 
     async def revoke_token(self, token: str) -> None:
         await self._send("DELETE", f"/me/tokens/{_quoted(token)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from farsite_cloud.audit.keeping import AuditKeeping
 from farsite_cloud.exports.worker import export_one
-from farsite_cloud.notices.delivering import deliver_one
+from farsite_cloud.notices.delivering import deliver_due
 from farsite_cloud.notices.telling import tell_one
 from farsite_cloud.notices.watch import EdgeWatch
 from farsite_cloud.organizations.erasing import erase_one
@@ -25,8 +25,7 @@ def duties_of(services: Services) -> dict[str, Duty]:
         "support access": lambda: cut_one(services),
         "edge hosts": EdgeWatch(services).look,
         "notices": lambda: tell_one(services),
-        # Several, so that one slow receiver does not hold up the others.
-        **{f"webhooks {number}": lambda: deliver_one(services) for number in range(4)},
+        "webhooks": lambda: deliver_due(services),
         "campaigns": lambda: bring_one_forward(services),
         "deletions": lambda: erase_one(services),
         "exports": lambda: export_one(services),

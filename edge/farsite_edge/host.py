@@ -9,11 +9,12 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from types import TracebackType
 
-import aiohttp
 from aiohttp import web
 
 from farsite_edge.admin.site import AdminSite
 from farsite_edge.api.app import build_app, join
+from farsite_edge.api.app_routes import AppRoutes
+from farsite_edge.api.assign_routes import AssignRoutes
 from farsite_edge.api.device_routes import DeviceRoutes
 from farsite_edge.api.device_task_routes import DeviceTaskRoutes
 from farsite_edge.api.diagnostics_routes import DiagnosticsRoutes
@@ -26,15 +27,17 @@ from farsite_edge.api.principal import LOCAL_ACTOR, Authenticator
 from farsite_edge.api.report_routes import ReportRoutes
 from farsite_edge.api.tag_routes import TagRoutes
 from farsite_edge.api.task_routes import TaskRoutes
+from farsite_edge.assign import AssignService
 from farsite_edge.audit import AuditLog
 from farsite_edge.axis_os.folder import ImageFolder
 from farsite_edge.axis_os.job import OsJob
-from farsite_edge.axis_os.machine import Limits
+from farsite_edge.axis_os.limits import Limits
 from farsite_edge.axis_os.service import ROLLBACK, UPGRADE, OsService
 from farsite_edge.core import EdgeCore
 from farsite_edge.device_tasks import DeviceTasks, Timing
 from farsite_edge.devices import DeviceManager, Finder, Gateway, Monitor, Registry
 from farsite_edge.devices.addresses import AddressRule
+from farsite_edge.devices.connections import Connections
 from farsite_edge.devices.credentials import CredentialStore
 from farsite_edge.devices.gateway import real_gateway
 from farsite_edge.devices.scan_job import SCAN, ScanJob, ScanService
@@ -58,7 +61,7 @@ from farsite_edge.tasks import TaskRecord, TaskRunner, TaskStore, WorkRow
 from farsite_edge.tasks.zone import site_zone
 from farsite_edge.version import __version__
 from farsite_edge.work import OrderStore, WorkDesk
-from farsite_edge.work.kinds import os_kinds
+from farsite_edge.work.kinds import work_kinds
 from farsite_edge.work.reporter import PACE, WorkReporter
 from farsite_signaling.rest import Front, Route
 from farsite_signaling.wire.edge_api import ClaimRequest, EdgeInfo, EdgeState, EdgeStatus
@@ -110,8 +113,7 @@ class EdgeHost:
             await stack.enter_async_context(self.core)
             await self.registry.load()
             self.licence.load()
-            session = await stack.enter_async_context(aiohttp.ClientSession(trust_env=False))
-            self._build(session)
+            self._build(await stack.enter_async_context(Connections()))
             await self._credentials.load()
             await self.policies.store.load()
             await self.tasks.load()
@@ -143,7 +145,7 @@ class EdgeHost:
 
     # Putting together
 
-    def _build(self, session: aiohttp.ClientSession) -> None:
+    def _build(self, connections: Connections) -> None:
         settings = self.settings
         gateway = self._gateway or real_gateway()
         self._credentials = CredentialStore(
@@ -154,7 +156,7 @@ class EdgeHost:
             self.registry,
             self._credentials,
             gateway,
-            session,
+            connections,
             self._rule,
             self.tags,
             timeout=settings.device_timeout,
@@ -247,7 +249,7 @@ class EdgeHost:
         )
         self.work = WorkDesk(
             orders,
-            os_kinds(self.os),
+            work_kinds(self.os, self.policies.service),
             self.tasks,
             self.registry,
             self.keeper,
@@ -279,9 +281,11 @@ class EdgeHost:
                 DeviceRoutes(guard, self.registry, self.manager, self.monitor, self.audit).api(),
                 DiagnosticsRoutes(self.settings.transfer_limit).api(),
                 DeviceTaskRoutes(guard, self.device_tasks, self.tasks, self.audit).api(),
+                AssignRoutes(AssignService(self.manager, self.device_tasks), self.tasks, self.audit).api(),
                 DiscoveryRoutes(self.finder, self.scans, self.audit).api(),
                 TaskRoutes(self.tasks, self.audit).api(),
                 OsRoutes(self.os, self.tasks, self.audit).api(),
+                AppRoutes(guard, self.policies.apps, self.manager, self.audit).api(),
                 PolicyRoutes(self.policies, self.tasks, self.audit).api(),
                 ReportRoutes(self.policies.reports, lambda: self.preferences.name).api(),
                 TagRoutes(self.tags, self.audit).api(),

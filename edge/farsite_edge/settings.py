@@ -94,6 +94,9 @@ class EdgeSettings(PartSettings):
     os_images: Path | None = Field(
         default=None, description="folder of AXIS OS images; without it images in the data folder"
     )
+    apps: Path | None = Field(
+        default=None, description="folder of app packages (.eap); without it apps in the data folder"
+    )
     os_poll_interval: float = Field(default=5.0, gt=0, le=60, description="while a device restarts")
     os_restart_timeout: float = Field(
         default=900.0, gt=0, description="until a device is back after an upgrade"

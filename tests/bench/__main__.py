@@ -10,6 +10,8 @@ from tests.bench.harness import run
 BENCHMARKS = {
     "api": "tests.bench.api",
     "connect": "tests.bench.connect",
+    "hub": "tests.bench.hub",
+    "fleet": "tests.bench.fleet",
     "parsers": "tests.bench.parsers",
     "scan": "tests.bench.scan",
     "tunnel-local": "tests.bench.tunnel_local",

@@ -33,13 +33,16 @@ def cpu_seconds() -> float:
 class Child:
     """`python -m MODULE ARGUMENTS`, or another `program`; lines in, lines out."""
 
-    def __init__(self, module: str = "", *arguments: str, program: list[str] | None = None) -> None:
+    def __init__(
+        self, module: str = "", *arguments: str, program: list[str] | None = None, limit: int = LINE_LIMIT
+    ) -> None:
+        self._limit = limit
         self._command = program or [sys.executable, "-m", module, *arguments]
 
     async def __aenter__(self) -> Self:
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=pipe, stdout=pipe, limit=LINE_LIMIT
+            *self._command, stdin=pipe, stdout=pipe, limit=self._limit
         )
         return self
 
@@ -54,6 +57,9 @@ class Child:
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
 
     async def send(self, line: str) -> None:
         assert self._process.stdin is not None

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from farsite_cloud.commands.licences import forget
+from farsite_cloud.database.erase import erase_organization
 from farsite_cloud.licences.authority import init, issue, read_authority
 from farsite_cloud.licences.licensing import Licensing, read_keys
 from farsite_cloud.settings import load_settings
@@ -119,6 +120,14 @@ async def test_a_key_is_redeemed_once(world, authority):
     reply = await other("POST", "~/licences", {"key": key})
     assert (reply.status, reply.code) == (409, "licence_used")
     assert (await other.ok("GET", "~/licences"))["licences"] == []
+
+
+async def test_a_key_stays_redeemed_when_its_organization_is_erased(world, authority):
+    key, other = authority.key(), await world.other_organization()
+    await other.ok("POST", "~/licences", {"key": key})
+    async with world.services.database.writing() as session:
+        await erase_organization(session, other.org)
+    assert (await world.owner("POST", "~/licences", {"key": key})).code == "licence_used"
 
 
 async def test_of_racing_redemptions_one_organization_wins(world, authority):

@@ -35,6 +35,7 @@ PUBLIC_ROUTES = {
     ("POST", "/auth/device/token"),
     ("POST", "/claims"),
     ("POST", "/edge/renewals"),
+    ("POST", "/edge/device-certificates"),
     ("POST", "/edge/relay-check"),
 }
 # What an access token without any scope may still do: say whose it is, sign itself out.

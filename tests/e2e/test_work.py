@@ -260,3 +260,27 @@ async def test_what_no_device_is_meant_by_is_done_at_once(world: World) -> None:
     shown = await world.until(campaign, "succeeded")
     assert shown["devices"]["succeeded"] == 0
     assert "No device" in (await world.orders(campaign))[0]["detail"]
+
+
+async def test_a_policy_template_on_every_site_and_its_next_version(world: World) -> None:
+    name = "Network.UPnP.Enabled"
+    settings = {"upnp": False}
+    template = await world.ask(
+        "POST", "~/policy-templates", {"name": "Branch", "kind": "security", "settings": settings}
+    )
+    body = {"kind": "policy.apply", "parameters": {"template": template["id"]}}
+    campaign = str((await world.ask("POST", "~/campaigns", body))["id"])
+    shown = await world.until(campaign, "succeeded")
+    assert shown["devices"]["succeeded"] == 2, await world.devices(campaign)
+    for site in world.sites:
+        [policy] = site.edge.host.policies.store.all()
+        assert (policy.name, policy.settings, policy.template) == ("Branch", settings, template["id"])
+        assert site.device.parameters[name] == "no"
+    path = f"~/policy-templates/{template['id']}"
+    await world.ask("PATCH", path, {"settings": {"upnp": True}})
+    again = str((await world.ask("POST", "~/campaigns", body))["id"])
+    await world.until(again, "succeeded")
+    for site in world.sites:
+        [policy] = site.edge.host.policies.store.all()
+        assert policy.settings == {"upnp": True} and policy.revision == 2
+        assert site.device.parameters[name] == "yes"

@@ -24,13 +24,21 @@ from farsite_signaling.identity import (
     CertificateAuthority,
     Identity,
     generate_key,
+    load_private_key,
     make_request,
     public_pem,
     sign_grant,
 )
-from farsite_signaling.identity.certificates import certificate_name, load_certificate, public_key_of
-from farsite_signaling.identity.renewals import verify_renewal
+from farsite_signaling.identity.certificates import (
+    certificate_name,
+    certificate_pem,
+    load_certificate,
+    public_key_of,
+)
+from farsite_signaling.identity.device_certificates import device_names, sign_device_certificate
+from farsite_signaling.identity.renewals import verify_device_request, verify_renewal
 from farsite_signaling.rest import problem_response
+from farsite_signaling.wire.device_certificates import DeviceCertificateRequest
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.grant import Grant
 from farsite_signaling.wire.ids import AccountId, ClientId, ClientName, EdgeId, EdgeName, OrgId
@@ -51,6 +59,9 @@ class SmallCloud:
         self.claims = 0
         self.url = ""
         self.lifetime = timedelta(days=90)
+        self.refuse_devices = False
+        self.device_age = timedelta()
+        self.device_requests: list[DeviceCertificateRequest] = []
         self.relay_checks: list[dict[str, str]] = []
 
     def app(self) -> web.Application:
@@ -58,6 +69,7 @@ class SmallCloud:
         app.router.add_post("/api/v1/claims", self.claim)
         app.router.add_post("/api/v1/edge/renewals", self.renew)
         app.router.add_post("/api/v1/edge/relay-check", self.relay_check)
+        app.router.add_post("/api/v1/edge/device-certificates", self.sign_device)
         return app
 
     async def claim(self, request: web.Request) -> web.Response:
@@ -81,6 +93,31 @@ class SmallCloud:
         name = str(certificate_name(certificate))
         verify_renewal(body["proof"], public_key_of(certificate), name=name, csr=body["csr"], now=time.time())
         return web.json_response(self.enrolment(body["csr"]) | self.spoil)
+
+    async def sign_device(self, request: web.Request) -> web.Response:
+        """`refuse_devices`: as a cloud that is away."""
+        if self.refuse_devices:
+            return web.Response(status=503)
+        wanted = DeviceCertificateRequest.model_validate(await request.json())
+        certificate = load_certificate(wanted.certificate)
+        name, key = str(certificate_name(certificate)), public_key_of(certificate)
+        verify_device_request(wanted.proof, key, name=name, text=wanted.signed(), now=time.time())
+        self.device_requests.append(wanted)
+        names = device_names(wanted.device, wanted.host_name, wanted.addresses)
+        signed = sign_device_certificate(
+            load_private_key(self.ca.private_pem()),
+            self.ca.certificate,
+            wanted.csr,
+            names,
+            device=wanted.device,
+            now=datetime.now(UTC) - self.device_age,
+            lifetime=timedelta(days=wanted.days),
+        )
+        answer = {
+            "certificate": certificate_pem(signed),
+            "expires_at": signed.not_valid_after_utc.isoformat(),
+        }
+        return web.json_response(answer, status=201)
 
     async def relay_check(self, request: web.Request) -> web.Response:
         self.relay_checks.append(await request.json())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
 
@@ -47,6 +48,9 @@ def login_command(
             "--sso", metavar="ORG", help="By the identity provider of an organization: its domain or id."
         ),
     ] = None,
+    token_stdin: Annotated[
+        bool, typer.Option("--token-stdin", help="Read an access token from standard input: for programs.")
+    ] = False,
     no_open: Annotated[
         bool, typer.Option("--no-open", help="With --browser or --sso: only show the address.")
     ] = False,
@@ -64,7 +68,9 @@ def login_command(
     address = check_url(
         required(settings.url or (before.url if before else None), "The cloud's address", "URL")
     )
-    if browser or sso:
+    if token_stdin:
+        asked = partial(_with_token, token=sys.stdin.readline().strip())
+    elif browser or sso:
         asked = partial(in_browser, invocation, open_it=not no_open, provider_of=sso)
     else:
         known = before.email if before and before.url == address else None
@@ -94,6 +100,16 @@ async def _log_in(
         if problem := clock_problem(cloud.clock_offset):
             invocation.output.note(f"warning: {problem.detail}")
         return stored
+
+
+async def _with_token(cloud: CloudClient, token: str) -> SignInResult:
+    """Of a service account, or one's own."""
+    if not token:
+        raise FarsiteError(ErrorCode.INVALID_REQUEST, "There is no access token on standard input.")
+    cloud.token = token
+    me = await cloud.me()
+    expires_at = me.token_expires_at or datetime.now(UTC)
+    return SignInResult(token=token, expires_at=expires_at, account=me.account)
 
 
 async def _sign_in(cloud: CloudClient, email: str, password: str, code: str | None) -> SignInResult:

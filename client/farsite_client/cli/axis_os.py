@@ -101,7 +101,7 @@ def upgrade(
     invocation = Invocation(ctx)
     if factory_default not in ("none", "soft", "hard"):
         raise typer.BadParameter("none, soft or hard", param_hint="--factory-default")
-    rollout = _rollout(parallel, stages, max_failures, window, days)
+    rollout = site_rollout(parallel, stages, max_failures, window, days)
 
     async def act(client: EdgeClient) -> Task:
         chosen = await _chosen(client, ids or [], model, everything)
@@ -128,7 +128,7 @@ def rollback(
 ) -> None:
     """Take devices back to the version before, and its settings."""
     invocation = Invocation(ctx)
-    rollout = _rollout(parallel, stages, max_failures, window, days)
+    rollout = site_rollout(parallel, stages, max_failures, window, days)
 
     async def act(client: EdgeClient) -> Task:
         task = await client.os.rollback(await _chosen(client, ids or [], model, False), rollout=rollout)
@@ -152,7 +152,9 @@ async def _chosen(client: EdgeClient, ids: list[str], model: str | None, everyth
     return chosen
 
 
-def _rollout(parallel: int, stages: str, max_failures: int, window: str | None, days: str | None) -> Rollout:
+def site_rollout(
+    parallel: int, stages: str, max_failures: int, window: str | None, days: str | None
+) -> Rollout:
     from pydantic import ValidationError
 
     values: dict[str, Any] = {"parallel": parallel, "max_failures": max_failures}

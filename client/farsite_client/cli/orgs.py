@@ -8,6 +8,7 @@ import typer
 
 from farsite_client.cli.account import named
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.lifecycle import add_lifecycle
 from farsite_client.cli.providers import provider
 from farsite_client.profile import Stored
 from farsite_signaling.wire.cloud_api import Account, Organization, OrganizationChange, SignInResult
@@ -16,7 +17,7 @@ orgs = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="Organizations: list, create, switch, change.",
+    help="Organizations: list, create, switch, change, export, delete.",
 )
 
 
@@ -34,10 +35,26 @@ def list_orgs(ctx: typer.Context) -> None:
 
     found, current = invocation.run(work())
     rows = [
-        ("*" if one.id == current else "", one.name, one.role, "asked for" if one.require_mfa else "", one.id)
+        (
+            "*" if one.id == current else "",
+            one.name,
+            one.role,
+            "asked for" if one.require_mfa else "",
+            _note(one),
+            one.id,
+        )
         for one in found
     ]
-    invocation.output.table(found, ("", "NAME", "ROLE", "SECOND FACTOR", "ID"), rows, "None.")
+    invocation.output.table(found, ("", "NAME", "ROLE", "SECOND FACTOR", "NOTE", "ID"), rows, "None.")
+
+
+def _note(one: Organization) -> str:
+    notes = []
+    if one.support_until is not None:
+        notes.append(f"support until {one.support_until:%Y-%m-%d %H:%M} UTC")
+    if one.deletes_at is not None:
+        notes.append(f"deleted at {one.deletes_at:%Y-%m-%d %H:%M} UTC")
+    return ", ".join(notes)
 
 
 @orgs.command("create")
@@ -99,3 +116,6 @@ def change(
     invocation.output.result(
         changed, f"{changed.name}: invited members start as {start}; a second factor is {factor}."
     )
+
+
+add_lifecycle(orgs)

@@ -11,6 +11,7 @@ from farsite_client.cli.account import required
 from farsite_client.cli.factors import mfa, passkeys
 from farsite_client.cli.folders import on_cloud
 from farsite_client.cli.invocation import Invocation, read_password
+from farsite_client.cli.lifecycle import delete_account
 from farsite_client.cloud import CloudClient, check_url
 from farsite_signaling.wire.cloud_api import Account
 
@@ -144,3 +145,6 @@ def end(
 
     on_cloud(invocation, act)
     invocation.output.result({"ended": session or "others"}, "Ended.")
+
+
+account.command("delete")(delete_account)

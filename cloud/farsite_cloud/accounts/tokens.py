@@ -44,6 +44,7 @@ class Caller:
     kind: AccountKind = AccountKind.PERSON
     organization_id: str | None = None
     folders: frozenset[str] | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,7 @@ async def find_caller(session: AsyncSession, secret: str, now: datetime) -> Call
         AccountKind(account.kind),
         token.organization_id,
         None if token.folder_ids is None else frozenset(token.folder_ids),
+        token.expires_at,
     )
 
 

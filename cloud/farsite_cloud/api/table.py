@@ -12,6 +12,7 @@ from farsite_cloud.audit.routes import api as audit
 from farsite_cloud.browser.routes import api as device_sign_ins
 from farsite_cloud.claims.routes import api as claims
 from farsite_cloud.clients.routes import api as clients
+from farsite_cloud.edge_hosts.device_certificates import api as device_certificates
 from farsite_cloud.edge_hosts.removal import api as edge_removal
 from farsite_cloud.edge_hosts.renewal import api as renewals
 from farsite_cloud.edge_hosts.routes import api as edge_hosts
@@ -27,6 +28,7 @@ from farsite_cloud.notices.webhook_routes import api as webhooks
 from farsite_cloud.organizations.deletion import api as deletions
 from farsite_cloud.organizations.routes import api as organizations
 from farsite_cloud.passkeys.routes import api as passkeys
+from farsite_cloud.policies.routes import api as policy_templates
 from farsite_cloud.providers.routes import api as providers
 from farsite_cloud.relay_checks import api as relay_checks
 from farsite_cloud.service_accounts.routes import api as service_accounts
@@ -67,11 +69,13 @@ FEATURES = (
     inventory,
     views,
     renewals,
+    device_certificates,
     sessions,
     relay_checks,
     audit,
     licences,
     work,
+    policy_templates,
     notices,
     webhooks,
 )

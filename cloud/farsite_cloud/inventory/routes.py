@@ -47,7 +47,13 @@ async def count_inventory(request: web.Request) -> wire.DeviceCounts:
     return await count_devices(call.scope, selection, call.now.date())
 
 
-@api.route("GET", f"{_ORG}/devices/export", need=_READ, query=wire.ExportQuery)
+@api.route(
+    "GET",
+    f"{_ORG}/devices/export",
+    need=_READ,
+    query=wire.ExportQuery,
+    files=("application/json", "text/csv"),
+)
 async def export_inventory(request: web.Request) -> web.StreamResponse:
     """All devices a filter leaves, as CSV or JSON."""
     return await export(request, call_of(request), read_query(request, wire.ExportQuery))

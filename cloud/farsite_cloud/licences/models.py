@@ -45,10 +45,10 @@ class LicenceRecord(OrganizationOwned, Base):
 
 
 class RedeemedKey(Base):
-    """Stays when its organization goes: a key is redeemed once in a cloud."""
+    """Stays when its organization (`redeemed_for`) is erased: a key is redeemed once in a cloud."""
 
     __tablename__ = "redeemed_keys"
 
     id: Mapped[str] = mapped_column(IdColumn, primary_key=True)
-    organization_id: Mapped[str] = mapped_column(IdColumn)
+    redeemed_for: Mapped[str] = mapped_column(IdColumn)
     redeemed_at: Mapped[datetime] = mapped_column(UtcDateTime)

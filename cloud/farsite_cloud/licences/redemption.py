@@ -30,7 +30,7 @@ async def redeem(scope: Scope, licensing: Licensing, text: str, actor: str, now:
         return known
     await _check(scope, key, now)
     licence = _row(key, "".join(text.split()), actor, now)
-    scope.session.add(RedeemedKey(id=key.jti, organization_id=scope.organization_id, redeemed_at=now))
+    scope.session.add(RedeemedKey(id=key.jti, redeemed_for=scope.organization_id, redeemed_at=now))
     scope.add(licence)
     try:
         await scope.session.flush()

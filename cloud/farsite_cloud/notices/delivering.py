@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ from farsite_signaling.wire.notices_api import DeliveryState, NoticeKind
 
 logger = logging.getLogger(__name__)
 LEASE = timedelta(minutes=1)
+AT_A_TIME = 16
 # Standard Webhooks, "Retry schedule"; after the last the message is given up.
 RETRIES = tuple(
     timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
@@ -52,21 +54,25 @@ class Outcome:
         return self.status is not None and 200 <= self.status < 300
 
 
-async def deliver_one(services: Services) -> bool:
-    """False when nothing is due."""
+async def deliver_due(services: Services) -> bool:
+    """Several at a time, so that a slow receiver holds up the others by seconds at most. False when nothing is due."""
     now = services.clock()
     waiting = (WebhookDelivery.state == DeliveryState.QUEUED, WebhookDelivery.due_at <= now)
     async with services.database.reading() as session:
-        due = await due_rows(session, WebhookDelivery, *waiting)
-    if not due:
-        return False
+        due = await due_rows(session, WebhookDelivery, *waiting, limit=AT_A_TIME)
+    async with asyncio.TaskGroup() as group:
+        for organization, delivery in due:
+            group.create_task(_deliver(services, organization, delivery, now), name=f"webhook {delivery}")
+    return bool(due)
+
+
+async def _deliver(services: Services, organization: str, delivery: str, now: datetime) -> None:
     async with services.database.writing() as session:
-        taken = await _take(services, Scope(session, due[0][0]), due[0][1], now)
+        taken = await _take(services, Scope(session, organization), delivery, now)
     if taken is not None:
         outcome = await _send(services, taken)
         async with services.database.writing() as session:
             await _finish(Scope(session, taken.organization), taken, outcome, services.clock())
-    return True
 
 
 async def _take(services: Services, scope: Scope, delivery_id: str, now: datetime) -> Taken | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from farsite_cloud.organizations.models import Organization
 from farsite_cloud.vault import Vault
@@ -15,10 +15,12 @@ from farsite_signaling.identity import (
     sign_grant,
     sign_order,
 )
-from farsite_signaling.identity.certificates import load_certificate
+from farsite_signaling.identity.certificates import certificate_pem, load_certificate
+from farsite_signaling.identity.device_certificates import device_names, sign_device_certificate
 from farsite_signaling.identity.keys import PrivateKey
 from farsite_signaling.identity.licences import sign_statement
 from farsite_signaling.wire import cloud_api as wire
+from farsite_signaling.wire.device_certificates import DeviceCertificate, DeviceCertificateRequest
 from farsite_signaling.wire.grant import Grant
 from farsite_signaling.wire.ids import PeerName
 from farsite_signaling.wire.licence import LicenceStatement
@@ -62,6 +64,23 @@ class OrganizationKeys:
             expires_at=load_certificate(certificate).not_valid_after_utc,
             server_time=now,
         )
+
+    def sign_device(
+        self, request: DeviceCertificateRequest, lifetime: timedelta, now: datetime
+    ) -> DeviceCertificate:
+        """Raises `invalid_request` for a request that cannot be signed."""
+        authority = load_certificate(self._organization.authority_certificate)
+        names = device_names(request.device, request.host_name, request.addresses)
+        signed = sign_device_certificate(
+            self.checkpoint_key(),
+            authority,
+            request.csr,
+            names,
+            device=request.device,
+            now=now,
+            lifetime=lifetime,
+        )
+        return DeviceCertificate(certificate=certificate_pem(signed), expires_at=signed.not_valid_after_utc)
 
     def sign_grant(self, grant: Grant) -> str:
         key = self._vault.unseal(self._organization.grant_key, _grants(self._organization))

@@ -12,7 +12,7 @@ from farsite_cloud.database.base import Base, IdColumn, OrganizationOwned, UtcDa
 
 
 class PolicyTemplate(OrganizationOwned, Base):
-    """`revision` counts its versions, and is its ETag."""
+    """`revision` counts edits, for ETags; versions are counted by `PolicyTemplateVersion`."""
 
     __tablename__ = "policy_templates"
     __table_args__ = (UniqueConstraint("organization_id", "name"),)

@@ -9,8 +9,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from farsite_cloud.database import Scope
+from farsite_cloud.policies.service import order_of
 from farsite_signaling.rest.routes import invalid_request
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.policy_templates_api import PolicyParameters
 from farsite_signaling.wire.rights import Right
 from farsite_signaling.wire.work_api import RollbackParameters, UpgradeParameters
 
@@ -30,6 +32,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "os.upgrade": Kind("AXIS OS upgrade", Right.DEVICE_MANAGE, UpgradeParameters),
     "os.rollback": Kind("AXIS OS rollback", Right.DEVICE_MANAGE, RollbackParameters),
+    "policy.apply": Kind("Apply a policy", Right.POLICY_MANAGE, PolicyParameters, order_of),
 }
 
 

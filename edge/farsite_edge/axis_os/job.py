@@ -9,8 +9,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, BinaryIO
 
 from farsite_edge.axis_os import exchange as x
-from farsite_edge.axis_os import machine as m
 from farsite_edge.axis_os.folder import ImageFile, ImageFolder
+from farsite_edge.axis_os.limits import Limits
+from farsite_edge.axis_os.machine import UpgradeMachine
+from farsite_edge.axis_os.memory import Memory, Stage
 from farsite_edge.axis_os.plan import Plan
 from farsite_edge.axis_os.upload import blocks
 from farsite_edge.devices import DeviceManager
@@ -36,7 +38,7 @@ class OsJob:
         self,
         manager: DeviceManager,
         folder: ImageFolder,
-        limits: m.Limits,
+        limits: Limits,
         *,
         clock: Callable[[], float] = time.time,
         idle: float = IDLE_SECONDS,
@@ -57,10 +59,10 @@ class OsJob:
         plan = Plan.model_validate(work.payload)
         now = self._clock()
         if work.memory is None:
-            machine = m.UpgradeMachine.begin(plan, self._limits, now)
+            machine = UpgradeMachine.begin(plan, self._limits, now)
         else:
-            memory = m.Memory.model_validate(work.memory)
-            machine = m.UpgradeMachine.resume(plan, memory, self._limits, now)
+            memory = Memory.model_validate(work.memory)
+            machine = UpgradeMachine.resume(plan, memory, self._limits, now)
             logger.info("device %s: resumed at %s", work.device, machine.stage)
         return await Run(self._manager, self._folder, machine, work, self._clock, self._idle).run()
 
@@ -72,7 +74,7 @@ class Run:
         self,
         manager: DeviceManager,
         folder: ImageFolder,
-        machine: m.UpgradeMachine,
+        machine: UpgradeMachine,
         work: Work,
         clock: Callable[[], float],
         idle: float,
@@ -292,10 +294,10 @@ async def _caught(work: Awaitable[Any]) -> Exception | None:
 
 
 _SENTENCES = {
-    m.Stage.READY: "Asks whether the device is ready.",
-    m.Stage.INFO: "Logs in and reads model and version.",
-    m.Stage.RESTART: "Waits for the device to restart.",
-    m.Stage.LOOK: "Checks version and log-in.",
-    m.Stage.REVERT: "Waits for the version before.",
-    m.Stage.REVERT_LOOK: "Checks whether the version before runs.",
+    Stage.READY: "Asks whether the device is ready.",
+    Stage.INFO: "Logs in and reads model and version.",
+    Stage.RESTART: "Waits for the device to restart.",
+    Stage.LOOK: "Checks version and log-in.",
+    Stage.REVERT: "Waits for the version before.",
+    Stage.REVERT_LOOK: "Checks whether the version before runs.",
 }

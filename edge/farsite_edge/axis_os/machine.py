@@ -11,11 +11,7 @@ After a crash of the edge host `resume` asks the device where it stands instead 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import assert_never
-
-from pydantic import BaseModel, ConfigDict
 
 from farsite_edge.axis_os.exchange import (
     Accepted,
@@ -37,69 +33,17 @@ from farsite_edge.axis_os.exchange import (
     Wait,
     Wrong,
 )
+from farsite_edge.axis_os.fitness import unfit
+from farsite_edge.axis_os.limits import Limits
+from farsite_edge.axis_os.memory import Memory, Stage
 from farsite_edge.axis_os.plan import Hop, Plan
-from farsite_edge.axis_os.refusals import BUSY, explain
+from farsite_edge.axis_os.refusals import BUSY, explain, said
 from farsite_edge.tasks.record import MAX_DETAIL, Outcome
 from farsite_signaling.wire.edge_tasks import WorkState
 from farsite_signaling.wire.errors import ErrorCode
-from farsite_signaling.wire.os_versions import parse, same
+from farsite_signaling.wire.os_versions import same
 
 MAX_ROLLBACKS = 2
-
-
-class Stage(StrEnum):
-    READY = "ready"
-    INFO = "info"
-    STATUS = "status"
-    UPLOAD = "upload"
-    RESTART = "restart"
-    LOOK = "look"
-    COMMIT = "commit"
-    ROLLBACK = "rollback"
-    REVERT = "revert"
-    REVERT_LOOK = "revert_look"
-    DONE = "done"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Seconds, but for `rollback_minutes` and `attempts` (uploads of one version)."""
-
-    poll: float = 5.0
-    answer: float = 120.0  # until a device answers the first questions
-    restart: float = 900.0
-    settle: float = 300.0  # after an upload without an answer: until the device should have restarted
-    busy: float = 600.0
-    rollback_minutes: int = 30
-    attempts: int = 3
-
-    @property
-    def revert(self) -> float:
-        return self.rollback_minutes * 60 + self.restart
-
-
-class Memory(BaseModel):
-    """What is kept of a device on its way. `before` is the version it ran, `since` when the stage began (epoch,
-    seconds); `touched`: an upload or rollback has begun, so that the device may be restarting."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    stage: Stage = Stage.READY
-    hop: int = 0
-    since: float = 0.0
-    boot_id: str | None = None
-    before: str = ""
-    back_to: str | None = None
-    uploads: int = 0
-    rollbacks: int = 0
-    busy_since: float | None = None
-    touched: bool = False
-    down_seen: bool = False
-    restarted: bool = False
-    answer_lost: bool = False
-    reason: str = ""
-    reason_code: str = ErrorCode.DEVICE_ANSWER
-    installed: list[str] = []
 
 
 class UpgradeMachine:
@@ -216,7 +160,7 @@ class UpgradeMachine:
         if not isinstance(event, Info):
             self._trouble(event, now, self.limits.restart if self.memory.touched else self.limits.answer)
             return
-        if self.plan.kind == "upgrade" and (reason := self._unfit(event)):
+        if self.plan.kind == "upgrade" and (reason := unfit(event, self.plan, self.hop.version)):
             if self.memory.touched or self.memory.installed:
                 self._fail(reason, ErrorCode.DEVICE_ANSWER)
             else:
@@ -228,18 +172,6 @@ class UpgradeMachine:
             self._arrived(now)
             return
         self._turn(Stage.STATUS, self.memory.since)
-
-    def _unfit(self, info: Info) -> str | None:
-        """Something that has changed since the plan was made, or only the device knows."""
-        if info.model and info.model.casefold() != self.plan.model.casefold():
-            return f"The device is a {info.model}, not the {self.plan.model} the image is for."
-        newer = parse(info.version) > parse(self.hop.version)
-        if newer and self.plan.factory_default == "none":
-            return f"It runs {info.version}, which is newer than {self.hop.version}."
-        limited = parse(info.version) >= (11, 6) or (10, 12) <= parse(info.version) < (11,)
-        if limited and "artpec-8" in info.soc.casefold() and parse(self.hop.version) < (10, 12):
-            return f"Products with {info.soc} take nothing older than 10.12 once they run {info.version}."
-        return None
 
     def _on_status(self, event: Event, now: float) -> None:
         if not isinstance(event, Status):
@@ -316,7 +248,7 @@ class UpgradeMachine:
                     detail = "The device took the image, but did not restart."
                     self._again(now, self.limits.restart, detail, ErrorCode.DEVICE_ANSWER)
             case LoginRefused() | Refused() | Wrong():
-                self._again(now, self.limits.restart, f"{late} {_said(event)}", ErrorCode.DEVICE_ANSWER)
+                self._again(now, self.limits.restart, f"{late} {said(event)}", ErrorCode.DEVICE_ANSWER)
             case _:
                 self.memory.down_seen = True
                 self._again(now, self.limits.restart, late, ErrorCode.DEVICE_UNREACHABLE)
@@ -347,7 +279,7 @@ class UpgradeMachine:
             case _:
                 self.memory.down_seen |= isinstance(event, Unreachable)
                 self._turn(Stage.RESTART, self.memory.since)
-                detail = f"The device does not answer as it should after the upgrade. {_said(event)}"
+                detail = f"The device does not answer as it should after the upgrade. {said(event)}"
                 self._again(now, self.limits.restart, detail, ErrorCode.DEVICE_ANSWER)
 
     def _still_before(self, info: Info, now: float) -> None:
@@ -377,13 +309,13 @@ class UpgradeMachine:
             case LoginRefused():
                 self._wait_for_revert(event.detail, ErrorCode.DEVICE_CREDENTIALS, now)
             case Refused(code=code) if code != BUSY:
-                self._send_back(f"The upgrade cannot be committed. {_said(event)}", now)
+                self._send_back(f"The upgrade cannot be committed. {said(event)}", now)
             case _:
                 # It may have lost its power and gone back: look before committing again.
                 self._turn(Stage.LOOK, self.memory.since)
                 self._pause = self.limits.poll
                 if now - self.memory.since > self.limits.revert:
-                    detail = f"The commit did not reach the device, which goes back by itself. {_said(event)}"
+                    detail = f"The commit did not reach the device, which goes back by itself. {said(event)}"
                     self._fail(detail, ErrorCode.DEVICE_UNREACHABLE)
 
     def _arrived(self, now: float) -> None:
@@ -431,7 +363,7 @@ class UpgradeMachine:
         if isinstance(event, Ready) and event.ready:
             self._turn(Stage.REVERT_LOOK, self.memory.since)
         else:
-            self._revert_again(now, _said(event))
+            self._revert_again(now, said(event))
 
     def _on_revert_look(self, event: Event, now: float) -> None:
         if isinstance(event, Info) and self._is_back(event.version):
@@ -445,7 +377,7 @@ class UpgradeMachine:
             self._turn(Stage.ROLLBACK, now)
             return
         self._turn(Stage.REVERT, self.memory.since)
-        self._revert_again(now, _said(event))
+        self._revert_again(now, said(event))
 
     def _is_back(self, version: str) -> bool:
         if self.memory.back_to:
@@ -474,7 +406,7 @@ class UpgradeMachine:
             case Wrong() if self.memory.touched:
                 self._again(now, limit, event.detail, ErrorCode.DEVICE_ANSWER)
             case _:
-                self._fail(_said(event), ErrorCode.DEVICE_ANSWER)
+                self._fail(said(event), ErrorCode.DEVICE_ANSWER)
 
     def _again(self, now: float, limit: float, detail: str, code: ErrorCode) -> None:
         """Ask again in a while, until `limit` seconds after the stage began."""
@@ -494,15 +426,3 @@ class UpgradeMachine:
     def _end(self, outcome: Outcome) -> None:
         self.memory.stage = Stage.DONE
         self._outcome = outcome
-
-
-def _said(event: Event) -> str:
-    match event:
-        case Refused():
-            return explain(event.code, event.message)
-        case LoginRefused() | Unreachable() | Broken() | Wrong():
-            return event.detail
-        case Info():
-            return f"It runs {event.version}."
-        case _:
-            return ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from farsite_edge.axis_os.exchange import Broken, Event, Info, LoginRefused, Refused, Unreachable, Wrong
+
 BUSY = 423
 NONE_BEFORE = 404
 _WORDS = {
@@ -25,3 +27,16 @@ def explain(code: int, message: str) -> str:
     """A sentence, and the device's own words after it."""
     words = _WORDS.get(code, "The device refused.")
     return f"{words} (error {code}: {message[:200]})"
+
+
+def said(event: Event) -> str:
+    """What the device said, as a sentence; empty when it said nothing wrong."""
+    match event:
+        case Refused():
+            return explain(event.code, event.message)
+        case LoginRefused() | Unreachable() | Broken() | Wrong():
+            return event.detail
+        case Info():
+            return f"It runs {event.version}."
+        case _:
+            return ""

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from farsite_edge.device_tasks.accounts import AccountTask
+from farsite_edge.device_tasks.assign import AssignNetwork
 from farsite_edge.device_tasks.holding import HoldingJob, SharingJob
 from farsite_edge.device_tasks.log_in import LogIn
 from farsite_edge.device_tasks.network import ChangeNetwork
@@ -32,6 +33,7 @@ LOG_IN, SET_UP, ROTATE, SERVICE = (
     "device.rotate",
     "device.service_account",
 )
+ASSIGN = "device.assign"
 RESTART, FACTORY_DEFAULT, PARAMETERS, NETWORK = (
     "device.restart",
     "device.factory_default",
@@ -47,6 +49,7 @@ TITLES = {
     FACTORY_DEFAULT: "Factory default",
     PARAMETERS: "Parameters",
     NETWORK: "Network settings",
+    ASSIGN: "Host names and addresses",
 }
 Sees = Callable[[str], bool]
 
@@ -66,7 +69,7 @@ class DeviceTasks:
 
     def _kinds(self) -> dict[str, Job]:
         manager, secrets, timing = self._manager, self._secrets, self._timing
-        network = ChangeNetwork(manager, self._search, _occupied, timing)
+        network = ChangeNetwork(manager, self._search, occupied, timing)
         return {
             LOG_IN: SharingJob(LogIn(manager, secrets, timing)),
             SET_UP: HoldingJob(manager, AccountTask(manager, secrets, Change.FIRST)),
@@ -76,6 +79,7 @@ class DeviceTasks:
             FACTORY_DEFAULT: HoldingJob(manager, FactoryDefault(manager, timing)),
             PARAMETERS: SharingJob(SetParameters(manager)),
             NETWORK: HoldingJob(manager, network),
+            ASSIGN: HoldingJob(manager, AssignNetwork(manager, network)),
         }
 
     def build(self, runner: TaskRunner) -> None:
@@ -89,12 +93,14 @@ class DeviceTasks:
         sees: Sees,
         *,
         accounts: list[Account] | None = None,
+        each: Mapping[str, dict[str, Any]] | None = None,
         rollout: Rollout | None = None,
         actor: str,
         session: str | None,
         idempotency: str | None,
     ) -> TaskRecord:
-        """`sees` tells which devices the caller may know of; others are answered like ones that do not exist."""
+        """`each` adds what differs from device to device. `sees` tells which devices the caller may know of; others are
+        answered like ones that do not exist."""
         assert self._runner is not None
         record = TaskRecord(
             id=uuid.uuid4().hex,
@@ -112,7 +118,7 @@ class DeviceTasks:
             await self._secrets.put(record.id, accounts)
             values["secret"] = record.id
         rows = [
-            self._row(record.id, number, device, values, sees)
+            self._row(record.id, number, device, values | (each or {}).get(device, {}), sees)
             for number, device in enumerate(dict.fromkeys(ids))
         ]
         try:
@@ -164,7 +170,7 @@ class DeviceTasks:
         await self._finder.find(DiscoverRequest(multicast=True, timeout=self._timing.search))
 
 
-async def _occupied(address: str, ports: tuple[int, ...]) -> bool:
+async def occupied(address: str, ports: tuple[int, ...]) -> bool:
     async def answers(port: int) -> bool:
         try:
             async with asyncio.timeout(1.0):

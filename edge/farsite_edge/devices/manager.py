@@ -9,10 +9,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
-
 from farsite_edge.devices.accounts import AccountChanger, Change
 from farsite_edge.devices.addresses import AddressRule
+from farsite_edge.devices.connections import Connections
 from farsite_edge.devices.credentials import Account, Candidate, CredentialStore
 from farsite_edge.devices.each import each
 from farsite_edge.devices.following import is_gone, verified
@@ -43,7 +42,7 @@ class DeviceManager:
         registry: Registry,
         credentials: CredentialStore,
         gateway: Gateway,
-        session: aiohttp.ClientSession,
+        connections: Connections,
         rule: AddressRule,
         tags: Tags,
         *,
@@ -52,7 +51,7 @@ class DeviceManager:
         self.registry = registry
         self.credentials = self._credentials = credentials
         self._gateway = gateway
-        self._session = session
+        self._connections = connections
         self._rule = rule
         self._tags = tags
         self.timeout = timeout
@@ -151,6 +150,22 @@ class DeviceManager:
         async with self._lock(device):
             yield self.client(record if pinned else record.model_copy(update={"pin": None}), account)
 
+    async def shown_pin(self, record: DeviceRecord) -> str:
+        """Of the certificate it shows now, whatever it is. Raises its `device_…` errors."""
+        client = self.client(record.model_copy(update={"pin": None}), None)
+        return str(await self.bounded(client.read_pin()))
+
+    async def settle_pin(self, record: DeviceRecord) -> DeviceRecord:
+        """Of the certificate it had and the one it was told to show, the one it shows is its own; the other is kept until
+        that is certain. A third one is not accepted."""
+        if record.next_pin is None or record.https_port is None:
+            return record
+        seen = await self.shown_pin(record)
+        if seen != record.next_pin or seen == record.pin:
+            return record
+        logger.info("device %s shows its new certificate %s", record.id, seen)
+        return await self.registry.update(record.id, pin=seen, next_pin=record.pin)
+
     async def refused(self, device: str) -> None:
         """The device refused what is kept: it is not tried again by itself."""
         account = await self._credentials.get(device)
@@ -176,6 +191,8 @@ class DeviceManager:
 
     async def _look(self, record: DeviceRecord, refresh: bool) -> DeviceRecord:
         """Where it was, or where it has proven to be by now."""
+        if record.next_pin is not None:
+            record = await self.settle_pin(record)
         try:
             return await self._check(record, refresh)
         except FarsiteError as error:
@@ -230,7 +247,7 @@ class DeviceManager:
         return await self.check(device, refresh=True)
 
     async def _check(self, record: DeviceRecord, refresh: bool) -> DeviceRecord:
-        client = self.client(record, None)
+        client = self.client(record, None, once=True)
         setup_required = await self._setup_required(client)
         if not client.secure and not setup_required:
             await self._check_place(record, client)
@@ -379,8 +396,9 @@ class DeviceManager:
         """Raises `forbidden` for an address no device may have."""
         self._rule.check(address, port)
 
-    def client(self, record: DeviceRecord, account: Account | None) -> Any:
-        """Raises `forbidden` for an address no device may have."""
+    def client(self, record: DeviceRecord, account: Account | None, *, once: bool = False) -> Any:
+        """`once`: it is asked one thing, so that its connection is not kept. Raises `forbidden` for an address no
+        device may have."""
         self.check_address(record.address, record.https_port or record.http_port)
         credentials = self._gateway.credentials(account.username, account.password) if account else None
         return self._gateway.client(
@@ -390,7 +408,7 @@ class DeviceManager:
             credentials=credentials,
             pin=record.pin,
             serial=record.id,
-            session=self._session,
+            session=self._connections.single if once else self._connections.kept,
         )
 
     def _lock(self, device: str) -> asyncio.Lock:

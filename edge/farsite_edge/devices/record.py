@@ -51,7 +51,8 @@ class Sighting(BaseModel):
 
 class DeviceRecord(BaseModel):
     """`pin` is the SHA-256 of the TLS certificate first seen, `shown_pin` another one it shows now; `log_in` tells
-    that credentials are kept. `elsewhere`: a managed device seems to be at another address."""
+    that credentials are kept. `next_pin` is one it may show
+    from now on because we told it to. `elsewhere`: a managed device seems to be at another address."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -71,6 +72,7 @@ class DeviceRecord(BaseModel):
     setup_required: bool = False
     pin: str | None = None
     shown_pin: str | None = None
+    next_pin: str | None = None
     elsewhere: Sighting | None = None
     tags: list[str] = Field(default_factory=list)
     service_account: bool = False
@@ -83,7 +85,7 @@ class DeviceRecord(BaseModel):
     def shown(self) -> Device:
         moved = self.elsewhere.address if self.elsewhere else None
         return Device.model_validate(
-            self.model_dump(exclude={"elsewhere"})
+            self.model_dump(exclude={"elsewhere", "next_pin"})
             | {"fingerprint": self.pin, "new_fingerprint": self.shown_pin, "seen_at": moved}
         )
 

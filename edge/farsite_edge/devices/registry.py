@@ -81,8 +81,7 @@ class Registry:
         new = old.model_copy(update=values)
         if old.state != new.state:
             logger.info("device %s: %s -> %s", device, old.state, new.state)
-        lasting = {"last_seen"}
-        if old.model_dump(exclude=lasting) != new.model_dump(exclude=lasting):
+        if _changed(old, new):
             await self._write([new])
         self._records[device] = new
         return new
@@ -141,9 +140,7 @@ class Registry:
 
     def _worth_writing(self, record: DeviceRecord) -> bool:
         old = self._records.get(record.id)
-        return old is None or old.model_dump(exclude={"last_seen"}) != record.model_dump(
-            exclude={"last_seen"}
-        )
+        return old is None or _changed(old, record)
 
     async def _write(self, records: list[DeviceRecord]) -> None:
         if not records:
@@ -152,6 +149,11 @@ class Registry:
         async with self._database.transaction() as transaction:
             await transaction.execute_many("INSERT OR REPLACE INTO devices VALUES (?, ?, ?)", rows)
         self.on_write()
+
+
+def _changed(old: DeviceRecord, new: DeviceRecord) -> bool:
+    """In anything that lasts."""
+    return old.model_copy(update={"last_seen": new.last_seen}) != new
 
 
 def _texts(known: DeviceRecord, answer: Found) -> dict[str, str]:

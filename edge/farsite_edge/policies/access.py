@@ -38,6 +38,7 @@ class DeviceAccess:
     @asynccontextmanager
     async def client(self, *, anonymous: bool = False) -> AsyncIterator[Any]:
         """Raises `device_credentials` when there is nothing to log in with."""
+        await self.settle_pin()
         async with self._manager.held_client(self.device, anonymous=anonymous) as client:
             yield client
 
@@ -64,6 +65,33 @@ class DeviceAccess:
     async def adopt_https(self, port: int, pin: str) -> None:
         """From now on the edge host speaks HTTPS with the device: check first that it works."""
         await self._manager.registry.update(self.device, https_port=port, pin=pin)
+
+    async def settle_pin(self, *, forget: bool = False) -> None:
+        """After a change of certificate: which of the two it shows. `forget` the other one: no change is under way."""
+        if self.record.next_pin is None:
+            return
+        await self._manager.settle_pin(self.record)
+        if forget:
+            await self._manager.registry.update(self.device, next_pin=None)
+
+    async def expect_pin(self, pin: str) -> None:
+        """Before the device is told to show another certificate."""
+        if self.record.https_port is not None:
+            await self._manager.registry.update(self.device, next_pin=pin)
+
+    async def shown_pin(self) -> str | None:
+        """Of the certificate its web server shows; `None` when it speaks no HTTPS."""
+        record = self.record
+        if record.https_port is None:
+            async with self.client() as client:
+                port = (await client.parameters("HTTPS")).get("HTTPS.Port", "443")
+            record = record.model_copy(update={"https_port": int(port) if port.isdigit() else 443})
+        try:
+            return await self._manager.shown_pin(record)
+        except FarsiteError:
+            if self.record.https_port is None:
+                return None
+            raise
 
     def own_address(self) -> str:
         """The address the device sees us at, as the routing table says; nothing is sent."""

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from farsite_edge.apps import AppFolder
 from farsite_edge.core import EdgeCore
 from farsite_edge.devices import DeviceManager
 from farsite_edge.devices.credentials import CredentialStore
+from farsite_edge.identity.device_certificates import DeviceCertificates
 from farsite_edge.policies.access import DeviceAccess
+from farsite_edge.policies.apps.kind import AppsKind
+from farsite_edge.policies.certificates.kind import CertificatesKind
+from farsite_edge.policies.clock.kind import TimeKind
 from farsite_edge.policies.job import PolicyJob
 from farsite_edge.policies.keeper import PolicyKeeper
 from farsite_edge.policies.kind import Kind, Kinds
@@ -20,9 +25,9 @@ from farsite_edge.settings import EdgeSettings
 from farsite_edge.tasks import TaskRunner
 
 
-def all_kinds() -> Sequence[Kind]:
+def all_kinds(apps: AppFolder, signer: DeviceCertificates) -> Sequence[Kind]:
     """Every kind of policy there is."""
-    return (SecurityKind(),)
+    return (SecurityKind(), AppsKind(apps), TimeKind(), CertificatesKind(signer))
 
 
 class PolicyHost:
@@ -42,7 +47,9 @@ class PolicyHost:
         self._settings = settings
         self._core = core
         self._manager = manager
-        self.kinds = Kinds(all_kinds() if kinds is None else kinds)
+        self.apps = AppFolder(settings.apps or settings.data_dir / "apps")
+        signer = DeviceCertificates(settings, core.keeper, core.preferences)
+        self.kinds = Kinds(all_kinds(self.apps, signer) if kinds is None else kinds)
         self.store = PolicyStore(core.database)
 
         def access(device: str) -> DeviceAccess:

@@ -28,7 +28,17 @@ from farsite_signaling.wire.policy_api import PolicyState
 POLICY = "policy"
 LOOK_SECONDS = 120.0
 _STORAGE = (ErrorCode.STORAGE_FAILED, ErrorCode.DISK_FULL)
+_CLOUD_AWAY = (
+    ErrorCode.CLOUD_UNREACHABLE,
+    ErrorCode.PROXY_UNREACHABLE,
+    ErrorCode.PROXY_AUTHENTICATION,
+    ErrorCode.RATE_LIMITED,
+    ErrorCode.UNAVAILABLE,
+    ErrorCode.DEVICE_UNKNOWN,
+)
+"""It is asked again at the next check."""
 _AWAY = (
+    *_CLOUD_AWAY,
     ErrorCode.DEVICE_UNREACHABLE,
     ErrorCode.DEVICE_CREDENTIALS,
     ErrorCode.DEVICE_SETUP_REQUIRED,

@@ -325,12 +325,13 @@ class PolicyService:
         session: str | None = None,
         secrets: Mapping[str, str] | None = None,
         sees: Sees = everyone,
+        idempotency: str | None = None,
     ) -> tuple[PolicyRecord, list[AssignResult], TaskRecord | None]:
         """Make a policy from a document, or change the one made from it before, and apply it to devices. Applied twice
         it is the same. Raises `invalid_request`, also when a secret is missing, and then has changed nothing."""
         record = await self._from_template(document, actor, session, secrets or {})
         results = await self.assign(record.id, self._chosen(selection, sees), sees, replace=selection.replace)
-        task = await self.check(record.id, actor=actor, session=session)
+        task = await self.check(record.id, actor=actor, session=session, idempotency=idempotency)
         return record, results, task
 
     async def _from_template(

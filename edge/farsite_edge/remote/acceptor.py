@@ -21,7 +21,7 @@ from farsite_signaling.wire.edge_api import DeviceState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.grant import LEEWAY_SECONDS, Grant
 from farsite_signaling.wire.rights import Right
-from farsite_signaling.wire.stream import ApiTarget, DeviceTarget, OpenRequest
+from farsite_signaling.wire.stream import TARGET_RIGHTS, AnyTarget, ApiTarget, DeviceTarget, OpenRequest
 
 MAX_NOTED = 10_000
 logger = logging.getLogger(__name__)
@@ -82,6 +82,7 @@ class EdgeAcceptor:
             raise FarsiteError(
                 ErrorCode.GRANT_EXPIRED, f"The session ended {late:.0f} s ago. Open a new one."
             )
+        _check_right(grant, request.target)
         match request.target:
             case ApiTarget():
                 return self._api
@@ -91,12 +92,6 @@ class EdgeAcceptor:
                 raise FarsiteError(ErrorCode.FORBIDDEN, "Streams to this kind of target are not allowed.")
 
     async def _device(self, grant: Grant, target: DeviceTarget) -> Factory:
-        if not grant.allows(Right.DEVICE_WEB):
-            raise FarsiteError(
-                ErrorCode.FORBIDDEN,
-                f"Opening a device's page needs the right {Right.DEVICE_WEB}, which this session has not.",
-                right=Right.DEVICE_WEB,
-            )
         if not grant.allows(Right.DEVICE_WEB, target.device):
             # Outside the session's folder it does not exist.
             raise FarsiteError(
@@ -185,3 +180,15 @@ def _unreachable(record: DeviceRecord, port: int, error: Exception) -> FarsiteEr
         ErrorCode.DEVICE_UNREACHABLE,
         f"The device {record.id} does not accept a connection on port {port}: {reason[:200]}.",
     )
+
+
+def _check_right(grant: Grant, target: AnyTarget) -> None:
+    """Raises `forbidden`. A target without a right cannot be: the table is checked where it is written."""
+    right = TARGET_RIGHTS[type(target)]
+    if not grant.allows(right):
+        what = "a device's page" if isinstance(target, DeviceTarget) else "the edge host"
+        raise FarsiteError(
+            ErrorCode.FORBIDDEN,
+            f"Opening {what} needs the right {right}, which this session has not.",
+            right=right,
+        )

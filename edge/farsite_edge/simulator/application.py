@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from email.utils import format_datetime
 
 from aiohttp import hdrs, web
 
 from farsite_edge.simulator import (
+    applications,
+    certificates,
     firmware_cgi,
     json_cgis,
     media,
@@ -16,6 +19,7 @@ from farsite_edge.simulator import (
     rest_config,
     service_cgis,
     text_cgis,
+    time_cgi,
 )
 from farsite_edge.simulator.device import SimulatedDevice
 from farsite_edge.simulator.doors import elsewhere, is_shut_out
@@ -54,7 +58,7 @@ def application(device: SimulatedDevice) -> web.Application:
     if version_tuple(device.version) >= FIRMWARE_SINCE:
         handler = firmware_cgi.firmware
         add("POST", "/axis-cgi/firmwaremanagement.cgi", _guarded(device, handler, "admin"))
-    if any(name == "network-settings" for name, _ in quirks.apis):
+    if any(name == "network-settings" for name, _ in device.model.apis):
         add("POST", "/axis-cgi/network_settings.cgi", _guarded(device, network_cgi.network_settings, "admin"))
     add("GET", "/axis-cgi/serverreport.cgi", _guarded(device, report_cgi.server_report, "admin"))
     for path in ("/axis-cgi/factorydefault.cgi", "/axis-cgi/hardfactorydefault.cgi"):
@@ -67,10 +71,20 @@ def application(device: SimulatedDevice) -> web.Application:
 
 def _hardening(device: SimulatedDevice, add: Callable[..., object]) -> None:
     if rest_config.apis(device):
+        add("POST", "/vapix/services", _guarded(device, certificates.soap, "admin"))
         add("GET", "/config/discover", _guarded(device, rest_config.discover, "viewer"))
         add("*", "/config/rest/{api}/{version}{path:.*}", _guarded(device, rest_config.config, "admin"))
     if "API.RemoteSyslog1.Enabled" in device.parameters:
         add("POST", "/axis-cgi/remotesyslog.cgi", _guarded(device, service_cgis.remote_syslog, "admin"))
+    apis = {name for name, _ in device.model.apis}
+    if "time-service" in apis:
+        add("POST", "/axis-cgi/time.cgi", _guarded(device, time_cgi.time, "admin"))
+    if "ntp" in apis:
+        add("POST", "/axis-cgi/ntp.cgi", _guarded(device, time_cgi.ntp, "admin"))
+    if applications.has_applications(device):
+        add("*", "/axis-cgi/applications/list.cgi", _guarded(device, applications.list_apps, "admin"))
+        add("*", "/axis-cgi/applications/control.cgi", _guarded(device, applications.control, "admin"))
+        add("POST", "/axis-cgi/applications/upload.cgi", _guarded(device, applications.upload, "admin"))
     if version_tuple(device.version) >= (11, 2):
         add("*", "/axis-cgi/applications/config.cgi", _guarded(device, service_cgis.app_settings, "admin"))
 
@@ -101,6 +115,8 @@ def _manners(device: SimulatedDevice) -> Callable[..., Awaitable[web.StreamRespo
     async def middleware(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
+        if device.impostor is not None:
+            return await device.impostor.answer_for(request)
         device.requests += 1
         device.tick()
         if device.down or is_shut_out(device, request.remote or ""):
@@ -118,8 +134,10 @@ def _manners(device: SimulatedDevice) -> Callable[..., Awaitable[web.StreamRespo
             if error.status == 404:
                 error.text, error.content_type = NOT_FOUND, "text/html"
             error.headers[hdrs.SERVER] = device.model.quirks.server
+            error.headers[hdrs.DATE] = format_datetime(device.clock.now(), usegmt=True)
             raise
         if not response.prepared:
+            response.headers[hdrs.DATE] = format_datetime(device.clock.now(), usegmt=True)
             response.headers[hdrs.SERVER] = device.model.quirks.server
         return response
 

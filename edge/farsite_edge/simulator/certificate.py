@@ -1,12 +1,16 @@
-"""The certificate a simulated device signs for itself."""
+"""The certificate a simulated device signs for itself, and the server that shows it."""
 
 from __future__ import annotations
 
+import os
 import ssl
 import tempfile
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -14,28 +18,63 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 _DAY = timedelta(days=1)
+Shown = tuple[bytes, ec.EllipticCurvePrivateKey]
 
 
-def server_context(serial: str, address: str) -> ssl.SSLContext:
-    """TLS for a server with a fresh key; the key is on disk only while it is loaded."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _certificate(key, f"axis-{serial.lower()}", address)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+class DeviceTls(ssl.SSLContext):
+    """Asks `make` for certificate (PEM) and key at the first handshake: most of a thousand devices never get there."""
+
+    make: Callable[[], Shown] | None
+    instead: Callable[[], ssl.SSLContext | None] = staticmethod(lambda: None)
+    """Of a device that took this one's address."""
+
+    @classmethod
+    def of(cls, make: Callable[[], Shown]) -> DeviceTls:
+        context = cls(ssl.PROTOCOL_TLS_SERVER)
+        context.make = make
+        return context
+
+    def ready(self) -> None:
+        """Idempotent."""
+        make, self.make = self.make, None
+        if make is not None:
+            load(self, *make())
+
+    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
+        other = self.instead()
+        if other is not None:
+            return other.wrap_bio(*args, **options)
+        self.ready()
+        return super().wrap_bio(*args, **options)
+
+
+def load(context: ssl.SSLContext, certificate: bytes, key: ec.EllipticCurvePrivateKey) -> None:
+    """From now on the server shows it."""
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    with _file(certificate + private) as path:
+        context.load_cert_chain(path)
+
+
+@contextmanager
+def _file(content: bytes) -> Iterator[str]:
+    """OpenSSL takes keys from files: where possible from one that never is on a disk."""
+    if hasattr(os, "memfd_create"):
+        with os.fdopen(os.memfd_create("device"), "wb") as file:
+            file.write(content)
+            file.flush()
+            yield f"/proc/self/fd/{file.fileno()}"
+        return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "device.pem"
-        path.write_bytes(
-            certificate.public_bytes(serialization.Encoding.PEM)
-            + key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        context.load_cert_chain(path)
-    return context
+        path.write_bytes(content)
+        yield str(path)
 
 
-def _certificate(key: ec.EllipticCurvePrivateKey, name: str, address: str) -> x509.Certificate:
+def self_signed(key: ec.EllipticCurvePrivateKey, name: str, address: str, now: datetime) -> x509.Certificate:
+    """`now` is what the device's clock says."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
     names = x509.SubjectAlternativeName([x509.DNSName(f"{name}.local"), x509.IPAddress(ip_address(address))])
     builder = (
         x509.CertificateBuilder()

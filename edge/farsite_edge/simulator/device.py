@@ -13,17 +13,21 @@ from ipaddress import ip_address
 from aiohttp import web
 
 from farsite_edge.simulator.accounts import Account, Accounts
-from farsite_edge.simulator.certificate import server_context
+from farsite_edge.simulator.applications import Applications
+from farsite_edge.simulator.certificate import DeviceTls, load
+from farsite_edge.simulator.certificates import CertificateStore
 from farsite_edge.simulator.faults import Fault, UpgradeFaults
 from farsite_edge.simulator.firmware import Firmware, Options
 from farsite_edge.simulator.gatekeeper import Gatekeeper, Policy, Throttle
 from farsite_edge.simulator.generations import generation_of
 from farsite_edge.simulator.models import DeviceDescription, DeviceModel
 from farsite_edge.simulator.network_cgi import NetworkState
+from farsite_edge.simulator.overlay import Defaults, Overlay
 from farsite_edge.simulator.parameter_store import ParameterStore
 from farsite_edge.simulator.parameter_template import template
 from farsite_edge.simulator.picture import TestPicture
 from farsite_edge.simulator.rest_config import RestConfig
+from farsite_edge.simulator.time_cgi import Clock
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 PREVIEW_SECONDS = 7200
@@ -46,6 +50,7 @@ class SimulatedDevice:
         self.firmware = Firmware(self.model.version)
         self.fault = Fault(description.fault)
         self.upgrade_faults = UpgradeFaults()
+        self.impostor: SimulatedDevice | None = None  # answers at its address, as with an address given twice
         self.network = NetworkState()
         self.report_blocks = 4
         self.received = 0  # bytes of images
@@ -65,9 +70,12 @@ class SimulatedDevice:
         )
         self.gate = Gatekeeper(self.serial, self.accounts, self._policy, time.monotonic)
         self.rest = RestConfig()
+        self.applications = Applications()
+        self.clock = Clock(offset=description.clock_offset)
+        self.certificates = CertificateStore()
         self.allow_unsigned = self.model.generation != "12"
         self.picture = TestPicture(self.model.product, self.serial)
-        self.parameters = ParameterStore({}, recommended_policy=False)
+        self.parameters = ParameterStore(Overlay(Defaults(), {}), recommended_policy=False)
         self.stopping = asyncio.Event()
         self._booted_at = time.monotonic()
         self._ready_at = 0.0
@@ -79,6 +87,10 @@ class SimulatedDevice:
     def now(self) -> float:
         """Seconds that only grow."""
         return time.monotonic()
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        return self._tls
 
     @property
     def version(self) -> str:
@@ -125,6 +137,7 @@ class SimulatedDevice:
         self.parameters = ParameterStore(values, recommended_policy=self.model.generation == "12")
         self.accounts.clear()
         self.rest = RestConfig()
+        self.applications = Applications()
         if not factory_default:
             self._provision()
 
@@ -140,6 +153,19 @@ class SimulatedDevice:
         self._up_at = self._booted_at + down
         self._ready_at = self._up_at + seconds
         self.gate.forget()
+
+    def change_certificate(self) -> None:
+        """Another certificate of its own, as after a repair; connections that stand go on."""
+        made = self.certificates.renew(f"axis-{self.serial.lower()}", self.address, self.clock.now())
+        if isinstance(self._tls, DeviceTls):
+            self._tls.ready()
+            load(self._tls, made.certificate.encode(), made.key)
+
+    async def answer_for(self, request: web.Request) -> web.StreamResponse:
+        """A request that came to the address of another device."""
+        if self._runner is None:
+            raise web.HTTPServiceUnavailable
+        return await self._runner.app._handle(request)
 
     def reboot(self) -> None:
         half = self.description.boot_seconds / 2
@@ -211,7 +237,11 @@ class SimulatedDevice:
         try:
             self.http_port = await self._listen(runner, self.http_port, None)
             if self.https_port is not None:
-                self._tls = self._tls or server_context(self.serial, self.address)
+                self._tls = self._tls or self.certificates.context(
+                    f"axis-{self.serial.lower()}", self.address, self.clock.now
+                )
+                if isinstance(self._tls, DeviceTls):
+                    self._tls.instead = lambda: self.impostor.tls if self.impostor else None
                 self.https_port = await self._listen(runner, self.https_port, self._tls)
         except BaseException:
             await runner.cleanup()

@@ -28,6 +28,8 @@ class NetworkState:
     dhcp_address: str | None = None
     lands_at: str | None = None
     deaf: bool = False
+    host_name: str = ""
+    name_servers: list[str] = field(default_factory=list)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
 
@@ -40,6 +42,11 @@ async def network_settings(device: SimulatedDevice, request: web.Request) -> web
     params = body.get("params") if isinstance(body, dict) else None
     if method == "getNetworkInfo":
         return _answer(method, _info(device))
+    if method in ("setHostnameConfiguration", "setResolverConfiguration") and isinstance(params, dict):
+        if not device.network.deaf:
+            device.network.host_name = str(params.get("staticHostname", device.network.host_name))
+            device.network.name_servers = params.get("staticNameServers", device.network.name_servers)
+        return _answer(method, {})
     if method != "setIPv4AddressConfiguration" or not isinstance(params, dict):
         return _error(method, 2004, "Unknown method")
     problem = _change(device, params)
@@ -49,11 +56,15 @@ async def network_settings(device: SimulatedDevice, request: web.Request) -> web
 def _info(device: SimulatedDevice) -> dict[str, Any]:
     state = device.network
     configured = [{"address": device.address, "prefixLength": state.prefix}] if state.mode == "static" else []
-    name = f"axis-{device.serial.lower()}"
+    name = state.host_name or f"axis-{device.serial.lower()}"
     return {
         "system": {
             "hostname": {"useDhcpHostname": True, "hostname": name, "staticHostname": name},
-            "resolver": {"useDhcpResolverInfo": True, "nameServers": ["192.0.2.53"], "staticNameServers": []},
+            "resolver": {
+                "useDhcpResolverInfo": not state.name_servers,
+                "nameServers": state.name_servers or ["192.0.2.53"],
+                "staticNameServers": state.name_servers,
+            },
         },
         "devices": [
             {

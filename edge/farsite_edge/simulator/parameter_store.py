@@ -6,8 +6,10 @@ import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from farsite_edge.simulator.parameter_template import MASK
+from farsite_edge.simulator.overlay import Overlay
 
+MASK = "******"
+"""Shown instead of a secret."""
 READ_ONLY = ("root.Properties.", "root.Brand.")
 # Groups a viewer and an operator may read; an administrator reads all.
 _VIEWER = ("root.Brand.", "root.Properties.", "root.Image.", "root.Layout.", "root.PTZ.")
@@ -40,9 +42,8 @@ class ParameterFaults:
 class ParameterStore:
     """`level` is `viewer`, `operator` or `admin`."""
 
-    def __init__(self, values: dict[str, str], *, recommended_policy: bool) -> None:
+    def __init__(self, values: Overlay, *, recommended_policy: bool) -> None:
         self._values = values
-        self._names = {name.lower(): name for name in values}
         self.policies = (*_POLICIES, "recommended") if recommended_policy else _POLICIES
         self.faults = ParameterFaults()
 
@@ -50,14 +51,13 @@ class ParameterStore:
         return self._values[f"root.{name}"]
 
     def get(self, name: str, default: str = "") -> str:
-        return self._values.get(f"root.{name}", default)
+        return self._values[f"root.{name}"] if name in self else default
 
     def __setitem__(self, name: str, value: str) -> None:
         self._values[f"root.{name}"] = value
-        self._names[f"root.{name}".lower()] = f"root.{name}"
 
     def copy(self) -> ParameterStore:
-        twin = ParameterStore(dict(self._values), recommended_policy=False)
+        twin = ParameterStore(self._values.copy(), recommended_policy=False)
         twin.policies, twin.faults = self.policies, self.faults
         return twin
 
@@ -109,7 +109,7 @@ class ParameterStore:
 
     def _set(self, given: str, value: str, level: str) -> str | None:
         wanted = given if given.lower().startswith("root.") else f"root.{given}"
-        name = self._names.get(wanted.lower())
+        name = self._values.named(wanted)
         if name is None or not self._accepts(name, value, level):
             return f"# Error: Error setting '{wanted}' to '{value}'!"
         short = name.removeprefix("root.")

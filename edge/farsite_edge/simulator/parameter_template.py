@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from farsite_edge.simulator.hardening_template import hardening
-from farsite_edge.simulator.models import DeviceDescription, DeviceModel
+from farsite_edge.simulator.models import DeviceDescription, DeviceModel, Kind
+from farsite_edge.simulator.overlay import Defaults, Overlay
+from farsite_edge.simulator.parameter_store import MASK
 
-MASK = "******"
 Pairs = Iterator[tuple[str, str]]
 
 _IMAGE = """
@@ -97,16 +99,31 @@ _PTZ = (
 )
 
 
-def template(
-    device: DeviceDescription, address: str, http_port: int, https_port: int | None
-) -> dict[str, str]:
+_PERSONAL = ("serial", "lower", "mac", "name", "address", "http_port", "https_port")
+
+
+def template(device: DeviceDescription, address: str, http_port: int, https_port: int | None) -> Overlay:
     """Every parameter by its full name (`root.…`)."""
-    model, quirks = device.model, device.model.quirks
+    defaults, personal = _of_model(device.model)
     facts = {
         "serial": device.serial,
         "lower": device.serial.lower(),
         "mac": ":".join(device.serial[at : at + 2] for at in range(0, 12, 2)),
-        "name": device.name or model.product,
+        "name": device.name or device.model.product,
+        "address": address,
+        "http_port": str(http_port),
+        "https_port": str(https_port or 443),
+    }
+    own = {name: value.format_map(facts) for name, value in personal.items()}
+    own |= {f"root.{name.removeprefix('root.')}": value for name, value in device.parameters.items()}
+    return Overlay(defaults, own)
+
+
+@lru_cache(maxsize=256)
+def _of_model(model: DeviceModel) -> tuple[Defaults, dict[str, str]]:
+    """What all devices of a model share, and the patterns of what each has for itself."""
+    quirks = model.quirks
+    facts = {name: f"{{{name}}}" for name in _PERSONAL} | {
         "number": model.number,
         "type": model.device_type,
         "version": model.version,
@@ -114,9 +131,6 @@ def template(
         "hardware_id": model.hardware_id,
         "architecture": model.architecture,
         "soc": model.soc,
-        "address": address,
-        "http_port": str(http_port),
-        "https_port": str(https_port or 443),
         "policy": quirks.authentication_policy,
         "qop": _yes(quirks.qop),
         "upnp": _yes(quirks.upnp),
@@ -128,7 +142,7 @@ def template(
         "mask": MASK,
     }
     values = {f"root.{name}": value.format_map(facts) for name, value in _all(model)}
-    return values | {f"root.{name.removeprefix('root.')}": value for name, value in device.parameters.items()}
+    return Defaults(values), {name: value for name, value in values.items() if "{" in value}
 
 
 def _all(model: DeviceModel) -> Pairs:
@@ -153,6 +167,7 @@ def _all(model: DeviceModel) -> Pairs:
     yield from _system(model)
     yield from _lines("", _REMAINING)
     yield from _properties(model)
+    yield from _of_kind(model)
     yield from hardening(model)
 
 
@@ -216,6 +231,37 @@ def _properties(model: DeviceModel) -> Pairs:
         yield "Properties.Image.NbrOfViews", str(model.views)
         yield "Properties.Image.Resolution", ",".join(model.resolutions)
         yield "Properties.Image.Rotation", "0,180"
+
+
+_KINDS = {
+    Kind.CAMERA: (),
+    Kind.RADAR: (
+        "Properties.Radar.Radar=yes",
+        "Radar.Enabled=yes",
+        "Radar.Sensitivity=50",
+        "Radar.Channel=0",
+    ),
+    Kind.SPEAKER: (
+        "Properties.AudioOutput.AudioOutput=yes",
+        "AudioOutput.O0.Gain=0",
+        "MediaClip.MaxGroups=100",
+    ),
+    Kind.SIREN: (
+        "Properties.AudioOutput.AudioOutput=yes",
+        "Properties.SirenAndLight.SirenAndLight=yes",
+        "SirenAndLight.MaxProfiles=64",
+    ),
+    Kind.AIR_QUALITY: (
+        "Properties.AirQualitySensor.AirQualitySensor=yes",
+        "AirQualitySensor.TemperatureUnit=C",
+    ),
+    Kind.PEOPLE_COUNTER: ("Properties.PeopleCounter.PeopleCounter=yes", "PeopleCounter.Enabled=yes"),
+}
+
+
+def _of_kind(model: DeviceModel) -> Pairs:
+    """By the pattern of the other groups; not recorded from devices."""
+    yield from _lines("", "|".join(_KINDS[model.kind]))
 
 
 def _lines(prefix: str, text: str) -> Pairs:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from farsite_edge.simulator import certificates
 from farsite_edge.simulator.firewall import Firewall, Invalid
 
 if TYPE_CHECKING:
     from farsite_edge.simulator.device import SimulatedDevice
 
 BETA = {"firewall": 1, "lldp": 1}
-RELEASED = {"firewall": 1, "lldp": 1}
+RELEASED = {"cert": 1, "firewall": 1, "lldp": 1}
 _NEWEST_BETA = {"user-management": 2}
 
 
@@ -71,7 +72,7 @@ def apis(device: SimulatedDevice) -> dict[str, str]:
             name: f"v{version}beta" for name, version in _NEWEST_BETA.items()
         }
     if device.model.generation == "11.11":
-        return {name: f"v{version}beta" for name, version in BETA.items()}
+        return {"cert": "v1"} | {name: f"v{version}beta" for name, version in BETA.items()}
     return {}
 
 
@@ -89,6 +90,8 @@ async def config(device: SimulatedDevice, request: web.Request) -> web.Response:
     api, word = request.match_info["api"], request.match_info["version"]
     if apis(device).get(api) != word:
         return _error(404, 1, "Resource not found")
+    if api == "cert":
+        return await certificates.rest(device, request)
     try:
         return await _perform(device, request, api)
     except Invalid as error:

@@ -43,12 +43,16 @@ from farsite_edge.vapix.network import (
     GetNetworkInfo,
     IPv4Settings,
     NetworkInfo,
+    SetHostName,
     SetIPv4,
+    SetNameServers,
     from_parameters,
+    host_name_parameters,
+    name_server_parameters,
     to_parameters,
 )
 from farsite_edge.vapix.parameters import ListParameters, ParameterList, UpdateParameters
-from farsite_edge.vapix.pin import pin_bytes, read_pin
+from farsite_edge.vapix.pin import pin_bytes, read_pin, trust_in
 from farsite_edge.vapix.power import LegacyFactoryDefault, LegacyHardFactoryDefault, LegacyRestart
 from farsite_edge.vapix.report import GetServerReport
 from farsite_edge.vapix.request import Answer, ApiRequest
@@ -213,6 +217,10 @@ class DeviceClient:
         """Send an image; the version the device says it installs. It restarts then, so the answer may be lost."""
         # A small question first: the image is sent once, with the answer to the device's challenge.
         await self.firmware_status()
+        return await self.send_slowly(request, timeout=timeout)
+
+    async def send_slowly(self, request: ApiRequest[T], *, timeout: float) -> T:
+        """A request that takes longer than others: `timeout` seconds at most."""
         self._timeout, before = timeout, self._timeout
         try:
             return await self.send(request)
@@ -261,6 +269,15 @@ class DeviceClient:
         else:
             await self.send(UpdateParameters(to_parameters(settings)))
 
+    async def set_host_name(self, network: NetworkInfo, name: str) -> None:
+        parameters = UpdateParameters(host_name_parameters(name))
+        await self.send(SetHostName(name) if network.by_api else parameters)
+
+    async def set_name_servers(self, network: NetworkInfo, servers: tuple[str, ...]) -> None:
+        """Firmware without the CGI takes two."""
+        parameters = UpdateParameters(name_server_parameters(servers))
+        await self.send(SetNameServers(servers) if network.by_api else parameters)
+
     async def realm_serial(self) -> str | None:
         """Whose account the device asks for, without sending any; None when it asks for none or does not say."""
         if self.secure and self.pin is None:
@@ -280,7 +297,7 @@ class DeviceClient:
         url = device_url(self.secure, self.address, self.port, request)
         try:
             header = await self._answered(request, url)
-            trust = aiohttp.Fingerprint(pin_bytes(self.pin)) if self.secure and self.pin else None
+            trust = trust_in(self.pin) if self.secure and self.pin else None
             way = {"authorization": header, "trust": trust, "first_byte": REPORT_TIMEOUT}
             async with streaming(self._session, url, request, **way) as response:  # type: ignore[arg-type]
                 if response.status != 200:
@@ -356,7 +373,7 @@ class DeviceClient:
     async def _exchange(
         self, url: URL, request: ApiRequest[Any], authorization: str | None
     ) -> tuple[Answer, list[str]]:
-        trust = aiohttp.Fingerprint(pin_bytes(self.pin)) if self.secure and self.pin else None
+        trust = trust_in(self.pin) if self.secure and self.pin else None
         return await exchange(
             self._session, url, request, authorization=authorization, trust=trust, timeout=self._timeout
         )

@@ -140,6 +140,50 @@ class SetIPv4(ApiRequest[None]):
         json_api.parse(answer)
 
 
+class SetHostName(ApiRequest[None]):
+    path = PATH
+    content_type = json_api.JSON
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def body(self) -> bytes:
+        return json_api.build(
+            "setHostnameConfiguration", {"useDhcpHostname": False, "staticHostname": self.name}
+        )
+
+    def parse(self, answer: Answer) -> None:
+        json_api.parse(answer)
+
+
+class SetNameServers(ApiRequest[None]):
+    path = PATH
+    content_type = json_api.JSON
+
+    def __init__(self, servers: tuple[str, ...]) -> None:
+        self.servers = servers
+
+    def body(self) -> bytes:
+        params = {"useDhcpResolverInfo": False, "staticNameServers": list(self.servers)}
+        return json_api.build("setResolverConfiguration", params)
+
+    def parse(self, answer: Answer) -> None:
+        json_api.parse(answer)
+
+
+def host_name_parameters(name: str) -> dict[str, str]:
+    return {"Network.VolatileHostName.ObtainFromDHCP": "no", "Network.HostName": name}
+
+
+def name_server_parameters(servers: tuple[str, ...]) -> dict[str, str]:
+    first, second = (*servers, "", "")[:2]
+    return {
+        "Network.Resolver.ObtainFromDHCP": "no",
+        "Network.DNSServer1": first,
+        "Network.DNSServer2": second or "0.0.0.0",  # noqa: S104  # their word for none
+    }
+
+
 def from_parameters(values: Mapping[str, str]) -> NetworkInfo:
     """For firmware before 8.50."""
     get = {name.removeprefix("Network."): value for name, value in values.items()}.get

@@ -6,6 +6,9 @@ import asyncio
 import hashlib
 import re
 import ssl
+from functools import cache, lru_cache
+
+import aiohttp
 
 from farsite_edge.vapix.errors import bad_answer
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -26,6 +29,13 @@ def pin_bytes(pin: str) -> bytes:
     return bytes.fromhex(text)
 
 
+@lru_cache(maxsize=4096)
+def trust_in(pin: str) -> aiohttp.Fingerprint:
+    """The same object for the same pin: aiohttp keeps a connection for who insists on the very object it was made
+    with."""
+    return aiohttp.Fingerprint(pin_bytes(pin))
+
+
 async def read_pin(host: str, port: int) -> str:
     """The pin of whoever answers at `host:port`. Nothing is sent but the TLS handshake.
 
@@ -42,9 +52,11 @@ async def read_pin(host: str, port: int) -> str:
     return pin_of(certificate)
 
 
+@cache
 def _unverified() -> ssl.SSLContext:
-    # Devices sign their own certificate: the pin, not a certificate authority, tells who they are.
-    context = ssl.create_default_context()
+    # Devices sign their own certificate: the pin, not a certificate authority, tells who they are. One for all, and
+    # without authorities: reading those takes longer and more memory than a handshake.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context

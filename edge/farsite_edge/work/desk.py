@@ -183,11 +183,12 @@ class WorkDesk:
             record.end(OrderPhase.SUCCEEDED, detail="No device of this edge host is meant.")
             return await self._store.keep(record)
         try:
-            held = order.wanted is Wanted.HOLD
-            task = await self._kind(order).begin(order, devices, f"work {order.id}")
-            record.task = task.id
-            if held:
-                await self._runner.hold(task.id, True)
+            begun = await self._kind(order).begin(order, devices, f"work {order.id}")
+            record.detail = begun.left_out
+            if begun.task is None:
+                record.end(OrderPhase.FAILED, detail=begun.left_out or "No device here can have it.")
+            else:
+                record.task = begun.task.id
         except FarsiteError as error:
             if error.code in (ErrorCode.DISK_FULL, ErrorCode.STORAGE_FAILED):
                 raise

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pydantic import ValidationError
 
 from farsite_edge.axis_os.service import ROLLBACK, UPGRADE, OsService
+from farsite_edge.policies.service import PolicyService
 from farsite_edge.tasks import TaskRecord
 from farsite_signaling.wire.edge_tasks import RollbackRequest, UpgradeRequest
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.policy_api import AssignResult, Selection
+from farsite_signaling.wire.policy_templates_api import PolicyOrder
 from farsite_signaling.wire.rights import Right
 from farsite_signaling.wire.work import Order
+
+
+@dataclass(frozen=True)
+class Begun:
+    """`task` None: no device can have it. `left_out` says in one sentence which ones were left out, and why."""
+
+    task: TaskRecord | None
+    left_out: str = ""
 
 
 class WorkKind(Protocol):
@@ -20,7 +32,7 @@ class WorkKind(Protocol):
     def right(self) -> Right:
         """What whoever ordered it must be allowed."""
 
-    async def begin(self, order: Order, devices: list[str], idempotency: str) -> TaskRecord:
+    async def begin(self, order: Order, devices: list[str], idempotency: str) -> Begun:
         """Make the task, or find the one that was made with this idempotency key. Raises `FarsiteError` when the
         order cannot be followed."""
 
@@ -39,13 +51,14 @@ class UpgradeWork:
     def __init__(self, service: OsService) -> None:
         self._service = service
 
-    async def begin(self, order: Order, devices: list[str], idempotency: str) -> TaskRecord:
+    async def begin(self, order: Order, devices: list[str], idempotency: str) -> Begun:
         request = parameters(
             UpgradeRequest, order.parameters | {"ids": devices, "rollout": order.rollout.model_dump()}
         )
-        return await self._service.upgrade(
+        task = await self._service.upgrade(
             request, everything, actor=order.sub, session=None, idempotency=idempotency
         )
+        return Begun(task)
 
 
 class RollbackWork:
@@ -54,13 +67,39 @@ class RollbackWork:
     def __init__(self, service: OsService) -> None:
         self._service = service
 
-    async def begin(self, order: Order, devices: list[str], idempotency: str) -> TaskRecord:
+    async def begin(self, order: Order, devices: list[str], idempotency: str) -> Begun:
         request = parameters(
             RollbackRequest, order.parameters | {"ids": devices, "rollout": order.rollout.model_dump()}
         )
-        return await self._service.rollback(
+        task = await self._service.rollback(
             request, everything, actor=order.sub, session=None, idempotency=idempotency
         )
+        return Begun(task)
+
+
+class PolicyWork:
+    """Makes a policy of the template, or brings the one made from it before to this version, and applies it."""
+
+    right = Right.POLICY_MANAGE
+
+    def __init__(self, service: PolicyService) -> None:
+        self._service = service
+
+    async def begin(self, order: Order, devices: list[str], idempotency: str) -> Begun:
+        given = parameters(PolicyOrder, order.parameters)
+        selection = Selection(ids=devices, replace=given.replace)
+        _, results, task = await self._service.apply_template(
+            given.document, selection, order.sub, sees=everything, idempotency=idempotency
+        )
+        return Begun(task, _left_out(results))
+
+
+def _left_out(results: list[AssignResult]) -> str:
+    refused = [one for one in results if not one.ok]
+    if not refused:
+        return ""
+    names = ", ".join(one.device for one in refused[:10])
+    return f"{len(refused)} devices were left out ({names}): {refused[0].detail}"[:500]
 
 
 def parameters(model: type[Any], values: dict[str, Any]) -> Any:
@@ -76,5 +115,9 @@ def parameters(model: type[Any], values: dict[str, Any]) -> Any:
         ) from None
 
 
-def os_kinds(service: OsService) -> dict[str, WorkKind]:
-    return {UPGRADE: UpgradeWork(service), ROLLBACK: RollbackWork(service)}
+def work_kinds(service: OsService, policies: PolicyService) -> dict[str, WorkKind]:
+    return {
+        UPGRADE: UpgradeWork(service),
+        ROLLBACK: RollbackWork(service),
+        "policy.apply": PolicyWork(policies),
+    }

@@ -157,7 +157,7 @@ class WorkReporter:
         values = values | {
             "phase": _phase(shown, record.wanted),
             "task": shown.id,
-            "detail": clean(shown.detail[:500]),
+            "detail": clean((shown.detail or record.detail)[:500]),
             # In tenths: every percent of every upload would be a report of its own.
             "progress": round(shown.progress, 1),
             "counts": shown.counts,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from enum import StrEnum
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -15,11 +16,13 @@ from farsite_signaling.hub.outbox import Outbox
 from farsite_signaling.hub.socket import LOST, HubSocket
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.heartbeat import Heartbeat
-from farsite_signaling.wire.hub import Bye, HubMessage, Ping, Unknown, dump
+from farsite_signaling.wire.hub import Bye, HubMessage, Ping, Pong, Unknown, dump
 
 log = logging.getLogger(__name__)
+_SAME_PACE = 0.1
 
 Receive = Callable[["Connection", HubMessage | Unknown], Awaitable[None]]
+Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 
 class ConnectionState(StrEnum):
@@ -29,14 +32,26 @@ class ConnectionState(StrEnum):
 
 
 class Connection:
-    """`send` and `close` never wait: a slow or silent peer costs nobody else anything."""
+    """`send` and `close` never wait: a slow or silent peer costs nobody else anything.
 
-    def __init__(self, name: str, socket: HubSocket, limits: HubLimits, heartbeat: float) -> None:
+    Thousands of these stand idle: what is rarely needed, as a task that writes, is there only while it is.
+    """
+
+    __slots__ = (
+        "_bucket", "_deadline", "_heartbeat", "_limits", "_loop", "_outbox", "_socket", "_spawn", "_state",
+        "_writer", "name", "reason", "since",
+    )  # fmt: skip
+
+    def __init__(
+        self, name: str, socket: HubSocket, limits: HubLimits, heartbeat: float, spawn: Spawn
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._limits = limits
         self._socket = socket
+        self._spawn = spawn
+        self._writer: asyncio.Task[None] | None = None
         self._outbox = Outbox(limits.queued_messages, limits.queued_bytes)
-        self._heartbeat = Heartbeat(heartbeat, self._loop.time())
+        self._heartbeat = Heartbeat(heartbeat, self._loop.time(), waiting=True)
         self._bucket = TokenBucket(limits.messages_per_second, limits.burst, self._loop.time())
         self._state = ConnectionState.OPEN
         self._deadline: asyncio.TimerHandle | None = None
@@ -56,13 +71,12 @@ class Connection:
     async def run(self, receive: Receive) -> None:
         """Until either side closes."""
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._write(), name=f"hub write {self.name}")
-                try:
-                    await self._read(receive)
-                finally:
-                    self._outbox.close()
+            await self._read(receive)
+            self._outbox.close()
+            if self._writer is not None:
+                await asyncio.wait([self._writer])
         finally:
+            await self._socket.close()
             self._set_state(ConnectionState.CLOSED)
             if self._deadline is not None:
                 self._deadline.cancel()
@@ -85,14 +99,44 @@ class Connection:
             raise FarsiteError(ErrorCode.RATE_LIMITED, f"More than {rate:g} messages a second.")
         await receive(self, message)
 
+    def _wake_writer(self) -> None:
+        if self._writer is None and self._outbox:
+            self._writer = self._spawn(self._write(), f"hub write {self.name}")
+
     async def _write(self) -> None:
         try:
-            async for text in self._outbox:
-                await self._socket.send(text)
+            while self._outbox:
+                await self._socket.send(self._outbox.take())
+            if self._outbox.closed:
+                await self._socket.close()
         except LOST as error:
             self.drop(f"sending failed: {error!r}")
+        except Exception:
+            log.exception("writing to %s failed", self.name)
+            self.drop("writing failed")
         finally:
-            await self._socket.close()
+            self._writer = None
+
+    async def answer_ping(self, token: int, interval: float) -> None:
+        """`interval`: of heartbeats, as it should be now; the peer is told when it is another one.
+
+        For whoever reads from this connection: a peer that does not take its answers is not read from either.
+        """
+        if abs(interval - self._heartbeat.interval) < _SAME_PACE * interval:
+            await self._answer(f'{{"type":"pong","token":{token}}}')
+        else:
+            await self._answer(dump(Pong(token=token, heartbeat=interval)))
+            self._heartbeat.pace(interval, self._loop.time())
+
+    async def _answer(self, text: str) -> None:
+        """Without a task of its own where nothing else is on its way: thousands of idle peers do nothing but ping."""
+        if self._writer is not None or self._outbox or self._state is not ConnectionState.OPEN:
+            self.send_text(text)
+            return
+        try:
+            await self._socket.send(text)
+        except LOST as error:
+            self.drop(f"sending failed: {error!r}")
 
     def send(self, message: BaseModel) -> bool:
         """Queue a message. A full queue ends the connection: the peer comes back with an empty one."""
@@ -103,6 +147,7 @@ class Connection:
         if self._state is not ConnectionState.OPEN:
             return False
         if self._outbox.put(text):
+            self._wake_writer()
             return True
         self.drop(f"{self._outbox.queued_bytes} bytes queued: the peer reads too slowly")
         return False
@@ -113,6 +158,7 @@ class Connection:
             return
         self._set_state(ConnectionState.CLOSING, f"{bye.code}: {bye.detail}")
         self._outbox.close(dump(bye))
+        self._wake_writer()
         self._deadline = self._loop.call_later(self._limits.close_timeout, self._socket.abort)
 
     def drop(self, reason: str) -> None:

@@ -8,9 +8,9 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Collection, Iterable
+from collections.abc import Awaitable, Collection, Coroutine, Iterable
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel
@@ -51,7 +51,7 @@ _TICKS_PER_HEARTBEAT = 8
 class Hub:
     """Mount `handle` at `wire.hub.HUB_PATH` of an aiohttp application and enter the hub while it serves.
 
-    `heartbeat`: seconds between pings, told to the peers. `allowed_origins`: values of the `Origin` header that
+    `heartbeat`: seconds between pings at least, told to the peers. `allowed_origins`: values of the `Origin` header that
     browsers may come with (RFC 6455, 10.2); programs send none and are let in by their certificate alone.
     `counts` says what happened, by name, for metrics.
     """
@@ -147,7 +147,7 @@ class Hub:
 
     async def _tick_forever(self) -> None:
         while True:
-            await asyncio.sleep(self._heartbeat / _TICKS_PER_HEARTBEAT)
+            await asyncio.sleep(self._pace / _TICKS_PER_HEARTBEAT)
             try:
                 self._tick(asyncio.get_running_loop().time())
             except Exception:
@@ -165,6 +165,15 @@ class Hub:
         task = self._group.create_task(self._presence.settle(name), name=f"hub presence {name}")
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
+
+    @property
+    def _pace(self) -> float:
+        """Seconds between the pings of a peer: the more there are, the longer."""
+        return max(self._heartbeat, len(self._live) / self._limits.pings_per_second)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        assert self._group is not None
+        return self._group.create_task(work, name=name)
 
     # Connections
 
@@ -217,13 +226,13 @@ class Hub:
         await socket.send(dump(challenge))
         hello = shake.proof(await _next(socket))
         key = await self._ask(self._authorizer.authenticate(hello))
-        welcome = shake.accept(key, heartbeat=self._heartbeat, now=time.time())
+        welcome = shake.accept(key, heartbeat=self._pace, now=time.time())
         return self._register(hello.name, socket, welcome)
 
     def _register(self, name: str, socket: HubSocket, welcome: Welcome) -> Connection:
         if not self._open:
             raise FarsiteError(ErrorCode.UNAVAILABLE, "The hub is closing.")
-        connection = Connection(name, socket, self._limits, self._heartbeat)
+        connection = Connection(name, socket, self._limits, welcome.heartbeat, self._spawn)
         connection.send(welcome)
         older = self._registry.add(connection)
         if older is not None:
@@ -320,7 +329,7 @@ class Hub:
             case InventoryDelta():
                 await self._inventory(connection, message)
             case Ping():
-                connection.send(Pong(token=message.token))
+                await connection.answer_ping(message.token, self._pace)
             case Pong() | Unknown():
                 pass
             case _:

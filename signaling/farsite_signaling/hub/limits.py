@@ -9,9 +9,14 @@ from farsite_signaling.wire.hub import MAX_MESSAGE
 
 @dataclass(frozen=True)
 class HubLimits:
-    """Times in seconds. The defaults notice a silent connection after 9 s (`wire.heartbeat`)."""
+    """Times in seconds. The defaults notice a silent connection after 9 s (`wire.heartbeat`), with many peers later:
+    all of them together ping at most `pings_per_second` times. TCP's own probes find who is gone meanwhile.
+    """
 
     connections: int = 20_000
+    keepalive: tuple[int, int, int] = (10, 5, 3)
+    """Idle time, interval and number of TCP's probes, where the system lets them be set."""
+    pings_per_second: float = 125.0
     handshakes: int = 500
     handshake_timeout: float = 5.0
     authorizer_timeout: float = 3.0
@@ -30,6 +35,8 @@ class HubLimits:
 
 class TokenBucket:
     """`rate` per second on average, `burst` at once. Times are seconds of any monotonic clock."""
+
+    __slots__ = ("_at", "_burst", "_rate", "_tokens")
 
     def __init__(self, rate: float, burst: int, now: float) -> None:
         self._rate = rate

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 
 from aiohttp import WSMsgType, web
 
@@ -20,6 +21,8 @@ LOST = (ConnectionError, TimeoutError, RuntimeError)
 
 
 class HubSocket:
+    __slots__ = ("_limits", "_transport", "response")
+
     def __init__(self, limits: HubLimits) -> None:
         self._limits = limits
         self._transport: asyncio.Transport | None = None
@@ -36,6 +39,7 @@ class HubSocket:
         self._transport = request.transport
         if self._transport is not None:
             self._transport.set_write_buffer_limits(high=WRITE_BUFFER)
+            _probe(self._transport, self._limits.keepalive)
 
     async def receive(self) -> HubMessage | Unknown | None:
         """The next message, `None` once closed. Raises `FarsiteError` for what is no message."""
@@ -85,3 +89,16 @@ class HubSocket:
         """Drop the TCP connection, whatever the other side does."""
         if self._transport is not None:
             self._transport.abort()
+
+
+def _probe(transport: asyncio.Transport, keepalive: tuple[int, int, int]) -> None:
+    """The system asks a silent peer for signs of life by itself (RFC 9293 section 3.8.4)."""
+    own = transport.get_extra_info("socket")
+    if own is None or own.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
+    with contextlib.suppress(OSError):
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in zip(names, keepalive, strict=True):
+            if hasattr(socket, name):
+                own.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

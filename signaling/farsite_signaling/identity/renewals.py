@@ -16,6 +16,8 @@ from farsite_signaling.wire.grant import LEEWAY_SECONDS
 
 RENEWAL_TYPE = "farsite-renewal+jwt"
 RENEWAL_AUDIENCE = "farsite-renewal"
+DEVICE_TYPE = "farsite-device-certificate+jwt"
+DEVICE_AUDIENCE = "farsite-device-certificate"
 RELAY_CHECK_TYPE = "farsite-relay-check+jwt"
 RELAY_CHECK_AUDIENCE = "farsite-relay-check"
 
@@ -29,6 +31,18 @@ def verify_renewal(token: str, key: PublicKey, *, name: str, csr: str, now: floa
     claims = _decode(token, key, RENEWAL_TYPE, RENEWAL_AUDIENCE)
     if claims.get("csr") != _digest(csr):
         raise FarsiteError(ErrorCode.SIGNATURE_INVALID, "The proof is for another name or request.")
+    _check(claims, name, now)
+
+
+def sign_device_request(identity: Identity, text: str, now: float) -> str:
+    return _sign(identity, DEVICE_TYPE, DEVICE_AUDIENCE, now, {"request": _digest(text)})
+
+
+def verify_device_request(token: str, key: PublicKey, *, name: str, text: str, now: float) -> None:
+    """Raises as `verify_renewal`."""
+    claims = _decode(token, key, DEVICE_TYPE, DEVICE_AUDIENCE)
+    if claims.get("request") != _digest(text):
+        raise FarsiteError(ErrorCode.SIGNATURE_INVALID, "The proof is for another request.")
     _check(claims, name, now)
 
 

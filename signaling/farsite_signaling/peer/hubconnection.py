@@ -175,9 +175,7 @@ class HubConnection:
 
     async def run(self, heartbeat: float, deliver: Deliver) -> FarsiteError:
         """Until the connection ends; why it did. `deliver` may wait: the hub then waits for us."""
-        low, high = _HEARTBEAT_RANGE
-        interval = min(high, max(low, heartbeat)) if math.isfinite(heartbeat) else high
-        pulse = Heartbeat(interval, _now())
+        pulse = Heartbeat(_bounded(heartbeat), _now())
         async with asyncio.TaskGroup() as group:
             beat = group.create_task(self._beat(pulse), name="hub heartbeat")
             try:
@@ -190,6 +188,8 @@ class HubConnection:
             while True:
                 message = parse_hub_message(await self._socket.recv())
                 pulse.received(_now())
+                if isinstance(message, Pong) and message.heartbeat is not None:
+                    pulse.pace(_bounded(message.heartbeat), _now())
                 await self._received(message, deliver)
         except FarsiteError as error:
             return error
@@ -274,6 +274,12 @@ class HubConnection:
 
     def _unreachable(self, what: str) -> FarsiteError:
         return FarsiteError(ErrorCode.CLOUD_UNREACHABLE, f"The cloud at {self._address.host} {what}.")
+
+
+def _bounded(heartbeat: float) -> float:
+    """Whatever a hub asks for."""
+    low, high = _HEARTBEAT_RANGE
+    return min(high, max(low, heartbeat)) if math.isfinite(heartbeat) else high
 
 
 def _offset(challenge: Challenge, asked: float, answered: float) -> float | None:

@@ -97,6 +97,7 @@ class OrganizationList(_Schema):
 class Me(_Schema):
     account: Account
     organizations: list[Organization]
+    token_expires_at: datetime | None = Field(default=None, description="of the token this was asked with")
 
 
 class Folder(_Schema):

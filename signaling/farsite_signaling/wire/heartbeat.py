@@ -6,21 +6,36 @@ MISSED = 2.25
 """Silence that ends a connection, in heartbeats: two pings missed, and a little for the way."""
 
 
+_WAITING = 1.25
+"""Silence, in heartbeats, after which who waits for the other side's pings sends one."""
+
+
 class Heartbeat:
     """Times are seconds of any monotonic clock.
 
     Whatever the other side sends proves that it is there; a healthy one is never silent for longer than one
-    interval, because it pings too and answers ours.
+    interval, because it pings too and answers ours. Who is `waiting` leaves pinging to the other side as long as it does.
     """
 
-    def __init__(self, interval: float, now: float) -> None:
+    __slots__ = ("_heard", "_next_ping", "_token", "_waiting", "interval")
+
+    def __init__(self, interval: float, now: float, *, waiting: bool = False) -> None:
         self.interval = interval
+        self._waiting = waiting
         self._heard = now
         self._next_ping = now + interval
         self._token = 0
 
     def received(self, now: float) -> None:
         self._heard = now
+        if self._waiting:
+            self._next_ping = now + _WAITING * self.interval
+
+    def pace(self, interval: float, now: float) -> None:
+        """Another interval from now on, which both sides know."""
+        self.interval = interval
+        self._heard = now
+        self._next_ping = now + (_WAITING if self._waiting else 1.0) * interval
 
     def ping(self, now: float) -> int | None:
         """The token of a ping to send now, or `None` when none is due."""

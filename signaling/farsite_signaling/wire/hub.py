@@ -83,8 +83,11 @@ class Ping(_Frozen):
 
 
 class Pong(_Frozen):
+    """`heartbeat`: from the hub, the interval from now on, seconds; it grows with the number of peers."""
+
     type: Literal["pong"] = "pong"
     token: int
+    heartbeat: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
 class SessionAnnounced(_Frozen):

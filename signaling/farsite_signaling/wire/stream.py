@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.ids import Id
+from farsite_signaling.wire.rights import Right
 
 MAX_OPEN = 2048
 
@@ -31,7 +33,23 @@ class DeviceTarget(_Frozen):
     service: Literal["http", "https"] = "http"
 
 
-Target = Annotated[ApiTarget | DeviceTarget, Field(discriminator="kind")]
+AnyTarget = ApiTarget | DeviceTarget
+Target = Annotated[AnyTarget, Field(discriminator="kind")]
+# The right a stream to each kind of target needs. What is done on a stream to the API, each of its routes judges.
+TARGET_RIGHTS: dict[type[BaseModel], Right] = {
+    ApiTarget: Right.REMOTE_ACCESS,
+    DeviceTarget: Right.DEVICE_WEB,
+}
+
+
+def check_targets(targets: Iterable[type[BaseModel]], rights: Mapping[type[BaseModel], Right]) -> None:
+    """Keeps every part from starting that knows a target nobody named a right for."""
+    for target in targets:
+        if not isinstance(rights.get(target), Right):
+            raise TypeError(f"{target.__name__} does not declare the right it needs")
+
+
+check_targets(get_args(AnyTarget), TARGET_RIGHTS)
 
 
 class Priority(StrEnum):

@@ -133,6 +133,7 @@ async def test_the_same_event_is_told_once(world):
     assert len(await told(world)) == 1
 
 
+@pytest.mark.both_databases
 async def test_two_hundred_edge_hosts_make_one_mail_and_the_next_one_waits(world_in, smtp):
     server, settings = smtp
     world = await world_in(None, **settings)
@@ -191,6 +192,7 @@ async def test_each_chooses_how_they_are_told(world):
     assert mails[-1].content.subject == "by mail only"
 
 
+@pytest.mark.both_databases
 async def test_an_edge_host_that_stays_away_and_comes_back(world):
     edge_id, identity = await world.edge()
     peer = await world.connect(identity)
@@ -292,6 +294,7 @@ async def test_a_signed_message_arrives(hooked):
     assert "secret" not in await world.owner.ok("GET", f"~/webhooks/{hook['id']}")
 
 
+@pytest.mark.both_databases
 async def test_a_failing_receiver_is_tried_again_with_the_same_message(hooked):
     world, receiver, hook = hooked
     receiver.answers = [500, 302]

@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farsite_edge.axis_os import exchange as x
-from farsite_edge.axis_os import machine as m
+from farsite_edge.axis_os.limits import Limits
+from farsite_edge.axis_os.machine import UpgradeMachine
+from farsite_edge.axis_os.memory import Memory, Stage
 from farsite_edge.axis_os.plan import Hop, Plan
 from farsite_edge.tasks.record import Outcome
 from farsite_signaling.wire.edge_tasks import WorkState
 
-LIMITS = m.Limits(poll=5, answer=60, restart=300, settle=100, busy=200, rollback_minutes=30, attempts=3)
+LIMITS = Limits(poll=5, answer=60, restart=300, settle=100, busy=200, rollback_minutes=30, attempts=3)
 OLD, NEW = "11.11.1", "11.11.2"
 PLAN = Plan(model="P", hops=[Hop(version=NEW, image="0" * 64, size=1)])
 
@@ -66,7 +68,7 @@ def test_whatever_the_device_says(seed: int, kind: str) -> None:
     chance = Random(seed)
     plan = PLAN.model_copy(update={"kind": kind, "hops": PLAN.hops if kind == "upgrade" else []})
     now, watch = 1000.0, Watch()
-    machine = m.UpgradeMachine.begin(plan, LIMITS, now)
+    machine = UpgradeMachine.begin(plan, LIMITS, now)
     for _ in range(5000):
         action = machine.action(now)
         if isinstance(action, Outcome):
@@ -77,9 +79,9 @@ def test_whatever_the_device_says(seed: int, kind: str) -> None:
             continue
         now = step(machine, action, chance, watch, now)
         if chance.random() < 0.03:
-            memory = m.Memory.model_validate_json(machine.memory.model_dump_json())
-            if memory.stage is not m.Stage.DONE:
-                machine = m.UpgradeMachine.resume(plan, memory, LIMITS, now)
+            memory = Memory.model_validate_json(machine.memory.model_dump_json())
+            if memory.stage is not Stage.DONE:
+                machine = UpgradeMachine.resume(plan, memory, LIMITS, now)
     assert isinstance(action, Outcome) and action.state.finished
     assert action.detail
     if action.state is WorkState.SUCCEEDED and kind == "upgrade":
@@ -88,7 +90,7 @@ def test_whatever_the_device_says(seed: int, kind: str) -> None:
         assert not watch.uploads
 
 
-def step(machine: m.UpgradeMachine, action: x.Action, chance: Random, watch: Watch, now: float) -> float:
+def step(machine: UpgradeMachine, action: x.Action, chance: Random, watch: Watch, now: float) -> float:
     if isinstance(action, x.Upload):
         machine.upload_begins()
         watch.uploads += 1
@@ -106,7 +108,7 @@ def step(machine: m.UpgradeMachine, action: x.Action, chance: Random, watch: Wat
 
 def test_a_downgrade_lets_the_device_commit_by_itself() -> None:
     plan = PLAN.model_copy(update={"factory_default": "hard"})
-    machine = m.UpgradeMachine.begin(plan, LIMITS, 0)
+    machine = UpgradeMachine.begin(plan, LIMITS, 0)
     machine.feed(x.Ready(True, boot_id="a"), 1)
     machine.feed(x.Info("12.1.1", "P"), 2)
     machine.feed(x.Status("12.1.1", None, None), 3)
@@ -124,7 +126,7 @@ def test_a_downgrade_lets_the_device_commit_by_itself() -> None:
 
 def test_artpec_8_takes_nothing_old_any_more() -> None:
     plan = Plan(model="P", hops=[Hop(version="10.11.1", image="0", size=1)], factory_default="hard")
-    machine = m.UpgradeMachine.begin(plan, LIMITS, 0)
+    machine = UpgradeMachine.begin(plan, LIMITS, 0)
     machine.feed(x.Ready(True, boot_id="a"), 1)
     machine.feed(x.Info("11.6.1", "P", "Axis Artpec-8"), 2)
     outcome = machine.action(3)

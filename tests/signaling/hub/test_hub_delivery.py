@@ -169,6 +169,20 @@ async def test_newest_connection_of_a_name_wins(
     assert organization.presence == [(identity.urn, True)], "nothing changed for the outside"
 
 
+async def test_with_many_peers_the_hub_asks_for_rarer_pings(
+    organization: MemoryOrganization, start_hub: Any, raw_peer: Any
+) -> None:
+    server = await start_hub(heartbeat=5.0, limits=HubLimits(pings_per_second=0.1))
+    first, second = [await raw_peer(server.url, organization.edge(name)) for name in ("one", "two")]
+    await first.prove()
+    assert (await first.hear_kind(Welcome)).heartbeat == 5.0
+    await second.prove()
+    assert (await second.hear_kind(Welcome)).heartbeat == 10.0
+    for peer, told in ((first, 20.0), (second, 20.0), (first, None)):
+        await peer.say(Ping(token=7))
+        assert await peer.hear_kind(Pong) == Pong(token=7, heartbeat=told)
+
+
 async def test_half_open_connection_is_replaced_without_waiting(
     organization: MemoryOrganization, start_hub: Any, start_peer: Any, start_relay: Any
 ) -> None:

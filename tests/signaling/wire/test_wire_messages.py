@@ -348,6 +348,23 @@ class TestHeartbeat:
         assert not pulse.dead(109.9)
         assert pulse.dead(110.0)
 
+    def test_who_waits_for_pings_sends_one_only_when_none_comes(self) -> None:
+        pulse = Heartbeat(4.0, 100.0, waiting=True)
+        for now in (103.9, 107.8, 111.7):
+            assert pulse.ping(now) is None
+            pulse.received(now)
+        assert pulse.ping(111.7 + 4.9) is None
+        assert pulse.ping(111.7 + 5.0) == 1
+        assert pulse.dead(111.7 + 9.0)
+
+    def test_another_pace_holds_from_now_on(self) -> None:
+        pulse = Heartbeat(4.0, 100.0)
+        pulse.pace(20.0, 104.0)
+        assert pulse.ping(123.9) is None
+        assert pulse.ping(124.0) == 1
+        assert not pulse.dead(148.9)
+        assert pulse.dead(149.0)
+
     @given(st.floats(0.05, 60), st.lists(st.floats(0, 1), max_size=30))
     def test_deadline_is_always_ahead_after_acting(self, interval: float, steps: list[float]) -> None:
         """Whoever sleeps until `deadline` and then acts never spins."""

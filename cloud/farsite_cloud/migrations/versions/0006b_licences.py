@@ -52,7 +52,7 @@ def upgrade() -> None:
     op.create_table(
         "redeemed_keys",
         sa.Column("id", _ID, nullable=False),
-        sa.Column("organization_id", _ID, nullable=False),
+        sa.Column("redeemed_for", _ID, nullable=False),
         sa.Column("redeemed_at", _TIME, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_redeemed_keys")),
     )

@@ -1,0 +1,1 @@
+"""Policies of the kind `certificates`: HTTPS certificates of devices by the organization's authority."""
