@@ -25,4 +25,4 @@ def tidy() -> bool:
     except (OSError, AttributeError):  # another C library
         return False
     values = {_ARENA_MAX: _ARENAS, _MMAP_THRESHOLD: _LARGE, _TRIM_THRESHOLD: _GIVEN_BACK}
-    return all([mallopt(name, value) == 1 for name, value in values.items()])
+    return all(mallopt(name, value) == 1 for name, value in values.items())
