@@ -119,3 +119,29 @@ async def test_codes_and_tokens_are_good_once_and_for_a_while(world):
     assert len((await world.owner.ok("GET", "~/edge-hosts"))["edge_hosts"]) == 1
     world.clock.advance(days=400)
     _is_told(await world.owner("GET", "~/edge-hosts"), "token_expired")
+
+
+async def test_an_edit_that_comes_too_late_is_told_what_changed(world):
+    folder = f"~/folders/{await world.folder('Harbour')}"
+    edge = f"~/edge-hosts/{(await world.edge())[0]}"
+    for path, mine in (
+        (folder, {"name": "Quay"}),
+        (edge, {"name": "Quay", "description": "mine"}),
+        ("~", {"name": "Quay"}),
+    ):
+        read = await world.owner("GET", path)
+        await world.owner.ok("PATCH", path, {"name": "Pier"})
+        late = await world.owner("PATCH", path, mine, headers={"If-Match": read.headers["ETag"]})
+        _is_told(late, "precondition_failed")
+        assert {error["field"]: error["current"] for error in late.body["errors"]}["name"] == "Pier"
+        assert 'name is now "Pier"' in late.body["detail"]
+        assert (await world.owner.ok("GET", path))["name"] == "Pier"
+
+
+async def test_who_may_not_read_it_is_not_told_what_it_is_now(world):
+    edge = f"~/edge-hosts/{(await world.edge())[0]}"
+    made = await world.owner.ok("POST", "/me/tokens", {"name": "script", "scopes": ["edge.manage"]})
+    script = replace(world.owner, token=made["token"])
+    late = await script("PATCH", edge, {"name": "x"}, headers={"If-Match": '"999"'})
+    _is_told(late, "precondition_failed")
+    assert not late.body["errors"] and "Site" not in late.text

@@ -13,6 +13,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
+from farsite_signaling.rest.stale import tell_changes
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.ids import clean
 from farsite_signaling.wire.rights import Right
@@ -33,6 +34,7 @@ INTERACTIVE = Access.INTERACTIVE
 Need = Right | Access
 Handler = Callable[..., Awaitable[Any]]
 Authorize = Callable[[web.Request, Need], Awaitable[None]]
+May = Callable[[web.Request, Need], bool]
 MAX_BODY = 1024 * 1024
 BODY_TIMEOUT = 30.0
 """Seconds a request's body may take."""
@@ -128,22 +130,47 @@ class Api:
         for route in other.routes:
             self.add(route)
 
-    def mount(self, app: web.Application, authorize: Authorize) -> None:
-        """Serve all routes; `authorize` runs first and raises `FarsiteError` to refuse."""
+    def mount(self, app: web.Application, authorize: Authorize, may: May | None = None) -> None:
+        """Serve all routes; `authorize` runs first and raises `FarsiteError` to refuse.
+
+        `may` says whether whoever was let in may use a route of another need as well: an edit that came too late is
+        told what changed by those who may read it.
+        """
+        readers = {route.path: route for route in self.routes if route.method == "GET"}
         for route in self.routes:
-            app.router.add_route(route.method, self.prefix + route.path, _endpoint(route, authorize))
+            reader = readers.get(route.path) if "If-Match" in route.headers else None
+            endpoint = _endpoint(route, authorize, reader, may or _nothing_else)
+            app.router.add_route(route.method, self.prefix + route.path, endpoint)
 
 
-def _endpoint(route: Route, authorize: Authorize) -> Callable[[web.Request], Awaitable[Any]]:
+def _nothing_else(request: web.Request, need: Need) -> bool:
+    return False
+
+
+def _endpoint(
+    route: Route, authorize: Authorize, reader: Route | None, may: May
+) -> Callable[[web.Request], Awaitable[Any]]:
     async def endpoint(request: web.Request) -> web.StreamResponse:
         await authorize(request, route.need)
         check_texts(dict(request.match_info))
         if route.request is None:
             return _answer(await route.handler(request), route.status)
         body = await read_body(request, route.request)
-        return _answer(await route.handler(request, body), route.status)
+        try:
+            return _answer(await route.handler(request, body), route.status)
+        except FarsiteError as error:
+            if error.code is not ErrorCode.PRECONDITION_FAILED or reader is None:
+                raise
+            if reader.need is not route.need and not may(request, reader.need):
+                raise
+            raise await _stale(request, body, reader) from error
 
     return endpoint
+
+
+async def _stale(request: web.Request, body: BaseModel, reader: Route) -> FarsiteError:
+    result = await reader.handler(request)
+    return tell_changes(body, result.body if isinstance(result, Answer) else result)
 
 
 async def receive(request: web.Request) -> bytes:
