@@ -19,6 +19,7 @@ from farsite_cloud.inventory.models import (
     InventoryCount,
     InventoryPosition,
     ManagedDevice,
+    ModelRelease,
     ThingTag,
 )
 from farsite_cloud.invitations.models import Invitation
@@ -79,6 +80,7 @@ __all__ = [
     "MailedCode",
     "ManagedDevice",
     "Membership",
+    "ModelRelease",
     "Notice",
     "NoticeChoice",
     "NoticeEvent",

@@ -10,7 +10,7 @@ from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.attempts import guessing
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.ids import new_id
-from farsite_cloud.signaling.admission import admit
+from farsite_cloud.signaling.admission import PROOF_ERRORS, admit
 from farsite_signaling.identity import verify_relay_check
 from farsite_signaling.identity.certificates import public_key_of
 from farsite_signaling.rest import PUBLIC, Api
@@ -37,6 +37,7 @@ async def check_relays(request: web.Request) -> RelayCheck:
     request=RelayCheckRequest,
     response=RelayCheck,
     status=201,
+    errors=PROOF_ERRORS,
 )
 async def check_relays_from_edge(request: web.Request, body: RelayCheckRequest) -> RelayCheck:
     """The same for an edge host, proven with its certificate's key (`farsite edge doctor`)."""

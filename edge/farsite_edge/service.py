@@ -12,6 +12,7 @@ from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
+from farsite_edge import heap
 from farsite_edge.host import EdgeHost
 from farsite_edge.settings import EdgeSettings
 
@@ -74,6 +75,7 @@ def _on_signals(stop: asyncio.Event) -> None:
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
+    heap.tidy()
     try:
         import uvloop
     except ImportError:

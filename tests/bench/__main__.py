@@ -8,6 +8,7 @@ import sys
 from tests.bench.harness import run
 
 BENCHMARKS = {
+    "api": "tests.bench.api",
     "connect": "tests.bench.connect",
     "hub": "tests.bench.hub",
     "fleet": "tests.bench.fleet",

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from farsite_edge import heap
 from farsite_edge.devices.credentials import Account
 from farsite_edge.host import EdgeHost
 from farsite_edge.testing import run_edge
@@ -184,6 +185,7 @@ if __name__ == "__main__":
     parser.add_argument("--phases", nargs="*", default=["status", "policy", "upgrade"])
     parser.add_argument("--profile", action="store_true", help="what takes the time, on standard error")
     given = parser.parse_args()
+    heap.tidy()  # as the edge host's own process begins
     profile = cProfile.Profile() if given.profile else None
     with profile or nullcontext(), asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(main(given.targets, given.ports, given.images, given.counts, set(given.phases)))

@@ -152,6 +152,7 @@ def test_the_models_that_belong_to_organizations_are_known():
         "InventoryCount",
         "InventoryPosition",
         "ManagedDevice",
+        "ModelRelease",
         "SavedView",
         "ThingTag",
     } == OWNED

@@ -47,6 +47,7 @@ async def _expected(call: Call, email: str) -> bool:
     request=people_api.ConfirmRequest,
     response=cloud_api.Account,
     status=201,
+    errors=(ErrorCode.CODE_INVALID,),
 )
 async def confirm(request: web.Request, body: people_api.ConfirmRequest) -> cloud_api.Account:
     """Use the mailed code: the account is made, with the password chosen now."""
@@ -75,7 +76,9 @@ async def forgot(request: web.Request, body: people_api.SignUpRequest) -> None:
     await _mail_code(call, Purpose.RESET, body.email, Letter.RESET, really=known)
 
 
-@api.route("POST", "/auth/reset", need=PUBLIC, request=people_api.ResetRequest)
+@api.route(
+    "POST", "/auth/reset", need=PUBLIC, request=people_api.ResetRequest, errors=(ErrorCode.CODE_INVALID,)
+)
 async def reset(request: web.Request, body: people_api.ResetRequest) -> None:
     """Use the mailed code: a new password. Sign-ins and access tokens end; a second factor stays."""
     call = call_of(request)

@@ -18,7 +18,14 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 api = Api()
 
 
-@api.route("POST", "/auth/sign-in", need=PUBLIC, request=wire.SignInRequest, response=wire.SignInResult)
+@api.route(
+    "POST",
+    "/auth/sign-in",
+    need=PUBLIC,
+    request=wire.SignInRequest,
+    response=wire.SignInResult,
+    errors=(ErrorCode.SIGN_IN_FAILED, ErrorCode.MFA_REQUIRED),
+)
 async def sign_in(request: web.Request, body: wire.SignInRequest) -> wire.SignInResult:
     """Exchange e-mail address and password, and a second factor where one is on, for a token."""
     call = call_of(request)
@@ -31,7 +38,13 @@ async def sign_in(request: web.Request, body: wire.SignInRequest) -> wire.SignIn
     return result
 
 
-@api.route("POST", "/auth/mail-code", need=PUBLIC, request=factor_api.MailCodeRequest)
+@api.route(
+    "POST",
+    "/auth/mail-code",
+    need=PUBLIC,
+    request=factor_api.MailCodeRequest,
+    errors=(ErrorCode.SIGN_IN_FAILED,),
+)
 async def mail_sign_in_code(request: web.Request, body: factor_api.MailCodeRequest) -> None:
     """Have a code mailed, where codes by mail are the second factor. Older ones are void."""
     call = call_of(request)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from farsite_cloud.api.authorize import authorize
+from farsite_cloud.api.authorize import authorize, may
 from farsite_cloud.api.middleware import add_headers, measure, unit_of_work
 from farsite_cloud.api.system import add_system_routes
 from farsite_cloud.api.table import route_table
@@ -28,7 +28,7 @@ def application(
     app[SERVICES] = services
     app.on_response_prepare.append(add_headers)
     api = route_table()
-    api.mount(app, authorize)
+    api.mount(app, authorize, may)
     pages.mount(app, authorize)
     provider_pages.mount(app, authorize)
     add_system_routes(app, api)

@@ -36,6 +36,11 @@ async def authorize(request: web.Request, need: Need) -> None:
         await _check_licence(call, need, request.method, request.path)
 
 
+def may(request: web.Request, need: Need) -> bool:
+    """Whether who was let into an organization may use a route of it that needs this."""
+    return isinstance(need, Right) and need in call_of(request).rights
+
+
 async def stand_fast(request: web.Request, need: Right) -> None:
     """For what outlives the request (sessions, certificates, codes), before anything else is read for it.
 

@@ -55,9 +55,9 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
 
 
 def _reference(body: dict[str, Any]) -> str:
-    for media in body.get("content", {}).values():
-        name = escape(media["schema"].get("$ref", "").rsplit("/", 1)[-1])
-        return f'<a href="#{name}">{name}</a>'
+    for kind, media in body.get("content", {}).items():
+        name = escape(media.get("schema", {}).get("$ref", "").rsplit("/", 1)[-1])
+        return f'<a href="#{name}">{name}</a>' if name else escape(kind)
     return ""
 
 

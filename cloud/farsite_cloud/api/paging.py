@@ -37,6 +37,9 @@ def start_after(cursor: str | None) -> str | None:
 def decode_cursor(cursor: str) -> str:
     """Raises `invalid_request`."""
     try:
-        return b64decode(cursor).decode("ascii")
+        text = b64decode(cursor).decode("ascii")
     except (FarsiteError, UnicodeDecodeError):
-        raise FarsiteError(ErrorCode.INVALID_REQUEST, "The cursor is not one of this list's.") from None
+        text = ""
+    if not text.isprintable() or not text:
+        raise FarsiteError(ErrorCode.INVALID_REQUEST, "The cursor is not one of this list's.")
+    return text

@@ -47,7 +47,13 @@ async def list_audit(request: web.Request) -> wire.AuditList:
     )
 
 
-@api.route("GET", f"{_LOG}/export", need=Right.AUDIT_READ, query=wire.AuditExportQuery)
+@api.route(
+    "GET",
+    f"{_LOG}/export",
+    need=Right.AUDIT_READ,
+    query=wire.AuditExportQuery,
+    files=("application/x-ndjson", "text/csv"),
+)
 async def export_audit(request: web.Request) -> web.StreamResponse:
     """The log as JSON Lines or CSV, oldest first, as long as it is; `X-Farsite-Last` names the last row's number."""
     call = call_of(request)

@@ -56,6 +56,13 @@ async def start_device_sign_in(request: web.Request, body: wire.DeviceSignInRequ
     need=PUBLIC,
     request=wire.DeviceTokenRequest,
     response=cloud_api.SignInResult,
+    errors=(
+        ErrorCode.AUTHORIZATION_PENDING,
+        ErrorCode.SLOW_DOWN,
+        ErrorCode.ACCESS_DENIED,
+        ErrorCode.EXPIRED_TOKEN,
+        ErrorCode.CODE_INVALID,
+    ),
 )
 async def collect_device_token(request: web.Request, body: wire.DeviceTokenRequest) -> cloud_api.SignInResult:
     """Ask whether the browser approved: then a token, once, like that of any sign-in."""

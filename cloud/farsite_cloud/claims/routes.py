@@ -27,6 +27,12 @@ api = Api()
     response=wire.ClaimResult,
     status=201,
     headers=(HEADER,),
+    errors=(
+        ErrorCode.SETUP_CODE_INVALID,
+        ErrorCode.SETUP_CODE_USED,
+        ErrorCode.SETUP_CODE_EXPIRED,
+        ErrorCode.CERTIFICATE_INVALID,
+    ),
 )
 async def claim(request: web.Request, body: wire.Claim) -> wire.ClaimResult:
     """Use a setup code: the edge host joins the organization and gets its certificate."""

@@ -10,6 +10,7 @@ from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.clients.service import enrol_client
 from farsite_signaling.rest import Api
 from farsite_signaling.wire import cloud_api as wire
+from farsite_signaling.wire.errors import ErrorCode
 from farsite_signaling.wire.rights import Right
 
 api = Api()
@@ -23,6 +24,7 @@ api = Api()
     response=wire.Enrolment,
     status=201,
     headers=(HEADER,),
+    errors=(ErrorCode.CERTIFICATE_INVALID,),
 )
 async def enrol(request: web.Request, body: wire.EnrolRequest) -> wire.Enrolment:
     """Sign a client device's certificate request, for 90 days."""

@@ -6,14 +6,16 @@ to every statement. `tests/cloud/test_tenant_scope.py` refuses code that goes ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, CursorResult, Delete, Row, Select, Update, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from farsite_cloud.database.base import OrganizationOwned
+from farsite_cloud.database.portable import row_by_row
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 OwnedT = TypeVar("OwnedT", bound=OrganizationOwned)
@@ -51,6 +53,18 @@ class Scope:
 
     def select(self, model: type[OwnedT]) -> Select[OwnedT]:
         return select(model).where(model.organization_id == self.organization_id)
+
+    def among(
+        self,
+        model: type[OwnedT],
+        ids: Collection[str] | Select[str],
+        column: InstrumentedAttribute[str] | None = None,
+    ) -> Select[OwnedT]:
+        """Rows found by their ids (or a statement that gives them), or by another column that finds few; other
+        organizations' are left out of them."""
+        own = row_by_row(model.organization_id) == self.organization_id
+        found = model.id if column is None else column
+        return select(model).where(found.in_(ids if isinstance(ids, Select) else list(ids)), own)
 
     def update(self, model: type[OwnedT]) -> Update:
         return update(model).where(model.organization_id == self.organization_id)

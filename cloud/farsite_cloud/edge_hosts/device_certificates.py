@@ -12,7 +12,7 @@ from farsite_cloud.database import Scope
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.inventory.models import ManagedDevice
 from farsite_cloud.organizations.keys import OrganizationKeys
-from farsite_cloud.signaling.admission import Admitted, admit
+from farsite_cloud.signaling.admission import PROOF_ERRORS, Admitted, admit
 from farsite_signaling.identity.certificates import public_key_of
 from farsite_signaling.identity.renewals import verify_device_request
 from farsite_signaling.rest import PUBLIC, Api
@@ -29,6 +29,7 @@ api = Api()
     request=DeviceCertificateRequest,
     response=DeviceCertificate,
     status=201,
+    errors=(*PROOF_ERRORS, ErrorCode.DEVICE_UNKNOWN),
 )
 async def sign_device_certificate(request: web.Request, body: DeviceCertificateRequest) -> DeviceCertificate:
     """Sign the HTTPS certificate of a device the edge host manages: for servers only, with names made here."""

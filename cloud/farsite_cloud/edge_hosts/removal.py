@@ -21,7 +21,7 @@ _ONE = "/organizations/{org}/edge-hosts/{edge}"
 _REMOVED = "This edge host was removed from its organization."
 
 
-@api.route("DELETE", _ONE, need=Right.EDGE_MANAGE, query=EdgeRemoval)
+@api.route("DELETE", _ONE, need=Right.EDGE_MANAGE, query=EdgeRemoval, errors=(ErrorCode.CONFIRMATION_NEEDED,))
 async def remove_edge_host(request: web.Request) -> None:
     """Remove an edge host without devices: its certificate, its connection and its sessions end at once."""
     call, query = call_of(request), read_query(request, EdgeRemoval)
@@ -43,7 +43,13 @@ async def remove_edge_host(request: web.Request) -> None:
     call.later(lambda: peers.disconnect(urn, ErrorCode.CERTIFICATE_REVOKED, _REMOVED, retry=False))
 
 
-@api.route("DELETE", f"{_ONE}/devices", need=Right.EDGE_MANAGE, query=EdgeRemoval)
+@api.route(
+    "DELETE",
+    f"{_ONE}/devices",
+    need=Right.EDGE_MANAGE,
+    query=EdgeRemoval,
+    errors=(ErrorCode.CONFIRMATION_NEEDED,),
+)
 async def forget_edge_devices(request: web.Request) -> None:
     """Forget the devices of an edge host that is gone for good; one that comes back tells them anew."""
     call, query = call_of(request), read_query(request, EdgeRemoval)

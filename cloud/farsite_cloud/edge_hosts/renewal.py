@@ -8,7 +8,7 @@ from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.attempts import guessing
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.organizations.keys import OrganizationKeys
-from farsite_cloud.signaling.admission import Admitted, admit
+from farsite_cloud.signaling.admission import PROOF_ERRORS, Admitted, admit
 from farsite_signaling.identity import verify_renewal
 from farsite_signaling.identity.certificates import public_key_of
 from farsite_signaling.rest import PUBLIC, Api
@@ -25,6 +25,7 @@ api = Api()
     request=wire.RenewalRequest,
     response=wire.Enrolment,
     status=201,
+    errors=PROOF_ERRORS,
 )
 async def renew_certificate(request: web.Request, body: wire.RenewalRequest) -> wire.Enrolment:
     """Sign an edge host's next certificate; the current one stays good until it expires."""

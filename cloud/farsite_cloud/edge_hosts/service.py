@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row, Select
 
@@ -44,7 +44,9 @@ class EdgeHosts:
         return await self._scope.all(statement.order_by(EdgeHost.id).limit(limit + 1))
 
     def _reached(self) -> Select[EdgeHost]:
-        statement = self._scope.select(EdgeHost)
+        return self._in_reach(self._scope.select(EdgeHost))
+
+    def _in_reach(self, statement: Select[EdgeHost]) -> Select[EdgeHost]:
         folders = in_reach(self._scope)
         return statement if folders is None else statement.where(EdgeHost.folder_id.in_(folders))
 
@@ -60,7 +62,7 @@ class EdgeHosts:
     async def named(self, ids: Collection[str]) -> dict[str, Row[Any]]:
         """`id`, `organization_id`, `name` and `folder_id` of those that there are and are reached."""
         columns = (EdgeHost.id, EdgeHost.organization_id, EdgeHost.name, EdgeHost.folder_id)
-        statement = self._reached().where(EdgeHost.revoked_at.is_(None), EdgeHost.id.in_(list(ids)))
+        statement = self._in_reach(self._scope.among(EdgeHost, ids)).where(EdgeHost.revoked_at.is_(None))
         return {row.id: row for row in await self._scope.rows(statement.with_only_columns(*columns))}
 
     async def listed(self, folder: str | None) -> Sequence[Row[Any]]:
@@ -154,6 +156,13 @@ class EdgeHosts:
         await self._scope.change(
             self._scope.update(EdgeHost).where(EdgeHost.id == edge_id).values(last_seen=now)
         )
+
+
+class EdgeRow(NamedTuple):
+    """What an edge host is called by on the hub."""
+
+    id: str
+    organization_id: str
 
 
 def online_by(peers: Peers) -> Callable[[Any], bool]:

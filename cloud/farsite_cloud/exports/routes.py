@@ -62,7 +62,13 @@ async def remove_export(request: web.Request) -> None:
         await exports.remove(await exports.get(request.match_info["export"]))
 
 
-@api.route("GET", f"{_ONE}/file", need=Right.ORGANIZATION_OWN)
+@api.route(
+    "GET",
+    f"{_ONE}/file",
+    need=Right.ORGANIZATION_OWN,
+    errors=(ErrorCode.CONFLICT,),
+    files=("application/zip",),
+)
 async def download_export(request: web.Request) -> web.StreamResponse:
     """The ZIP file: JSON Lines and CSV of every table, and a manifest that names them."""
     call = call_of(request)

@@ -69,10 +69,7 @@ class Changes:
         await lock(scope.session, scope.organization_id)
         by_id = {alike.id(scope.organization_id): (alike, number) for alike, number in moved.items()}
         for ids in _pieces(sorted(by_id)):
-            known = {
-                row.id: row
-                for row in await scope.all(scope.select(InventoryCount).where(InventoryCount.id.in_(ids)))
-            }
+            known = {row.id: row for row in await scope.all(scope.among(InventoryCount, ids))}
             for id in ids:
                 await _change(scope, known.get(id), id, *by_id[id])
         await scope.session.flush()

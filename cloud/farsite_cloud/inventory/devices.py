@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Row, tuple_
+from sqlalchemy import Row, Select, tuple_
 
 from farsite_cloud.database import Scope
-from farsite_cloud.edge_hosts.service import EdgeHosts
+from farsite_cloud.edge_hosts.models import EdgeHost
+from farsite_cloud.edge_hosts.service import EdgeHosts, EdgeRow
 from farsite_cloud.inventory.models import ManagedDevice
 from farsite_cloud.inventory.releases import Releases, releases
 from farsite_cloud.inventory.selection import Selection
-from farsite_cloud.inventory.tagging import tags_of
 from farsite_signaling.identity.keys import b64decode, b64encode
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.inventory_api import DeviceSort, InventoryDevice
@@ -43,6 +43,9 @@ _COLUMNS = (
     _D.first_seen,
     _D.last_seen,
     _D.changed_at,
+    _D.organization_id,
+    EdgeHost.name.label("edge_host"),
+    EdgeHost.folder_id,
 )
 Rows = Sequence[Row[*tuple[Any, ...]]]
 
@@ -59,31 +62,28 @@ class Devices:
         """Rows and the cursor of the next page. Raises `invalid_request` for another list's cursor."""
         name, down = sort.removeprefix("-"), sort.startswith("-")
         keys = _SORTS[name]
+        order = [key.desc() if down else key for key in keys]
         # Keys first: they come from an index alone, also where many are passed over.
-        statement = selection.apply(self._scope, self._scope.select(_D)).with_only_columns(*keys)
+        chosen = selection.apply(self._scope, self._scope.select(_D)).with_only_columns(_D.id)
         if cursor is not None:
             after = read_cursor(cursor, sort, len(keys))
             place = tuple_(*keys)
-            statement = statement.where(place < after if down else place > after)
-        order = [key.desc() if down else key for key in keys]
-        found = await self._scope.rows(statement.order_by(*order).limit(limit + 1))
-        following = make_cursor(sort, found[limit - 1]) if len(found) > limit else None
-        return await self._rows([row[-1] for row in found[:limit]]), following
+            chosen = chosen.where(place < after if down else place > after)
+        chosen = chosen.order_by(*order).limit(limit + 1)
+        found = await self._scope.rows(self._shown(chosen, *keys).order_by(*order))
+        if len(found) <= limit:
+            return found, None
+        return found[:limit], make_cursor(sort, found[limit - 1][-len(keys) :])
 
-    async def _rows(self, ids: Sequence[str]) -> Rows:
-        if not ids:
-            return []
-        statement = self._scope.select(_D).with_only_columns(*_COLUMNS).where(_D.id.in_(ids))
-        by_id = {row.id: row for row in await self._scope.rows(statement)}
-        return [by_id[id] for id in ids if id in by_id]
+    def _shown(self, ids: Any, *more: Any) -> Select[*tuple[Any, ...]]:
+        """`ids`: a statement or a list."""
+        statement = self._scope.among(_D, ids).with_only_columns(*_COLUMNS, *more)
+        return statement.join(EdgeHost, EdgeHost.id == _D.edge_host_id)
 
     async def get(self, device: str) -> ManagedDevice:
         """By its id, or by its serial number. Raises `not_found`, `conflict` for a serial number known twice."""
-        statement = self._scope.select(_D).where((_D.id == device) | (_D.serial == device.upper()))
-        if self._scope.reach.roots is not None:
-            edges = [edge.id for edge in await EdgeHosts(self._scope).within(None, None)]
-            statement = statement.where(_D.edge_host_id.in_(edges))
-        found = await self._scope.all(statement.limit(2))
+        by_serial = self._scope.select(_D).where(_D.serial == device.upper()).limit(2)
+        found = await self._reached(self._scope.among(_D, [device])) or await self._reached(by_serial)
         if not found:
             detail = f"There is no device {device[:64]!r} in this organization."
             raise FarsiteError(ErrorCode.NOT_FOUND, detail)
@@ -92,16 +92,23 @@ class Devices:
             raise FarsiteError(ErrorCode.CONFLICT, detail)
         return found[0]
 
-    async def row(self, device: ManagedDevice) -> Rows:
-        return await self._rows([device.id])
+    async def _reached(self, statement: Select[ManagedDevice]) -> list[ManagedDevice]:
+        found = await self._scope.all(statement)
+        if self._scope.reach.roots is None or not found:
+            return found
+        edges = await EdgeHosts(self._scope).named({row.edge_host_id for row in found})
+        return [row for row in found if row.edge_host_id in edges]
+
+    async def row(self, device: str) -> Rows:
+        """The same as `get`, as rows are answered."""
+        found = await self._scope.rows(self._shown([device]))
+        if found and self._scope.reach.roots is None:
+            return found
+        return await self._scope.rows(self._shown([(await self.get(device)).id]))
 
     async def some(self, ids: Sequence[str]) -> list[ManagedDevice]:
         """Raises `not_found` naming the first one that is not there."""
-        statement = self._scope.select(_D).where(_D.id.in_(ids))
-        if self._scope.reach.roots is not None:
-            edges = [edge.id for edge in await EdgeHosts(self._scope).within(None, None)]
-            statement = statement.where(_D.edge_host_id.in_(edges))
-        found = await self._scope.all(statement)
+        found = await self._reached(self._scope.among(_D, ids))
         missing = set(ids) - {row.id for row in found}
         if missing:
             detail = f"There is no device {min(missing)[:64]!r} in this organization."
@@ -120,41 +127,36 @@ class Answers:
     async def make(self, rows: Rows) -> list[InventoryDevice]:
         if not rows:
             return []
-        edges = await EdgeHosts(self._scope).named({row.edge_host_id for row in rows})
-        tags = await tags_of(self._scope, [row.id for row in rows])
         known = await releases(self._scope, {row.model for row in rows}, self._today)
-        online = {id: self._online(edge) for id, edge in edges.items()}
-        return [
-            _answer(row, edges[row.edge_host_id], online[row.edge_host_id], tags.get(row.id, []), known)
-            for row in rows
-            if row.edge_host_id in edges
-        ]
+        edges = {row.edge_host_id: row for row in rows}
+        online = {id: self._online(EdgeRow(id, row.organization_id)) for id, row in edges.items()}
+        return [_answer(row, online[row.edge_host_id], known) for row in rows]
 
 
-def _answer(row: Any, edge: Any, online: bool, tags: list[str], known: Releases) -> InventoryDevice:
-    stands = known.standing(row.model, row.version)
-    catalogue = known.known(row.model)
+def _answer(row: Any, online: bool, known: Releases) -> InventoryDevice:
+    placed = known.placed(row.model, row.version)
+    track = placed.standing.track
+    catalogue = placed.catalogue
     until = warranty_until(row.first_seen, catalogue.warranty_months if catalogue else None)
-    return InventoryDevice.model_construct(
+    return InventoryDevice(
         id=row.id,
         serial=row.serial,
         name=row.name,
         edge_host_id=row.edge_host_id,
-        edge_host=edge.name,
+        edge_host=row.edge_host,
         edge_online=online,
-        folder_id=edge.folder_id,
+        folder_id=row.folder_id,
         model=row.model,
         product=row.product,
         device_type=row.device_type,
         version=row.version,
-        track=stands.track.name,
-        support_end=stands.track.support_end,
-        support_ended=known.support_ended(row.model, row.version),
-        recommended=stands.recommended,
-        update_available=known.update_available(row.model, row.version),
+        track=track.name,
+        support_end=track.support_end,
+        support_ended=placed.support_ended,
+        recommended=placed.standing.recommended,
+        update_available=placed.update_available,
         state=row.state,
         address=row.address,
-        tags=tags,
         first_seen=row.first_seen,
         last_seen=row.last_seen,
         changed_at=row.changed_at,
@@ -179,8 +181,8 @@ def warranty_until(first_seen: datetime | None, months: int | None) -> date | No
     return None
 
 
-def make_cursor(sort: DeviceSort, row: Row[*tuple[Any, ...]]) -> str:
-    return b64encode(json.dumps([sort.value, *row], ensure_ascii=False).encode())
+def make_cursor(sort: DeviceSort, keys: Sequence[Any]) -> str:
+    return b64encode(json.dumps([sort.value, *keys], ensure_ascii=False).encode())
 
 
 def read_cursor(cursor: str, sort: DeviceSort, length: int) -> tuple[str, ...]:

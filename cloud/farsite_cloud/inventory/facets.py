@@ -8,7 +8,15 @@ from datetime import date
 from sqlalchemy import func
 
 from farsite_cloud.database import Scope
-from farsite_cloud.inventory.grouped import DIMENSIONS, Group, by_edge_host, by_tag, groups
+from farsite_cloud.database.portable import row_by_row
+from farsite_cloud.inventory.grouped import (
+    DIMENSIONS,
+    Group,
+    by_edge_host,
+    by_tag,
+    devices_by_edge_host,
+    groups,
+)
 from farsite_cloud.inventory.models import ManagedDevice, ThingTag
 from farsite_cloud.inventory.releases import releases
 from farsite_cloud.inventory.selection import Selection
@@ -37,20 +45,23 @@ async def count_devices(scope: Scope, selection: Selection, today: date) -> Devi
 
 
 async def _kept(scope: Scope, selection: Selection) -> tuple[list[Group], Counter[str], Counter[str]]:
-    all_groups = await groups(scope, selection.edges, selection.wanted)
+    all_groups = await groups(scope, selection.edges, selection.wanted, DIMENSIONS)
     found = [group for group in all_groups if selection.takes(group)]
     if selection.pairs is not None:
         return found, await _edges(scope, selection), await _tags(scope, selection)
-    edges = await by_edge_host(scope, selection.edges, selection.wanted)
+    if selection.wanted:
+        edges = await by_edge_host(scope, selection.edges, selection.wanted)
+    else:
+        edges = await devices_by_edge_host(scope, selection.edges)
     tags = await (_tags(scope, selection) if selection.wanted else by_tag(scope, selection.edges))
     return found, edges, tags
 
 
 async def _counted(scope: Scope, selection: Selection) -> tuple[list[Group], Counter[str], Counter[str]]:
-    columns = (_D.model, _D.product, _D.device_type, _D.version, _D.state)
-    statement = selection.apply(scope, scope.select(_D)).with_only_columns(*columns, func.count(_D.id))
+    columns = [getattr(_D, name) for name in DIMENSIONS]
+    statement = selection.apply(scope, scope.select(_D)).with_only_columns(func.count(_D.id), *columns)
     rows = await scope.rows(statement.group_by(*columns))
-    found = [Group(*row) for row in rows]
+    found = [Group(int(number), **dict(zip(DIMENSIONS, values, strict=True))) for number, *values in rows]
     return found, await _edges(scope, selection), await _tags(scope, selection)
 
 
@@ -66,7 +77,7 @@ async def _tags(scope: Scope, selection: Selection) -> Counter[str]:
         scope.select(ThingTag)
         .with_only_columns(ThingTag.tag, func.count(ThingTag.id))
         .where(ThingTag.present, ThingTag.thing_id.in_(ids))
-        .group_by(ThingTag.tag)
+        .group_by(row_by_row(ThingTag.tag))
     )
     return Counter({tag: int(number) for tag, number in await scope.rows(statement)})
 

@@ -3,41 +3,44 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Select, func
 
 from farsite_cloud.database import Scope
 from farsite_cloud.inventory.counting import WHOLE
-from farsite_cloud.inventory.models import InventoryCount
+from farsite_cloud.inventory.models import InventoryCount, InventoryPosition
 from farsite_cloud.inventory.releases import Edges
 
 DIMENSIONS = ("model", "device_type", "version", "state")
 
 
-@dataclass(frozen=True, slots=True)
+ALIKE = ("model", "product", "device_type", "version", "state")
+
+
+@dataclass(slots=True)
 class Group:
-    """Devices that are alike."""
+    """Devices that are alike in what was asked for; the rest is empty."""
 
-    model: str
-    product: str
-    device_type: str
-    version: str
-    state: str
     number: int
+    model: str = ""
+    product: str = ""
+    device_type: str = ""
+    version: str = ""
+    state: str = ""
 
 
-async def groups(scope: Scope, edges: Edges, wanted: dict[str, list[str]]) -> list[Group]:
-    """`wanted`: values by dimension; a dimension left out takes all."""
-    row = InventoryCount
-    number = func.sum(row.number)
-    columns = (row.model, row.product, row.device_type, row.version, row.state)
-    statement = _counts(scope, wanted).with_only_columns(*columns, number).where(row.tag == "")
-    found = await scope.rows(_placed(statement, edges).group_by(*columns))
-    return [
-        Group(model, product, device_type, version, state, int(count))
-        for model, product, device_type, version, state, count in found
-    ]
+async def groups(
+    scope: Scope, edges: Edges, wanted: dict[str, list[str]], by: Sequence[str] = ALIKE
+) -> list[Group]:
+    """`wanted`: values by dimension; a dimension left out takes all. `by`: what they are told apart by."""
+    columns = [getattr(InventoryCount, name) for name in by]
+    statement = _counts(scope, wanted).with_only_columns(func.sum(InventoryCount.number), *columns)
+    found = await scope.rows(
+        _placed(statement.where(InventoryCount.tag == ""), edges).group_by(*columns).order_by(*columns)
+    )
+    return [Group(int(number), **dict(zip(by, values, strict=True))) for number, *values in found]
 
 
 async def by_edge_host(scope: Scope, edges: Edges, wanted: dict[str, list[str]]) -> Counter[str]:
@@ -51,6 +54,15 @@ async def by_edge_host(scope: Scope, edges: Edges, wanted: dict[str, list[str]])
     if edges is not None:
         statement = statement.where(row.place.in_(edges))
     return Counter({place: int(number) for place, number in await scope.rows(statement)})
+
+
+async def devices_by_edge_host(scope: Scope, edges: Edges) -> Counter[str]:
+    """All of them, without a filter."""
+    row = InventoryPosition
+    statement = scope.select(row).with_only_columns(row.id, row.devices).where(row.devices > 0)
+    if edges is not None:
+        statement = statement.where(row.id.in_(edges))
+    return Counter({edge: int(number) for edge, number in await scope.rows(statement)})
 
 
 async def by_tag(scope: Scope, edges: Edges, tags: list[str] | None = None) -> Counter[str]:

@@ -12,7 +12,7 @@ from farsite_cloud.edge_hosts.service import EdgeHosts
 from farsite_cloud.ids import new_id
 from farsite_cloud.inventory import edge_tasks, images, tagging
 from farsite_cloud.inventory.counting import Changes
-from farsite_cloud.inventory.keys import address_key, name_key, search_text, version_key
+from farsite_cloud.inventory.keys import address_key, cut, name_key, search_text, version_key
 from farsite_cloud.inventory.models import InventoryPosition, ManagedDevice
 from farsite_cloud.inventory.tagging import Thing
 from farsite_signaling.wire.ids import clean
@@ -34,7 +34,9 @@ async def receive(scope: Scope, edge_id: str, delta: InventoryDelta, now: dateti
             return [InventoryWanted()]
         return [InventoryWanted(epoch=position.epoch, position=position.position)]
     if position is None:
-        position = InventoryPosition(id=edge_id, epoch="", position=0, complete=False, updated_at=now)
+        position = InventoryPosition(
+            id=edge_id, epoch="", position=0, complete=False, devices=0, updated_at=now
+        )
         scope.add(position)
     await _Intake(scope, edge_id, delta, now).run(position)
     answers: list[BaseModel] = [InventoryAccepted(epoch=delta.epoch, position=delta.last)]
@@ -58,6 +60,7 @@ class _Intake:
         self._delta = delta
         self._now = now
         self._changes = Changes()
+        self._more = 0
 
     async def run(self, position: InventoryPosition) -> None:
         delta = self._delta
@@ -73,6 +76,7 @@ class _Intake:
         await images.take(self._scope, self._edge_id, delta.images, delta.images_gone, self._now)
         await edge_tasks.take(self._scope, self._edge_id, delta.tasks, delta.work, self._now)
         await self._changes.write(self._scope)
+        position.devices += self._more
         position.position, position.updated_at = delta.last, self._now
 
     async def _take_devices(self) -> None:
@@ -84,14 +88,17 @@ class _Intake:
         known = {row.serial: row for row in await self._devices(ManagedDevice.serial.in_(serials))}
         await self._drop([known[serial] for serial in delta.devices_gone if serial in known])
         rows = [(self._write(known.get(serial), one), one) for serial, one in facts.items()]
-        await self._scope.session.flush()
-        marks = await tagging.marks_of(self._scope, [row.id for row, _ in rows])
+        with self._scope.session.no_autoflush:  # each row is written once, with its tags
+            marks = await tagging.marks_of(self._scope, [row.id for row, _ in rows])
         for row, one in rows:
             thing = Thing(row.id, self._edge_id, row.serial)
             tagging.take(self._scope, thing, one.tags, marks, self._changes, self._now)
+        tagging.show([row for row, _ in rows], marks)
+        await self._scope.session.flush()
 
     def _write(self, row: ManagedDevice | None, facts: DeviceFacts) -> ManagedDevice:
         if row is None:
+            self._more += 1
             row = ManagedDevice(id=new_id(self._now), edge_host_id=self._edge_id, serial=facts.serial)
             self._scope.add(row)
         else:
@@ -109,6 +116,7 @@ class _Intake:
         return await self._scope.all(statement.where(condition))  # type: ignore[arg-type]
 
     async def _drop(self, rows: Sequence[ManagedDevice]) -> None:
+        self._more -= len(rows)
         await drop(self._scope, rows, self._changes)
 
     async def _take_own_tags(self) -> None:
@@ -129,12 +137,17 @@ async def drop(scope: Scope, rows: Sequence[ManagedDevice], changes: Changes) ->
     await scope.change(scope.delete(ManagedDevice).where(ManagedDevice.id.in_([row.id for row in rows])))
 
 
+def _short(text: str) -> str:
+    """Of at most 120 bytes: it is indexed together with others."""
+    return cut(clean(text), 120)
+
+
 def _fill(row: ManagedDevice, facts: DeviceFacts) -> None:
     name = clean(facts.name or facts.hostname or facts.serial)
     row.name, row.name_key = name, name_key(name)
-    row.model, row.product = clean(facts.model), clean(facts.product)
-    row.device_type, row.state = clean(facts.device_type), clean(facts.state)
-    row.version, row.version_key = clean(facts.version), version_key(facts.version)
+    row.model, row.product = _short(facts.model), _short(facts.product)
+    row.device_type, row.state = _short(facts.device_type), clean(facts.state)
+    row.version, row.version_key = _short(facts.version), version_key(facts.version)
     row.address, row.address_key = clean(facts.address), address_key(clean(facts.address))
     row.search = clean(search_text(facts))
     row.first_seen, row.last_seen = facts.first_seen, facts.last_seen

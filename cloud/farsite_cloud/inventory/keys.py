@@ -37,7 +37,6 @@ def search_text(facts: DeviceFacts) -> str:
         facts.hostname,
         facts.model,
         facts.address,
-        facts.product,
         *facts.addresses,
     )
     return cut(" ".join(dict.fromkeys(part.casefold() for part in parts if part)), 400)

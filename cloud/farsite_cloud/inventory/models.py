@@ -14,17 +14,28 @@ _EDGE_HOST = "edge_hosts.id"
 
 
 class InventoryPosition(OrganizationOwned, Base):
-    """How far an edge host's changes are kept; `id` is the edge host's. `complete`: its snapshot arrived whole."""
+    """How far an edge host's changes are kept; `id` is the edge host's. `complete`: its snapshot arrived whole;
+    `devices`: how many it has."""
 
     __tablename__ = "inventory_positions"
 
     epoch: Mapped[str] = mapped_column(String(64))
     position: Mapped[int]
     complete: Mapped[bool]
+    devices: Mapped[int] = mapped_column(default=0, server_default="0")
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-class ManagedDevice(OrganizationOwned, Base):
+_ALIKE = ("model", "product", "device_type", "version", "state")
+
+
+class _Indexed(OrganizationOwned):
+    """Large tables: their indexes begin with the organization, one of it alone would only mislead and cost."""
+
+    organization_id: Mapped[str] = mapped_column(IdColumn, ForeignKey("organizations.id"))
+
+
+class ManagedDevice(_Indexed, Base):
     """`…_key` columns sort; `search` is what texts are looked for in. Indexes end with what a page is sorted by."""
 
     __tablename__ = "devices"
@@ -61,7 +72,7 @@ class ManagedDevice(OrganizationOwned, Base):
     changed_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-class ThingTag(OrganizationOwned, Base):
+class ThingTag(_Indexed, Base):
     """A mark for one tag of a device, or of an edge host (`serial` empty). `pending`: the edge host has yet to know."""
 
     __tablename__ = "tags"
@@ -80,12 +91,16 @@ class ThingTag(OrganizationOwned, Base):
     pending: Mapped[bool]
 
 
-class InventoryCount(OrganizationOwned, Base):
+class InventoryCount(_Indexed, Base):
     """How many devices are alike, in one edge host (`place`) or in the whole organization (`place` empty), and how many
     have a tag (`tag` not empty; the other columns are)."""
 
     __tablename__ = "inventory_counts"
-    __table_args__ = (Index("ix_inventory_counts_place", "organization_id", "place", "model"),)
+    # All columns: the counts are read from the index alone, in the order they are grouped in.
+    __table_args__ = (
+        Index("ix_inventory_counts_place", "organization_id", "place", *_ALIKE, "tag", "number"),
+        Index("ix_inventory_counts_model", "organization_id", "model", "place"),
+    )
 
     place: Mapped[str] = mapped_column(String(64))
     model: Mapped[str] = mapped_column(String(200))
@@ -97,13 +112,13 @@ class InventoryCount(OrganizationOwned, Base):
     number: Mapped[int]
 
 
-class EdgeImage(OrganizationOwned, Base):
+class EdgeImage(_Indexed, Base):
     """A device image that an edge host can install, once for each model it is for."""
 
     __tablename__ = "edge_images"
     __table_args__ = (
         UniqueConstraint("edge_host_id", "file", "model_key"),
-        Index("ix_edge_images_model_key", "organization_id", "model_key", "version"),
+        Index("ix_edge_images_model_key", "organization_id", "model_key", "version", "edge_host_id"),
     )
 
     edge_host_id: Mapped[str] = mapped_column(IdColumn, ForeignKey(_EDGE_HOST))
@@ -113,7 +128,20 @@ class EdgeImage(OrganizationOwned, Base):
     model_key: Mapped[str] = mapped_column(String(200))
 
 
-class EdgeHostTask(OrganizationOwned, Base):
+class ModelRelease(_Indexed, Base):
+    """How many edge hosts have an image of a version for a model; kept up to date with the images."""
+
+    __tablename__ = "model_releases"
+    __table_args__ = (
+        Index("ix_model_releases_model_key", "organization_id", "model_key", "version", "edge_hosts"),
+    )
+
+    model_key: Mapped[str] = mapped_column(String(200))
+    version: Mapped[str] = mapped_column(String(64))
+    edge_hosts: Mapped[int]
+
+
+class EdgeHostTask(_Indexed, Base):
     """A task of an edge host; `task` is its id there."""
 
     __tablename__ = "edge_host_tasks"

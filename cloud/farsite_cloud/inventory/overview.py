@@ -20,7 +20,7 @@ NOTES = "https://help.axis.com/axis-os-release-notes"
 
 
 async def overview(scope: Scope, edges: Edges, today: date) -> OsOverview:
-    found = await groups(scope, edges, {})
+    found = await groups(scope, edges, {}, ("model", "product", "version"))
     known = await releases(scope, {group.model for group in found}, today, edges)
     models: dict[str, list[Group]] = defaultdict(list)
     for group in found:

@@ -11,7 +11,7 @@ from farsite_cloud.inventory.devices import Answers, Devices
 from farsite_cloud.inventory.export import export
 from farsite_cloud.inventory.facets import count_devices
 from farsite_cloud.inventory.overview import overview
-from farsite_cloud.inventory.selection import reached_edges, select_devices
+from farsite_cloud.inventory.selection import find_text, reached_edges, select_devices
 from farsite_cloud.inventory.task_list import EdgeTasks
 from farsite_signaling.rest import Api, read_query
 from farsite_signaling.wire import inventory_api as wire
@@ -27,6 +27,8 @@ async def list_inventory(request: web.Request) -> wire.InventoryDeviceList:
     """Managed devices of all edge hosts, filtered and sorted."""
     call, query = call_of(request), read_query(request, wire.DeviceQuery)
     selection = await select_devices(call.scope, query, call.now.date())
+    if query.sort not in (wire.DeviceSort.NAME, wire.DeviceSort.NAME_DOWN):
+        await find_text(call.scope, selection)
     rows, following = await Devices(call.scope).page(selection, query.sort, query.cursor, query.limit)
     return wire.InventoryDeviceList.model_construct(
         devices=await answers_of(call).make(rows), next_cursor=following
@@ -45,7 +47,13 @@ async def count_inventory(request: web.Request) -> wire.DeviceCounts:
     return await count_devices(call.scope, selection, call.now.date())
 
 
-@api.route("GET", f"{_ORG}/devices/export", need=_READ, query=wire.ExportQuery)
+@api.route(
+    "GET",
+    f"{_ORG}/devices/export",
+    need=_READ,
+    query=wire.ExportQuery,
+    files=("application/json", "text/csv"),
+)
 async def export_inventory(request: web.Request) -> web.StreamResponse:
     """All devices a filter leaves, as CSV or JSON."""
     return await export(request, call_of(request), read_query(request, wire.ExportQuery))
@@ -55,9 +63,8 @@ async def export_inventory(request: web.Request) -> web.StreamResponse:
 async def get_inventory_device(request: web.Request) -> wire.InventoryDevice:
     """One device, by its id or its serial number."""
     call = call_of(request)
-    devices = Devices(call.scope)
-    device = await devices.get(request.match_info["device"])
-    return (await answers_of(call).make(await devices.row(device)))[0]
+    rows = await Devices(call.scope).row(request.match_info["device"])
+    return (await answers_of(call).make(rows))[0]
 
 
 @api.route("GET", f"{_ORG}/inventory/os", need=_READ, response=wire.OsOverview, query=wire.OverviewQuery)

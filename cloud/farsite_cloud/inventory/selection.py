@@ -10,11 +10,11 @@ from sqlalchemy import ColumnElement, Select, false, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from farsite_cloud.database import Scope
+from farsite_cloud.database.portable import has_text, row_by_row
 from farsite_cloud.edge_hosts.service import EdgeHosts
 from farsite_cloud.folders.service import Folders
 from farsite_cloud.inventory.grouped import DIMENSIONS, Group, by_tag, groups, how_many
 from farsite_cloud.inventory.models import ManagedDevice, ThingTag
-from farsite_cloud.inventory.portable import has_text, row_by_row
 from farsite_cloud.inventory.releases import Edges, releases
 from farsite_signaling.wire.inventory_api import DeviceFilter
 from farsite_signaling.wire.tags import plain_tag
@@ -26,7 +26,8 @@ MOST_WORDS = 8
 
 @dataclass
 class Selection:
-    """`wanted`: values by column, of one kind each; `pairs`: models with versions, None when they do not matter."""
+    """`wanted`: values by column, of one kind each; `pairs`: models with versions, None when they do not matter; `found`:
+    the ids of what has all `words`, once they were looked for."""
 
     edges: Edges = None
     wanted: dict[str, list[str]] = field(default_factory=dict)
@@ -34,6 +35,7 @@ class Selection:
     tags: list[str] = field(default_factory=list)
     pairs: set[tuple[str, str]] | None = None
     few: bool = True
+    found: list[str] | None = None
     rare_tags: set[str] = field(default_factory=set)
 
     @property
@@ -54,7 +56,10 @@ class Selection:
             found.append(self._in(device.edge_host_id, list(self.edges)))
         if self.pairs is not None:
             found.append(self._in_pairs(self.pairs))
-        found += [has_text(device.search, word) for word in self.words]
+        if self.found is not None:
+            found.append(device.id.in_(self.found))
+        else:
+            found += [has_text(device.search, word) for word in self.words]
         return found + [self._tagged(scope, tag) for tag in self.tags]
 
     def _in(self, column: InstrumentedAttribute[str], values: Sequence[str]) -> ColumnElement[bool]:
@@ -102,6 +107,18 @@ async def reached_edges(scope: Scope, folder: str | None, edge_hosts: str | None
     return [edge.id for edge in await EdgeHosts(scope).within(folder, ids)]
 
 
+async def find_text(scope: Scope, selection: Selection) -> None:
+    """Look for the texts first, where one index has them all; when few have them they are sorted by anything at once."""
+    if not selection.words:
+        return
+    statement = scope.select(ManagedDevice).with_only_columns(ManagedDevice.id)
+    for word in selection.words:
+        statement = statement.where(has_text(ManagedDevice.search, word))
+    ids = [row.id for row in await scope.rows(statement.order_by(ManagedDevice.name_key).limit(FEW + 1))]
+    if len(ids) <= FEW:
+        selection.found = ids
+
+
 def values_of(text: str) -> list[str]:
     return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
@@ -109,7 +126,7 @@ def values_of(text: str) -> list[str]:
 async def _narrow_by_version(scope: Scope, selection: Selection, query: DeviceFilter, today: date) -> None:
     if query.support_ended is None and query.update_available is None:
         return
-    found = await groups(scope, selection.edges, selection.wanted)
+    found = await groups(scope, selection.edges, selection.wanted, ("model", "version"))
     known = await releases(scope, {group.model for group in found}, today)
     selection.pairs = {
         (group.model, group.version)

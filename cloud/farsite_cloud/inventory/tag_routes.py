@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Sequence
 
 from aiohttp import web
@@ -13,7 +13,7 @@ from farsite_cloud.inventory import tagging
 from farsite_cloud.inventory.counting import Changes
 from farsite_cloud.inventory.devices import Devices
 from farsite_cloud.inventory.grouped import by_tag
-from farsite_cloud.inventory.models import ManagedDevice, ThingTag
+from farsite_cloud.inventory.models import ManagedDevice
 from farsite_cloud.inventory.selection import reached_edges
 from farsite_cloud.inventory.tagging import Thing
 from farsite_signaling.rest import Api
@@ -31,12 +31,8 @@ async def list_tags(request: web.Request) -> wire.TagCounts:
     scope = call_of(request).scope
     edges = await reached_edges(scope, None, None)
     devices = await by_tag(scope, edges)
-    own = scope.select(ThingTag).where(ThingTag.serial == "", ThingTag.present)
-    if edges is not None:
-        own = own.where(ThingTag.edge_host_id.in_(edges))
-    hosts: dict[str, int] = defaultdict(int)
-    for row in await scope.all(own):
-        hosts[row.tag] += 1
+    reached = [edge.id for edge in await EdgeHosts(scope).within(None, None)]
+    hosts = Counter(tag for tags in (await tagging.tags_of(scope, reached)).values() for tag in tags)
     names = sorted(set(devices) | set(hosts))
     return wire.TagCounts(
         tags=[wire.TagCount(tag=tag, devices=devices[tag], edge_hosts=hosts[tag]) for tag in names]
@@ -97,14 +93,17 @@ async def change_edge_tags(request: web.Request, body: wire.TagChange) -> wire.T
 
 async def _change_devices(call: Call, devices: Sequence[ManagedDevice], body: wire.TagChange) -> int:
     things = [Thing(device.id, device.edge_host_id, device.serial) for device in devices]
-    return await _change(call, things, body)
+    return await _change(call, things, body, devices)
 
 
-async def _change(call: Call, things: Sequence[Thing], body: wire.TagChange) -> int:
+async def _change(
+    call: Call, things: Sequence[Thing], body: wire.TagChange, devices: Sequence[ManagedDevice] = ()
+) -> int:
     """How many of them changed."""
     scope, changes = call.scope, Changes()
     known = await tagging.marks_of(scope, [thing.id for thing in things])
     changed = [thing for thing in things if tagging.change(scope, thing, body, known, changes, call.now)]
+    tagging.show(devices, known)
     await scope.session.flush()
     await changes.write(scope)
     for edge_id in sorted({thing.edge_host_id for thing in changed}):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from farsite_cloud.database import Scope
 from farsite_cloud.ids import new_id
 from farsite_cloud.inventory.counting import Changes
-from farsite_cloud.inventory.models import ThingTag
+from farsite_cloud.inventory.models import ManagedDevice, ThingTag
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.ids import clean
 from farsite_signaling.wire.inventory import MAX_CHANGES, MAX_TAGS, TagMark, TagsSet, ThingTags
@@ -30,7 +30,7 @@ class Thing:
 
 async def marks_of(scope: Scope, things: Collection[str]) -> Marks:
     """By thing and tag."""
-    rows = await scope.all(scope.select(ThingTag).where(ThingTag.thing_id.in_(list(things))))
+    rows = await scope.all(scope.among(ThingTag, things, ThingTag.thing_id))
     return {(row.thing_id, row.tag): row for row in rows}
 
 
@@ -40,11 +40,11 @@ async def tags_of(scope: Scope, things: Collection[str]) -> dict[str, list[str]]
     if not things:
         return found
     statement = (
-        scope.select(ThingTag)
+        scope.among(ThingTag, things, ThingTag.thing_id)
         .with_only_columns(ThingTag.thing_id, ThingTag.tag)
-        .where(ThingTag.thing_id.in_(list(things)), ThingTag.present)
+        .where(ThingTag.present)
     )
-    for thing, tag in await scope.rows(statement.order_by(ThingTag.tag)):
+    for thing, tag in sorted(map(tuple, await scope.rows(statement))):
         found.setdefault(thing, []).append(tag)
     return found
 
@@ -136,5 +136,11 @@ async def pending(scope: Scope, edge_host_id: str) -> TagsSet | None:
     return TagsSet(things=[ThingTags(serial=serial or None, marks=found) for serial, found in marks.items()])
 
 
-def present(marks: Mapping[tuple[str, str], ThingTag], thing: str) -> list[str]:
-    return sorted(tag for (id, tag), row in marks.items() if id == thing and row.present)
+def show(devices: Iterable[ManagedDevice], marks: Marks) -> None:
+    """Write down beside each device which tags are on: lists need no more than that."""
+    on: dict[str, list[str]] = {}
+    for (thing, tag), row in sorted(marks.items()):
+        if row.present:
+            on.setdefault(thing, []).append(tag)
+    for device in devices:
+        device.details = device.details | {"tags": on.get(device.id, [])}

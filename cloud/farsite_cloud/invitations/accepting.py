@@ -94,6 +94,7 @@ async def _accept(
     request=people_api.JoinRequest,
     response=cloud_api.Account,
     status=201,
+    errors=(ErrorCode.CODE_INVALID,),
 )
 async def join(request: web.Request, body: people_api.JoinRequest) -> cloud_api.Account:
     """Make an account with an invitation's code, which proves the invited address, and accept the invitation."""

@@ -13,6 +13,7 @@ from farsite_cloud.licences.models import Licence, LicenceRecord, LicenceReserva
 from farsite_cloud.licences.redemption import redeem
 from farsite_signaling.rest import Api
 from farsite_signaling.wire import licence_api as wire
+from farsite_signaling.wire.errors import ErrorCode
 from farsite_signaling.wire.licence import LicenceKind, LicenceState
 from farsite_signaling.wire.rights import Right
 
@@ -85,6 +86,7 @@ def _licence(row: Licence, standing: Standing) -> wire.Licence:
     request=wire.RedeemRequest,
     response=wire.LicenceOverview,
     status=201,
+    errors=(ErrorCode.LICENCE_INVALID, ErrorCode.LICENCE_USED),
 )
 async def redeem_licence(request: web.Request, body: wire.RedeemRequest) -> wire.LicenceOverview:
     """Redeem a licence key. The same key again changes nothing; another organization's is refused."""

@@ -56,7 +56,14 @@ async def passkey_options(request: web.Request) -> PasskeyOptions:
     return PasskeyOptions(public_key=json.loads(options_to_json(options)))
 
 
-@api.route("POST", "/auth/passkey", need=PUBLIC, request=wire.PasskeySignIn, response=SignInResult)
+@api.route(
+    "POST",
+    "/auth/passkey",
+    need=PUBLIC,
+    request=wire.PasskeySignIn,
+    response=SignInResult,
+    errors=(ErrorCode.SIGN_IN_FAILED,),
+)
 async def sign_in_with_passkey(request: web.Request, body: wire.PasskeySignIn) -> SignInResult:
     """Exchange a passkey's answer for a token, without a password. It counts as a second factor."""
     call = call_of(request)

@@ -52,7 +52,13 @@ async def _answer(call: Call, provider: IdentityProvider, *, required: bool) -> 
 
 
 @api.route(
-    "PUT", _PROVIDER, need=OWN, request=wire.ProviderRequest, response=wire.Provider, headers=("If-Match",)
+    "PUT",
+    _PROVIDER,
+    need=OWN,
+    request=wire.ProviderRequest,
+    response=wire.Provider,
+    headers=("If-Match",),
+    errors=(ErrorCode.PROVIDER_REFUSED, ErrorCode.OUTBOUND_REFUSED, ErrorCode.OUTBOUND_FAILED),
 )
 async def set_identity_provider(request: web.Request, body: wire.ProviderRequest) -> Answer:
     """Set it, after asking it whether it is one. Another issuer or client ends the sign-ins it vouched for."""
@@ -137,7 +143,9 @@ async def ask_for_domain(request: web.Request, body: wire.DomainRequest) -> None
         call.mail(address, Letter.DOMAIN, really=True, **values)
 
 
-@api.route("POST", f"{_DOMAINS}/confirm", need=OWN, request=wire.DomainProof)
+@api.route(
+    "POST", f"{_DOMAINS}/confirm", need=OWN, request=wire.DomainProof, errors=(ErrorCode.CODE_INVALID,)
+)
 async def confirm_domain(request: web.Request, body: wire.DomainProof) -> None:
     """Give the mailed code back: the domain is the organization's."""
     call = call_of(request)

@@ -34,6 +34,7 @@ api = Api()
     request=wire.SessionRequest,
     response=wire.SessionTicket,
     status=201,
+    errors=(ErrorCode.EDGE_OFFLINE, ErrorCode.CERTIFICATE_REVOKED),
 )
 async def open_session(request: web.Request, body: wire.SessionRequest) -> wire.SessionTicket:
     """Grant a session with an edge host: all a client needs to open a tunnel."""
@@ -110,6 +111,7 @@ def _offline(call: Call, edge: EdgeHost) -> FarsiteError:
     need=Right.REMOTE_ACCESS,
     response=wire.SessionTicket,
     status=201,
+    errors=(ErrorCode.SESSION_ENDED, ErrorCode.EDGE_OFFLINE, ErrorCode.CERTIFICATE_REVOKED),
 )
 async def renew_session(request: web.Request) -> wire.SessionTicket:
     """A fresh grant and relay credentials for one's own live session: its tunnel needs another link."""

@@ -18,6 +18,16 @@ from farsite_signaling.identity.certificates import load_certificate
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.ids import EdgeName, PeerName
 
+PROOF_ERRORS = (
+    ErrorCode.CERTIFICATE_INVALID,
+    ErrorCode.CERTIFICATE_EXPIRED,
+    ErrorCode.CERTIFICATE_REVOKED,
+    ErrorCode.SIGNATURE_INVALID,
+    ErrorCode.CLOCK_SKEW,
+    ErrorCode.FORBIDDEN,
+)
+"""What routes answer with that take a proof by a certificate's key."""
+
 
 @dataclass(frozen=True)
 class Admitted:

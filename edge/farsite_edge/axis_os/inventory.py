@@ -57,7 +57,7 @@ def _versions(devices: list[DeviceRecord], offered: Mapping[str, ImageFile], tod
 
 
 def _version(version: str, ids: list[str], offered: Mapping[str, ImageFile], today: date) -> OsVersion:
-    stands = standing(version, list(offered), today)
+    stands = standing(version, offered, today)
     return OsVersion(
         version=version,
         count=len(ids),

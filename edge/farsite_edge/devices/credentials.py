@@ -78,24 +78,30 @@ class CredentialStore:
         self._attempts = Attempts(interval)
         self._clock = clock
         self._last_try: dict[str, float] = {}
+        # Every question to a device begins here: what was read once is not read again for each.
+        self._opened: dict[str, Account | None] = {}
+        self._refused: dict[str, dict[str, float]] = {}  # times by digest
         self.unresolved: set[str] = set()
         """Devices that have a candidate."""
 
     async def load(self) -> None:
         names = await self._vault.names(_CANDIDATE)
         self.unresolved = {name.removeprefix(_CANDIDATE) for name in names}
+        for row in await self._database.fetch("SELECT device, digest, at FROM refused_credentials"):
+            self._refused.setdefault(row["device"], {})[row["digest"]] = row["at"]
 
     async def get(self, device: str) -> Account | None:
         """What to use by itself: nothing when the device refused what is kept."""
         account = await self.kept(device)
-        if account is None or await self._refused_at(device, account) is not None:
-            return None
-        return account
+        return None if account is None or self._was_refused(device, account) else account
 
     async def kept(self, device: str) -> Account | None:
         """Whether the device refused it or not."""
-        text = await self._vault.get(_PREFIX + device)
-        return Account(**json.loads(text)) if text is not None else None
+        if device not in self._opened:
+            text = await self._vault.get(_PREFIX + device)
+            # What was written meanwhile is newer than what was read.
+            self._opened.setdefault(device, Account(**json.loads(text)) if text is not None else None)
+        return self._opened[device]
 
     async def keep(self, device: str, account: Account) -> None:
         """It works: from now on it is used. What was kept before goes into the history."""
@@ -104,6 +110,7 @@ class CredentialStore:
     async def forget(self, device: str) -> None:
         """All of a device, its history too."""
         await self._vault.change(dict.fromkeys([kind + device for kind in (_PREFIX, _CANDIDATE, _HISTORY)]))
+        self._opened[device] = None
         self.unresolved.discard(device)
 
     async def _keep(self, device: str, account: Account, *, still_valid: bool) -> None:
@@ -120,7 +127,10 @@ class CredentialStore:
                 [past, *await self.history(device)][:MAX_HISTORY]
             ).decode()
         await self._vault.change(values)
-        await self._database.execute("DELETE FROM refused_credentials WHERE device = ?", (device,))
+        self._opened[device] = account
+        if self._refused.get(device):
+            await self._database.execute("DELETE FROM refused_credentials WHERE device = ?", (device,))
+            del self._refused[device]
         self._last_try.pop(device, None)
         self.unresolved.discard(device)
 
@@ -158,7 +168,7 @@ class CredentialStore:
     async def begin_try(self, device: str, account: Account) -> None:
         """Before a user's attempt. Raises `rate_limited` with the seconds to wait."""
         now = self._clock()
-        refused = await self._refusals(device)
+        refused = self._refused.get(device, {})
         wait = self._attempts.wait(refused.values(), self._last_try.get(device), now)
         same = refused.get(self._digest(device, account))
         if same is not None:
@@ -173,24 +183,26 @@ class CredentialStore:
     async def refused(self, device: str, account: Account) -> None:
         now = self._clock()
         self._last_try[device] = now
-        sql = "INSERT OR REPLACE INTO refused_credentials VALUES (?, ?, ?)"
-        await self._database.execute(sql, (device, self._digest(device, account), now))
+        sql, digest = (
+            "INSERT OR REPLACE INTO refused_credentials VALUES (?, ?, ?)",
+            self._digest(device, account),
+        )
+        self._refused.setdefault(device, {})[digest] = now
+        await self._database.execute(sql, (device, digest, now))
 
     async def was_refused(self, device: str, account: Account) -> bool:
-        return await self._refused_at(device, account) is not None
+        return self._was_refused(device, account)
 
     async def forgive(self, device: str, account: Account) -> None:
         """The device was told this very account: what it said before counts no more."""
         sql = "DELETE FROM refused_credentials WHERE device = ? AND digest = ?"
-        await self._database.execute(sql, (device, self._digest(device, account)))
+        digest = self._digest(device, account)
+        await self._database.execute(sql, (device, digest))
+        self._refused.get(device, {}).pop(digest, None)
 
-    async def _refusals(self, device: str) -> dict[str, float]:
-        """Times by digest."""
-        sql = "SELECT digest, at FROM refused_credentials WHERE device = ?"
-        return {row["digest"]: row["at"] for row in await self._database.fetch(sql, (device,))}
-
-    async def _refused_at(self, device: str, account: Account) -> float | None:
-        return (await self._refusals(device)).get(self._digest(device, account))
+    def _was_refused(self, device: str, account: Account) -> bool:
+        known = self._refused.get(device)
+        return known is not None and self._digest(device, account) in known
 
     def _digest(self, device: str, account: Account) -> str:
         return self._vault.digest(json.dumps([device, account.username, account.password]))

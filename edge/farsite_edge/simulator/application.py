@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from email.utils import format_datetime
 
 from aiohttp import hdrs, web
 
@@ -57,7 +58,7 @@ def application(device: SimulatedDevice) -> web.Application:
     if version_tuple(device.version) >= FIRMWARE_SINCE:
         handler = firmware_cgi.firmware
         add("POST", "/axis-cgi/firmwaremanagement.cgi", _guarded(device, handler, "admin"))
-    if any(name == "network-settings" for name, _ in quirks.apis):
+    if any(name == "network-settings" for name, _ in device.model.apis):
         add("POST", "/axis-cgi/network_settings.cgi", _guarded(device, network_cgi.network_settings, "admin"))
     add("GET", "/axis-cgi/serverreport.cgi", _guarded(device, report_cgi.server_report, "admin"))
     for path in ("/axis-cgi/factorydefault.cgi", "/axis-cgi/hardfactorydefault.cgi"):
@@ -75,7 +76,7 @@ def _hardening(device: SimulatedDevice, add: Callable[..., object]) -> None:
         add("*", "/config/rest/{api}/{version}{path:.*}", _guarded(device, rest_config.config, "admin"))
     if "API.RemoteSyslog1.Enabled" in device.parameters:
         add("POST", "/axis-cgi/remotesyslog.cgi", _guarded(device, service_cgis.remote_syslog, "admin"))
-    apis = {name for name, _ in device.model.quirks.apis}
+    apis = {name for name, _ in device.model.apis}
     if "time-service" in apis:
         add("POST", "/axis-cgi/time.cgi", _guarded(device, time_cgi.time, "admin"))
     if "ntp" in apis:
@@ -114,6 +115,8 @@ def _manners(device: SimulatedDevice) -> Callable[..., Awaitable[web.StreamRespo
     async def middleware(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
+        if device.impostor is not None:
+            return await device.impostor.answer_for(request)
         device.requests += 1
         device.tick()
         if device.down or is_shut_out(device, request.remote or ""):
@@ -131,8 +134,10 @@ def _manners(device: SimulatedDevice) -> Callable[..., Awaitable[web.StreamRespo
             if error.status == 404:
                 error.text, error.content_type = NOT_FOUND, "text/html"
             error.headers[hdrs.SERVER] = device.model.quirks.server
+            error.headers[hdrs.DATE] = format_datetime(device.clock.now(), usegmt=True)
             raise
         if not response.prepared:
+            response.headers[hdrs.DATE] = format_datetime(device.clock.now(), usegmt=True)
             response.headers[hdrs.SERVER] = device.model.quirks.server
         return response
 

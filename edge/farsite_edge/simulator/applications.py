@@ -81,7 +81,7 @@ class Applications:
 
 
 def has_applications(device: SimulatedDevice) -> bool:
-    return version_tuple(device.version) >= OLDEST
+    return device.model.acap and version_tuple(device.version) >= OLDEST
 
 
 async def list_apps(device: SimulatedDevice, _request: web.Request) -> web.Response:

@@ -25,6 +25,8 @@ class DeviceTls(ssl.SSLContext):
     """Asks `make` for certificate (PEM) and key at the first handshake: most of a thousand devices never get there."""
 
     make: Callable[[], Shown] | None
+    instead: Callable[[], ssl.SSLContext | None] = staticmethod(lambda: None)
+    """Of a device that took this one's address."""
 
     @classmethod
     def of(cls, make: Callable[[], Shown]) -> DeviceTls:
@@ -39,6 +41,9 @@ class DeviceTls(ssl.SSLContext):
             load(self, *make())
 
     def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
+        other = self.instead()
+        if other is not None:
+            return other.wrap_bio(*args, **options)
         self.ready()
         return super().wrap_bio(*args, **options)
 

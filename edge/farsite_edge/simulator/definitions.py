@@ -37,6 +37,8 @@ def _type(store: ParameterStore, name: str) -> str:
     if name == "root.Network.HTTP.AuthenticationPolicy":
         entries = "".join(f'<entry value="{word}" niceName="{word}"/>' for word in store.policies)
         return f"<enum>{entries}</enum>"
+    if name.endswith("Port") and store.shown(name).isdigit():
+        return '<int min="0" max="65535"/>'
     words = next((words for words in CHOICES if store.shown(name) in words), None)
     if words is None:
         return '<string maxlen="2048"/>'

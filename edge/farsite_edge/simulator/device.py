@@ -14,6 +14,7 @@ from aiohttp import web
 
 from farsite_edge.simulator.accounts import Account, Accounts
 from farsite_edge.simulator.applications import Applications
+from farsite_edge.simulator.certificate import DeviceTls, load
 from farsite_edge.simulator.certificates import CertificateStore
 from farsite_edge.simulator.faults import Fault, UpgradeFaults
 from farsite_edge.simulator.firmware import Firmware, Options
@@ -49,6 +50,7 @@ class SimulatedDevice:
         self.firmware = Firmware(self.model.version)
         self.fault = Fault(description.fault)
         self.upgrade_faults = UpgradeFaults()
+        self.impostor: SimulatedDevice | None = None  # answers at its address, as with an address given twice
         self.network = NetworkState()
         self.report_blocks = 4
         self.received = 0  # bytes of images
@@ -152,6 +154,19 @@ class SimulatedDevice:
         self._ready_at = self._up_at + seconds
         self.gate.forget()
 
+    def change_certificate(self) -> None:
+        """Another certificate of its own, as after a repair; connections that stand go on."""
+        made = self.certificates.renew(f"axis-{self.serial.lower()}", self.address, self.clock.now())
+        if isinstance(self._tls, DeviceTls):
+            self._tls.ready()
+            load(self._tls, made.certificate.encode(), made.key)
+
+    async def answer_for(self, request: web.Request) -> web.StreamResponse:
+        """A request that came to the address of another device."""
+        if self._runner is None:
+            raise web.HTTPServiceUnavailable
+        return await self._runner.app._handle(request)
+
     def reboot(self) -> None:
         half = self.description.boot_seconds / 2
         self.restart(half, down=half)
@@ -225,6 +240,8 @@ class SimulatedDevice:
                 self._tls = self._tls or self.certificates.context(
                     f"axis-{self.serial.lower()}", self.address, self.clock.now
                 )
+                if isinstance(self._tls, DeviceTls):
+                    self._tls.instead = lambda: self.impostor.tls if self.impostor else None
                 self.https_port = await self._listen(runner, self.https_port, self._tls)
         except BaseException:
             await runner.cleanup()

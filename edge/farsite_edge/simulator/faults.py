@@ -65,8 +65,9 @@ async def _endless(request: web.Request, stopping: asyncio.Event) -> web.StreamR
     response.enable_chunked_encoding()
     try:
         await response.prepare(request)
-        while not stopping.is_set():
+        while not stopping.is_set() and request.transport is not None and not request.transport.is_closing():
             await response.write(BLOCK)
+            await asyncio.sleep(0)  # TLS that is being closed takes all and lets nobody else run
     except ConnectionError:
         pass  # the caller had enough
     return response

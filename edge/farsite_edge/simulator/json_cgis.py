@@ -80,7 +80,7 @@ async def api_discovery(device: SimulatedDevice, request: web.Request) -> web.Re
     apis = [
         {"id": name, "version": version, "name": name.replace("-", " ").title(), "docLink": _DOCUMENTATION}
         | status
-        for name, version in device.model.quirks.apis
+        for name, version in device.model.apis
     ]
     return _answer("1.0", method, {"apiList": apis})
 

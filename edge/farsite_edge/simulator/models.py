@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,26 @@ USERNAME = "root"
 PASSWORD = (
     "farsite-demo"  # every simulated device has it unless told otherwise; they hold nothing worth hiding
 )
+
+
+class Kind(StrEnum):
+    CAMERA = "camera"
+    RADAR = "radar"
+    SPEAKER = "speaker"
+    SIREN = "siren"
+    AIR_QUALITY = "air_quality"
+    PEOPLE_COUNTER = "people_counter"
+
+
+# What a kind has beside the APIs of its firmware.
+KIND_APIS: dict[Kind, tuple[tuple[str, str], ...]] = {
+    Kind.CAMERA: (),
+    Kind.RADAR: (("radar-autotracking", "1.0"),),
+    Kind.SPEAKER: (("audio-device-control", "1.4"), ("mediaclip", "1.0")),
+    Kind.SIREN: (("audio-device-control", "1.4"), ("siren-and-light", "1.2")),
+    Kind.AIR_QUALITY: (("air-quality-sensor", "1.0"),),
+    Kind.PEOPLE_COUNTER: (("people-counter", "1.0"),),
+}
 
 
 @dataclass(frozen=True)
@@ -41,6 +62,17 @@ class DeviceModel:
     audio: bool = False
     sd_card: bool = True
     io_ports: int = 0
+    kind: Kind = Kind.CAMERA
+    acap: bool = True  # takes applications, if its firmware does
+
+    @property
+    def apis(self) -> tuple[tuple[str, str], ...]:
+        """JSON APIs by id and version: those of its firmware that its kind has."""
+        if not self.quirks.apis:
+            return ()
+        left_out = () if self.video else ("stream-profiles",)
+        own = [*(one for one in self.quirks.apis if one[0] not in left_out), *KIND_APIS[self.kind]]
+        return tuple(sorted(own))
 
     @property
     def product(self) -> str:
@@ -86,11 +118,11 @@ _MODELS = (
     ),
     DeviceModel(
         "C1310-E", "Network Horn Speaker", "12.9.57", "12", "Feb 20 2026 18:19", "9A2", "aarch64", "i.MX8MN",
-        "B8A44F", audio=True, io_ports=2,
+        "B8A44F", audio=True, io_ports=2, kind=Kind.SPEAKER,
     ),
     DeviceModel(
         "D2110-VE", "Radar", "11.11.192", "11.11", "Oct 02 2025 11:27", "8B4", "armv7hf", "Axis Artpec-7", "B8A44F",
-        resolutions=("1280x720", "640x360", "320x180"), io_ports=4,
+        resolutions=("1280x720", "640x360", "320x180"), io_ports=4, kind=Kind.RADAR,
     ),
     DeviceModel(
         "Q6135-LE", "PTZ Dome Network Camera", "10.12.323", "10.12", "Jun 18 2025 09:03", "84E", "armv7hf",
@@ -103,6 +135,42 @@ _MODELS = (
     DeviceModel(
         "M3215-LVE", "Dome Camera", "12.11.77", "12", "Aug 04 2026 12:40", "9D8", "aarch64", "Ambarella CV25",
         "E82725", resolutions=_HD, views=2,
+    ),
+    DeviceModel(
+        "P1468-LE", "Bullet Camera", "12.11.77", "12", "Aug 04 2026 12:40", "92F", "aarch64", "Axis Artpec-8",
+        "B8A44F", resolutions=_4K, views=4, audio=True, io_ports=1,
+    ),
+    DeviceModel(
+        "Q1656", "Box Camera", "12.9.57", "12", "Feb 20 2026 18:19", "8F6", "aarch64", "Axis Artpec-8", "B8A44F",
+        resolutions=_4K, views=8, audio=True, io_ports=4,
+    ),
+    DeviceModel(
+        "D4200-VE", "Network Strobe Speaker", "12.9.57", "12", "Feb 20 2026 18:19", "9C1", "aarch64", "i.MX8MN",
+        "B8A44F", audio=True, sd_card=False, kind=Kind.SIREN,
+    ),
+    DeviceModel(
+        "D6210", "Air Quality Sensor", "12.11.77", "12", "Aug 04 2026 12:40", "9E4", "aarch64", "i.MX8MN", "E82725",
+        sd_card=False, io_ports=2, kind=Kind.AIR_QUALITY, acap=False,
+    ),
+    DeviceModel(
+        "D2210-VE", "Radar", "12.9.57", "12", "Feb 20 2026 18:19", "99B", "aarch64", "Axis Artpec-8", "B8A44F",
+        resolutions=("1280x720", "640x360", "320x180"), io_ports=1, kind=Kind.RADAR,
+    ),
+    DeviceModel(
+        "P8815-2", "3D People Counter", "10.12.323", "10.12", "Jun 18 2025 09:03", "7F3", "armv7hf",
+        "Ambarella S5L", "ACCC8E", resolutions=_SMALL, sd_card=False, kind=Kind.PEOPLE_COUNTER,
+    ),
+    DeviceModel(
+        "C1410", "Network Mini Speaker", "11.11.192", "11.11", "Oct 02 2025 11:27", "8D2", "armv7hf", "i.MX6SX",
+        "B8A44F", audio=True, sd_card=False, kind=Kind.SPEAKER,
+    ),
+    DeviceModel(
+        "Q1941-E", "Thermal Camera", "9.80.2.2", "9.80", "Apr 29 2020 06:50", "72C", "armv7hf", "Axis Artpec-6",
+        "ACCC8E", resolutions=_SMALL, audio=True, io_ports=2,
+    ),
+    DeviceModel(
+        "M1114", "Network Camera", "5.51.7", "5.51", "Oct 16 2020 10:12", "15A", "mips", "Axis Artpec-3", "00408C",
+        resolutions=_SMALL, sd_card=False, io_ports=1,
     ),
 )  # fmt: skip
 
@@ -128,7 +196,7 @@ class DeviceDescription:
     boot_seconds: float = 3.0
     install_seconds: float = 0.5
     fault: str = "none"
-    clock_offset: float = 0.0
+    clock_offset: float = 0.0  # seconds its clock is ahead of ours
     parameters: dict[str, str] = field(default_factory=dict)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from farsite_edge.simulator.hardening_template import hardening
-from farsite_edge.simulator.models import DeviceDescription, DeviceModel
+from farsite_edge.simulator.models import DeviceDescription, DeviceModel, Kind
 from farsite_edge.simulator.overlay import Defaults, Overlay
 from farsite_edge.simulator.parameter_store import MASK
 
@@ -167,6 +167,7 @@ def _all(model: DeviceModel) -> Pairs:
     yield from _system(model)
     yield from _lines("", _REMAINING)
     yield from _properties(model)
+    yield from _of_kind(model)
     yield from hardening(model)
 
 
@@ -230,6 +231,37 @@ def _properties(model: DeviceModel) -> Pairs:
         yield "Properties.Image.NbrOfViews", str(model.views)
         yield "Properties.Image.Resolution", ",".join(model.resolutions)
         yield "Properties.Image.Rotation", "0,180"
+
+
+_KINDS = {
+    Kind.CAMERA: (),
+    Kind.RADAR: (
+        "Properties.Radar.Radar=yes",
+        "Radar.Enabled=yes",
+        "Radar.Sensitivity=50",
+        "Radar.Channel=0",
+    ),
+    Kind.SPEAKER: (
+        "Properties.AudioOutput.AudioOutput=yes",
+        "AudioOutput.O0.Gain=0",
+        "MediaClip.MaxGroups=100",
+    ),
+    Kind.SIREN: (
+        "Properties.AudioOutput.AudioOutput=yes",
+        "Properties.SirenAndLight.SirenAndLight=yes",
+        "SirenAndLight.MaxProfiles=64",
+    ),
+    Kind.AIR_QUALITY: (
+        "Properties.AirQualitySensor.AirQualitySensor=yes",
+        "AirQualitySensor.TemperatureUnit=C",
+    ),
+    Kind.PEOPLE_COUNTER: ("Properties.PeopleCounter.PeopleCounter=yes", "PeopleCounter.Enabled=yes"),
+}
+
+
+def _of_kind(model: DeviceModel) -> Pairs:
+    """By the pattern of the other groups; not recorded from devices."""
+    yield from _lines("", "|".join(_KINDS[model.kind]))
 
 
 def _lines(prefix: str, text: str) -> Pairs:

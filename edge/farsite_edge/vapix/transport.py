@@ -137,9 +137,16 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     async for chunk in response.content.iter_any():
         size += len(chunk)
         if size > limit:
+            _hang_up(response)
             raise bad_answer(f"more than the {limit // 1024} KiB an answer may have")
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _hang_up(response: aiohttp.ClientResponse) -> None:
+    """At once: a TLS connection closed in peace is read from for half a minute, as long as the device goes on."""
+    if response.connection is not None and response.connection.transport is not None:
+        response.connection.transport.abort()
 
 
 @contextmanager

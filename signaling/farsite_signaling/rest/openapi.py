@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from typing import Any, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from farsite_signaling.rest.outcomes import outcomes
 from farsite_signaling.rest.routes import PUBLIC, Api, Route
 from farsite_signaling.wire.errors import Problem
 
@@ -46,18 +48,11 @@ def _schemas(api: Api) -> tuple[Schemas, dict[str, Any]]:
 
 
 def _operation(route: Route, references: Schemas) -> dict[str, Any]:
-    success: dict[str, Any] = {"description": "Success"}
-    if route.response is not None:
-        success |= _content(references[route.response, "serialization"])
-    problem = _content(references[Problem, "serialization"], _PROBLEM)
     operation: dict[str, Any] = {
         "summary": route.summary,
         "operationId": route.handler.__name__,
         "parameters": _parameters(route),
-        "responses": {
-            str(route.status if route.response else 204): success,
-            "default": {"description": "Problem", **problem},
-        },
+        "responses": _responses(route, references),
         "x-farsite-right": route.need.value,
     }
     if route.request is not None:
@@ -66,6 +61,25 @@ def _operation(route: Route, references: Schemas) -> dict[str, Any]:
     if route.need is not PUBLIC:
         operation["security"] = [{"bearer": []}]
     return operation
+
+
+def _responses(route: Route, references: Schemas) -> dict[str, Any]:
+    problem = _content(references[Problem, "serialization"], _PROBLEM)
+    problems = {
+        str(status): {"description": f"{HTTPStatus(status).phrase}: {', '.join(codes)}", **problem}
+        for status, codes in outcomes(route).items()
+    }
+    return _success(route, references) | problems | {"default": {"description": "Problem", **problem}}
+
+
+def _success(route: Route, references: Schemas) -> dict[str, Any]:
+    if route.files:
+        content: dict[str, Any] = {media: {"schema": {}} for media in route.files}
+        return {"200": {"description": "Success: a file", "content": content}}
+    if route.response is None:
+        return {"204": {"description": "Success"}}
+    content = _content(references[route.response, "serialization"])
+    return {str(route.status): {"description": "Success", **content}}
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -10,8 +11,11 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
+from farsite_signaling.rest.stale import tell_changes
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.ids import clean
 from farsite_signaling.wire.rights import Right
 
 
@@ -30,9 +34,12 @@ INTERACTIVE = Access.INTERACTIVE
 Need = Right | Access
 Handler = Callable[..., Awaitable[Any]]
 Authorize = Callable[[web.Request, Need], Awaitable[None]]
+May = Callable[[web.Request, Need], bool]
 MAX_BODY = 1024 * 1024
 BODY_TIMEOUT = 30.0
 """Seconds a request's body may take."""
+NUL = b"\0"
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
@@ -57,6 +64,8 @@ class Route:
     summary: str
     query: type[BaseModel] | None = None
     headers: tuple[str, ...] = ()
+    errors: tuple[ErrorCode, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 class Api:
@@ -64,7 +73,9 @@ class Api:
 
     Handlers take `(request)` or, when the route has a request model, `(request, body)`, and return a model,
     an `Answer` (a model with headers), `None` (204) or a finished response. `query` is the model of the query
-    string, for `read_query`; `headers` names the request headers the handler looks at. Both are documented.
+    string, for `read_query`; `headers` names the request headers the handler looks at; `errors` are the codes it
+    answers with beyond those of `rest.outcomes`; `files` are the media types of a finished response that is a
+    file. All are documented.
     """
 
     def __init__(self, prefix: str = "/api/v1") -> None:
@@ -82,13 +93,29 @@ class Api:
         status: int = 200,
         query: type[BaseModel] | None = None,
         headers: tuple[str, ...] = (),
+        errors: tuple[ErrorCode, ...] = (),
+        files: tuple[str, ...] = (),
     ) -> Callable[[Handler], Handler]:
         """Declare a route; `path` is relative to the prefix and may hold `{names}`."""
 
         def register(handler: Handler) -> Handler:
             summary = (handler.__doc__ or handler.__name__).strip().splitlines()[0]
-            route = Route(method, path, handler, need, request, response, status, summary, query, headers)
-            self.add(route)
+            self.add(
+                Route(
+                    method,
+                    path,
+                    handler,
+                    need,
+                    request,
+                    response,
+                    status,
+                    summary,
+                    query,
+                    headers,
+                    errors,
+                    files,
+                )
+            )
             return handler
 
         return register
@@ -103,21 +130,47 @@ class Api:
         for route in other.routes:
             self.add(route)
 
-    def mount(self, app: web.Application, authorize: Authorize) -> None:
-        """Serve all routes; `authorize` runs first and raises `FarsiteError` to refuse."""
+    def mount(self, app: web.Application, authorize: Authorize, may: May | None = None) -> None:
+        """Serve all routes; `authorize` runs first and raises `FarsiteError` to refuse.
+
+        `may` says whether whoever was let in may use a route of another need as well: an edit that came too late is
+        told what changed by those who may read it.
+        """
+        readers = {route.path: route for route in self.routes if route.method == "GET"}
         for route in self.routes:
-            app.router.add_route(route.method, self.prefix + route.path, _endpoint(route, authorize))
+            reader = readers.get(route.path) if "If-Match" in route.headers else None
+            endpoint = _endpoint(route, authorize, reader, may or _nothing_else)
+            app.router.add_route(route.method, self.prefix + route.path, endpoint)
 
 
-def _endpoint(route: Route, authorize: Authorize) -> Callable[[web.Request], Awaitable[Any]]:
+def _nothing_else(request: web.Request, need: Need) -> bool:
+    return False
+
+
+def _endpoint(
+    route: Route, authorize: Authorize, reader: Route | None, may: May
+) -> Callable[[web.Request], Awaitable[Any]]:
     async def endpoint(request: web.Request) -> web.StreamResponse:
         await authorize(request, route.need)
+        check_texts(dict(request.match_info))
         if route.request is None:
             return _answer(await route.handler(request), route.status)
         body = await read_body(request, route.request)
-        return _answer(await route.handler(request, body), route.status)
+        try:
+            return _answer(await route.handler(request, body), route.status)
+        except FarsiteError as error:
+            if error.code is not ErrorCode.PRECONDITION_FAILED or reader is None:
+                raise
+            if reader.need is not route.need and not may(request, reader.need):
+                raise
+            raise await _stale(request, body, reader) from error
 
     return endpoint
+
+
+async def _stale(request: web.Request, body: BaseModel, reader: Route) -> FarsiteError:
+    result = await reader.handler(request)
+    return tell_changes(body, result.body if isinstance(result, Answer) else result)
 
 
 async def receive(request: web.Request) -> bytes:
@@ -137,17 +190,43 @@ async def read_body(request: web.Request, model: type[ModelT]) -> ModelT:
     """Raises `FarsiteError` (`invalid_request`) naming each field that is wrong."""
     data = await receive(request)
     try:
-        return model.model_validate_json(data or b"{}")
+        body = model.model_validate_json(data or b"{}")
     except ValidationError as error:
         raise invalid_request(error) from None
+    if NUL in data or rb"\u0000" in data:
+        check_texts(from_json(data))
+    return body
 
 
 def read_query(request: web.Request, model: type[ModelT]) -> ModelT:
     """Raises `FarsiteError` (`invalid_request`); of a name given twice the last counts."""
+    given = dict(request.query)
+    check_texts(given)
     try:
-        return model.model_validate(dict(request.query))
+        return model.model_validate(given)
     except ValidationError as error:
         raise invalid_request(error) from None
+
+
+def check_texts(value: object, where: str = "") -> None:
+    """Refuses what not every database can keep: null characters, and halves of surrogate pairs.
+
+    `value` is what JSON can hold. Raises `invalid_request` naming the field.
+    """
+    if isinstance(value, dict):
+        for name, item in value.items():
+            check_texts(name, where)
+            check_texts(item, f"{where}.{name}" if where else str(name))
+    elif isinstance(value, list):
+        for item in value:
+            check_texts(item, where)
+    elif isinstance(value, str) and _UNSTORABLE.search(value):
+        what = "null characters and broken characters are not allowed here"
+        raise FarsiteError(
+            ErrorCode.INVALID_REQUEST,
+            f"The request is not understood: {what} ({clean(where)[:100]}).",
+            errors=[{"field": clean(where)[:100], "message": what}],
+        )
 
 
 def invalid_request(error: ValidationError) -> FarsiteError:

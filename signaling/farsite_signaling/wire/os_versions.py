@@ -7,9 +7,10 @@ Ends of support are the last day of the year they are announced for.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
 from farsite_signaling.wire.edge_tasks import OsState
 
@@ -29,6 +30,7 @@ def version_tuple(version: str) -> tuple[int, ...]:
     return tuple(parts)
 
 
+@lru_cache(maxsize=4096)
 def parse(text: str) -> Version:
     """`9.80.2.2` -> (9, 80, 2, 2); empty for what is no version. Trailing zeros say nothing: 12.0 is 12."""
     numbers = list(version_tuple(text))
@@ -147,7 +149,12 @@ class Standing:
     state: OsState
 
 
-def standing(version: str, offered: Collection[str], today: date) -> Standing:
+def standing(version: str, offered: Iterable[str], today: date) -> Standing:
+    return _standing(version, tuple(offered), today)
+
+
+@lru_cache(maxsize=16_384)
+def _standing(version: str, offered: tuple[str, ...], today: date) -> Standing:
     track = track_of(version)
     choice = recommended(version, offered, today) if parse(version) else None
     crosses = choice is not None and crosses_major(choice, version)

@@ -15,7 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from farsite_edge.policies.record import PolicyRecord
 from farsite_edge.simulator import SimulatedDevice
-from farsite_edge.simulator.certificates import OWN
+from farsite_edge.simulator.certificates import OWN, choose
 from farsite_signaling.identity import OrganizationTrust
 from farsite_signaling.wire.edge_api import ClaimRequest, DeviceState
 from farsite_signaling.wire.edge_tasks import TaskState
@@ -144,9 +144,7 @@ async def test_a_device_that_does_not_show_it(rig: Rig) -> None:
 
 async def test_a_third_certificate_is_still_a_changed_one(rig: Rig) -> None:
     await rig.run(await certified(rig))
-    rig.device.certificates.create("stranger", "x", rig.device.address)
-    from farsite_edge.simulator.certificates import choose
-
+    rig.device.certificates.create("stranger", "x", rig.device.address, datetime.now(UTC))
     choose(rig.device, "stranger")
     await rig.edge.host.registry.update(rig.device.serial, next_pin="0" * 64)
     await rig.edge.host.manager.check(rig.device.serial, refresh=True)

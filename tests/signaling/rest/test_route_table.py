@@ -40,7 +40,7 @@ def _api() -> Api:
         """Get a thing."""
         return Thing(name=request.match_info["thing"], size=read_query(request, Filter).limit)
 
-    @api.route("DELETE", "/things/{thing}", need=PUBLIC)
+    @api.route("DELETE", "/things/{thing}", need=PUBLIC, errors=(ErrorCode.SETUP_CODE_EXPIRED,))
     async def remove(request: web.Request) -> None:
         """Remove a thing."""
         if request.match_info["thing"] == "broken":
@@ -84,6 +84,21 @@ async def test_queries_are_checked(ask):
     assert (await ask("GET", "/api/v1/things/a?limit=9", headers=signed))[2]["size"] == 9
     for query in ("limit=10", "limit=x", "other=1"):
         assert (await ask("GET", f"/api/v1/things/a?{query}", headers=signed))[0] == 400
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\0"])
+async def test_null_characters_are_refused_wherever_they_are(ask, name):
+    signed = {"Authorization": "x"}
+    for method, path, more in [
+        ("POST", "/api/v1/things", {"json": {"name": name}}),
+        ("GET", f"/api/v1/things/{name.replace(chr(0), '%00')}", {"headers": signed}),
+        ("GET", "/api/v1/things/a?limit=1%00", {"headers": signed}),
+    ]:
+        status, _, body = await ask(method, path, **more)
+        assert (status, body["code"]) == (400, "invalid_request")
+        assert "null characters" in body["detail"]
+    written = rb'{"name": "C:\\u0000"}'
+    assert (await ask("POST", "/api/v1/things", data=written))[0] == 201
 
 
 async def test_nothing_runs_before_it_is_authorized(ask):
@@ -130,7 +145,11 @@ def test_the_description_comes_from_the_table():
     ]
     post = document["paths"]["/api/v1/things"]["post"]
     assert "security" not in post
-    assert set(post["responses"]) == {"201", "default"}
+    assert set(post["responses"]) == {"201", "default", *map(str, (400, 409, 413, 429, 500, 503, 504, 507))}
+    assert post["responses"]["413"]["description"] == "Request Entity Too Large: too_large"
+    assert {"401", "403", "404", "412"} <= set(get["responses"])
+    remove = document["paths"]["/api/v1/things/{thing}"]["delete"]
+    assert remove["responses"]["410"]["description"] == "Gone: setup_code_expired"
     asked = post["requestBody"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
     assert document["components"]["schemas"][asked]["required"] == ["name"]
     assert "204" in document["paths"]["/api/v1/things/{thing}"]["delete"]["responses"]

@@ -44,16 +44,30 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_inventory_counts")),
     )
     op.create_index(
-        op.f("ix_inventory_counts_organization_id"), "inventory_counts", ["organization_id"], unique=False
+        "ix_inventory_counts_place",
+        "inventory_counts",
+        [
+            "organization_id",
+            "place",
+            "model",
+            "product",
+            "device_type",
+            "version",
+            "state",
+            "tag",
+            "number",
+        ],
+        unique=False,
     )
     op.create_index(
-        "ix_inventory_counts_place", "inventory_counts", ["organization_id", "place", "model"], unique=False
+        "ix_inventory_counts_model", "inventory_counts", ["organization_id", "model", "place"], unique=False
     )
     op.create_table(
         "inventory_positions",
         sa.Column("epoch", _ID, nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("complete", sa.Boolean(), nullable=False),
+        sa.Column("devices", sa.Integer(), server_default="0", nullable=False),
         sa.Column("updated_at", _TIME, nullable=False),
         sa.Column("id", _ID, nullable=False),
         sa.Column("organization_id", _ID, nullable=False),
@@ -141,7 +155,6 @@ def upgrade() -> None:
         ["organization_id", "name_key", "id", "edge_host_id", "search"],
         unique=False,
     )
-    op.create_index(op.f("ix_devices_organization_id"), "devices", ["organization_id"], unique=False)
     op.create_index("ix_devices_serial", "devices", ["organization_id", "serial", "id"], unique=False)
     op.create_index(
         "ix_devices_state", "devices", ["organization_id", "state", "name_key", "id"], unique=False
@@ -186,9 +199,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("edge_host_id", "task", name=op.f("uq_edge_host_tasks_edge_host_id_task")),
     )
     op.create_index("ix_edge_host_tasks_newest", "edge_host_tasks", ["organization_id", "id"], unique=False)
-    op.create_index(
-        op.f("ix_edge_host_tasks_organization_id"), "edge_host_tasks", ["organization_id"], unique=False
-    )
     op.create_table(
         "edge_images",
         sa.Column("edge_host_id", _ID, nullable=False),
@@ -212,9 +222,31 @@ def upgrade() -> None:
         ),
     )
     op.create_index(
-        "ix_edge_images_model_key", "edge_images", ["organization_id", "model_key", "version"], unique=False
+        "ix_edge_images_model_key",
+        "edge_images",
+        ["organization_id", "model_key", "version", "edge_host_id"],
+        unique=False,
     )
-    op.create_index(op.f("ix_edge_images_organization_id"), "edge_images", ["organization_id"], unique=False)
+    op.create_table(
+        "model_releases",
+        sa.Column("model_key", sa.String(length=200), nullable=False),
+        sa.Column("version", sa.String(length=64), nullable=False),
+        sa.Column("edge_hosts", sa.Integer(), nullable=False),
+        sa.Column("organization_id", _ID, nullable=False),
+        sa.Column("id", _ID, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["organization_id"],
+            ["organizations.id"],
+            name=op.f("fk_model_releases_organization_id_organizations"),
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_model_releases")),
+    )
+    op.create_index(
+        "ix_model_releases_model_key",
+        "model_releases",
+        ["organization_id", "model_key", "version", "edge_hosts"],
+        unique=False,
+    )
     op.create_table(
         "tags",
         sa.Column("edge_host_id", _ID, nullable=False),
@@ -236,7 +268,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("thing_id", "tag", name=op.f("uq_tags_thing_id_tag")),
     )
     op.create_index("ix_tags_edge_host_id", "tags", ["edge_host_id", "pending"], unique=False)
-    op.create_index(op.f("ix_tags_organization_id"), "tags", ["organization_id"], unique=False)
     op.create_index("ix_tags_tag", "tags", ["organization_id", "tag", "present", "thing_id"], unique=False)
     op.create_table(
         "edge_host_work",
@@ -271,13 +302,12 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_edge_host_work_organization_id"), table_name="edge_host_work")
     op.drop_table("edge_host_work")
     op.drop_index("ix_tags_tag", table_name="tags")
-    op.drop_index(op.f("ix_tags_organization_id"), table_name="tags")
     op.drop_index("ix_tags_edge_host_id", table_name="tags")
     op.drop_table("tags")
-    op.drop_index(op.f("ix_edge_images_organization_id"), table_name="edge_images")
+    op.drop_index("ix_model_releases_model_key", table_name="model_releases")
+    op.drop_table("model_releases")
     op.drop_index("ix_edge_images_model_key", table_name="edge_images")
     op.drop_table("edge_images")
-    op.drop_index(op.f("ix_edge_host_tasks_organization_id"), table_name="edge_host_tasks")
     op.drop_index("ix_edge_host_tasks_newest", table_name="edge_host_tasks")
     op.drop_table("edge_host_tasks")
     op.drop_index("ix_devices_version_key", table_name="devices")
@@ -285,7 +315,6 @@ def downgrade() -> None:
     op.drop_index("ix_devices_type", table_name="devices")
     op.drop_index("ix_devices_state", table_name="devices")
     op.drop_index("ix_devices_serial", table_name="devices")
-    op.drop_index(op.f("ix_devices_organization_id"), table_name="devices")
     op.drop_index("ix_devices_name", table_name="devices")
     op.drop_index("ix_devices_model", table_name="devices")
     op.drop_index("ix_devices_edge_host", table_name="devices")
@@ -296,7 +325,7 @@ def downgrade() -> None:
     op.drop_table("saved_views")
     op.drop_index(op.f("ix_inventory_positions_organization_id"), table_name="inventory_positions")
     op.drop_table("inventory_positions")
+    op.drop_index("ix_inventory_counts_model", table_name="inventory_counts")
     op.drop_index("ix_inventory_counts_place", table_name="inventory_counts")
-    op.drop_index(op.f("ix_inventory_counts_organization_id"), table_name="inventory_counts")
     op.drop_table("inventory_counts")
     op.drop_table("catalogue_models")

@@ -1,0 +1,136 @@
+"""The cloud's API under load, on SQLite and on PostgreSQL: one server process, requests from another.
+
+A mix of requests at 200/s on an organization of 10,000 devices in 200 edge hosts that go on telling changes; then
+single kinds of requests on organizations of 1,000 to 100,000 devices in the same database: what they take must not grow
+with the organization. `cost` is the server's CPU time for one request.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from farsite_cloud.testing_servers import fresh_database, postgres_server
+from tests.bench.api_load import Ask, Client, Organization
+from tests.bench.api_server import BUSY, SIZES
+from tests.bench.harness import Figure, Result, percentile
+from tests.bench.rig import Child
+
+RATE = 200.0
+SECONDS = 20.0
+ROUNDS = 20
+SMALL, LARGE = "1,000", "100,000"
+
+
+async def measure() -> Result:
+    result = Result(
+        [], note="mix: filtered lists, single devices, edge hosts, counts, AXIS OS, tags, views, tasks"
+    )
+    async with _served(None) as bench:
+        await bench.run("sqlite", result)
+    with postgres_server() as server:
+        async with fresh_database(server) as url, _served(url) as bench:
+            await bench.run("postgresql", result)
+    return result
+
+
+class Bench:
+    def __init__(self, child: Child, client: Client, organizations: dict[str, Organization]) -> None:
+        self._child, self._client, self._organizations = child, client, organizations
+
+    async def run(self, database: str, result: Result) -> None:
+        await self._client.steady(self._organizations[BUSY], RATE / 4, 2.0)  # warm
+        await self._mix(database, result)
+        await self._sizes(database, result)
+
+    async def _mix(self, database: str, result: Result) -> None:
+        before = await self._cpu()
+        taken = await self._client.steady(self._organizations[BUSY], RATE, SECONDS)
+        used = (await self._cpu() - before) / SECONDS
+        every = [one for kind in taken.values() for one in kind]
+        what = f"{database}: {RATE:.0f} requests/s"
+        result.figures += [
+            Figure(f"{what}, p95", percentile(every, 0.95), "ms", 50, "lower"),
+            Figure(f"{what}, median", percentile(every, 0.5), "ms"),
+            Figure(f"{what}, refused", self._client.refused, "requests", 0, "lower"),
+            Figure(f"{what}, server", used * 100, "% of a core"),
+            Figure(f"{database}: one request of the mix, server", used / RATE * 1000, "ms CPU"),
+        ]
+        for kind, times in taken.items():
+            row = {"database": database, "kind": kind, "requests": len(times)}
+            result.rows.append(row | {"p50": percentile(times, 0.5), "p95": percentile(times, 0.95)})
+
+    async def _sizes(self, database: str, result: Result) -> None:
+        costs: dict[str, dict[str, float]] = {}
+        for size, organization in self._organizations.items():
+            costs[size] = {}
+            for kind, ask in single(organization).items():
+                before = await self._cpu()
+                median = await self._client.median(ask, ROUNDS)
+                costs[size][kind] = (await self._cpu() - before) / ROUNDS * 1000
+                row = {"database": database, "devices": size, "kind": kind}
+                result.rows.append(row | {"median_ms": median, "cpu_ms": costs[size][kind]})
+                if size == LARGE:
+                    bar = 150.0 if kind == "AXIS OS by model" else 50.0 if kind.startswith("page") else None
+                    result.figures.append(
+                        Figure(f"{database}, {size}: {kind}", median, "ms", bar, better="lower")
+                    )
+        small, large = (sum(costs[size].values()) for size in (SMALL, LARGE))
+        result.figures.append(
+            Figure(f"{database}: cost at {LARGE} to {SMALL}", large / small, "times", 1.5, "lower")
+        )
+
+    async def _cpu(self) -> float:
+        await self._child.send("cpu")
+        return float(await self._child.receive())
+
+
+def single(organization: Organization) -> dict[str, Ask]:
+    """Filters that leave much, little and nothing; each in every order the API has, by and by."""
+    devices = "/devices?limit=100"
+    edge, folder = organization.edges[7], organization.folders[3]
+    paths = {
+        "page, all": devices,
+        "page, model": f"{devices}&model=P3204-LV",
+        "page, state": f"{devices}&state=unreachable",
+        "page, states": f"{devices}&state=unreachable,credentials_required&sort=-name",
+        "page, version and state": f"{devices}&version=9.80.88&state=credentials_required",
+        "page, edge host": f"{devices}&edge_host={edge}",
+        "page, folder": f"{devices}&folder={folder}",
+        "page, text that many have": f"{devices}&q=camera",
+        "page, text that one has": f"{devices}&q=ACCC00070009",
+        "page, text that none has": f"{devices}&q=nothing%20like%20this",
+        "page, text, by address": f"{devices}&q=ACCC00070009&sort=address",
+        "page, rare tag": f"{devices}&tag=spare",
+        "page, tag": f"{devices}&tag=floor%207&sort=-version",
+        "page, support ended": f"{devices}&support_ended=true&sort=state",
+        "page, update available": f"{devices}&update_available=true&sort=serial",
+        "one device": f"/devices/{organization.ids[5]}",
+        "AXIS OS by model": "/inventory/os",
+        "counts": "/devices/counts",
+        "counts, model": "/devices/counts?model=P3204-LV",
+    }
+    return {kind: organization.get(path) for kind, path in paths.items()}
+
+
+@asynccontextmanager
+async def _served(database: str | None) -> AsyncIterator[Bench]:
+    arguments = [] if database is None else [database]
+    with tempfile.TemporaryDirectory(prefix="farsite-bench-") as folder:
+        async with Child("tests.bench.api_server", str(Path(folder)), *arguments) as child:
+            told: dict[str, Any] = json.loads(await child.receive())
+            connector = aiohttp.TCPConnector(limit=100)
+            async with aiohttp.ClientSession(connector=connector) as http:
+                client = Client(http, told["url"], told["token"])
+                organizations = {}
+                for size, (edges, devices) in SIZES.items():
+                    facts = told["organizations"][size]
+                    organizations[size] = Organization(facts, edges * devices)
+                    await client.learn(organizations[size])
+                yield Bench(child, client, organizations)
