@@ -13,6 +13,9 @@ import aiohttp
 
 from farsite_cloud.clock import Clock, system_clock
 from farsite_cloud.cloud import Cloud
+from farsite_cloud.database import Database
+from farsite_cloud.database.schema import upgrade
+from farsite_cloud.database.sqlite import FILE, sqlite_url
 from farsite_cloud.settings import load_settings
 
 OWNER_EMAIL = "owner@example.com"
@@ -62,14 +65,13 @@ _migrated: list[bytes] = []
 
 async def _prepare(folder: Path) -> None:
     """An empty database of the newest schema, made once in this process: migrating takes most of a cloud's start."""
-    if any(folder.iterdir()) if folder.exists() else False:
+    if folder.exists() and any(folder.iterdir()):
         return
     if not _migrated:
         _migrated.append(await _migrate())
-    folder.mkdir(mode=0o700, exist_ok=True)
-    folder.chmod(0o700)
-    database_file(folder).write_bytes(_migrated[0])
-    database_file(folder).chmod(0o600)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / FILE).touch(mode=0o600)
+    (folder / FILE).write_bytes(_migrated[0])
 
 
 async def _migrate() -> bytes:
@@ -77,7 +79,7 @@ async def _migrate() -> bytes:
         database = Database(sqlite_url(Path(temporary)))
         await upgrade(database)
         await database.aclose()
-        return database_file(Path(temporary)).read_bytes()
+        return (Path(temporary) / FILE).read_bytes()
 
 
 @asynccontextmanager
