@@ -109,6 +109,7 @@ async def grown(host: EdgeHost, count: int) -> None:
     """Manage devices up to `count`, then see what looking at them costs."""
     known = [record.id for record in host.registry.all()][:count]
     new = [device for device in known if not host.registry.get(device).managed]
+    count = len(known)  # what was found: not more is said to be managed
     meter = Meter()
     await host.manager.add(new)
     results = await host.manager.log_in(new, ACCOUNT)
