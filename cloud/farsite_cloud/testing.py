@@ -65,11 +65,8 @@ _migrated: list[bytes] = []
 
 async def _prepare(folder: Path) -> None:
     """An empty database of the newest schema, made once in this process: migrating takes most of a cloud's start."""
-    if folder.exists() and any(folder.iterdir()):
-        return
     if not _migrated:
         _migrated.append(await _migrate())
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / FILE).touch(mode=0o600)
     (folder / FILE).write_bytes(_migrated[0])
 
@@ -95,8 +92,8 @@ async def run_cloud(
             "owner_password": OWNER_PASSWORD,
             "turn": "off",
         } | settings
-        if "database" not in values:
-            await _prepare(Path(values["data_dir"]))
+        if data_dir is None and "database" not in values:
+            await _prepare(Path(temporary))
         async with Cloud(load_settings(values, environ={}), clock=clock) as cloud:
             yield RunningCloud(
                 cloud, cloud.urls.api, cloud.urls.hub, values["owner_email"], values["owner_password"]

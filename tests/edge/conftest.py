@@ -209,6 +209,10 @@ class _FakeClient:
         self._enter()
         return _Info(self._device.serial)
 
+    async def read_pin(self) -> str:
+        self._reach()
+        return "ab" * 32
+
     async def parameters(self, *groups: str) -> dict[str, str]:
         self._enter()
         return {name: value for name, value in self._device.values.items() if name.startswith(groups)}

@@ -48,7 +48,8 @@ async def test_a_file_is_scanned(site: Simulator, tmp_path: Path) -> None:
         shown = await finished(edge, started.task.id)
         assert shown.state is TaskState.SUCCEEDED
         [row] = await edge.host.tasks.devices(shown.id)
-        assert "34 of 34 places probed, 6 devices found" in row.detail
+        # Others on this machine may answer on a port, too; what is kept is what proved to be a device.
+        assert row.detail.startswith("34 of 34 places probed")
         assert {one.id for one in edge.host.registry.all()} == {one.serial for one in site.devices}
 
 
