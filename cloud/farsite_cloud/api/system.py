@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
+from functools import cache
 from typing import Any
 
 from aiohttp import web
@@ -26,15 +28,17 @@ def description(api: Api) -> dict[str, Any]:
 
 
 def add_system_routes(app: web.Application, api: Api) -> None:
-    document = description(api)
-    page = render_page(document)
+    # Made when somebody asks first: it takes longer than all else at the start.
+    document = cache(lambda: description(api))
+    page = cache(lambda: render_page(document()))
 
     async def document_(request: web.Request) -> web.Response:
-        return web.json_response(document)
+        return web.json_response(await asyncio.to_thread(document))
 
     async def page_(request: web.Request) -> web.Response:
         headers = {"Content-Security-Policy": PAGE_POLICY}
-        return web.Response(text=page, content_type="text/html", headers=headers)
+        text = await asyncio.to_thread(page)
+        return web.Response(text=text, content_type="text/html", headers=headers)
 
     app.router.add_get("/healthz", _health)
     app.router.add_get("/readyz", _ready)
