@@ -10,8 +10,6 @@ from farsite_signaling.wire.hub import Report, ReportAccepted
 from farsite_signaling.wire.inventory import DeviceFacts, InventoryDelta, InventoryWanted, TagsSet
 from farsite_signaling.wire.rights import Role
 
-pytestmark = pytest.mark.both_databases
-
 
 async def told(world, edge_id, *serials) -> None:
     devices = [DeviceFacts(serial=serial, state="reachable") for serial in serials]

@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import URL, Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from farsite_cloud.database.one_trip import OneTripDriver
+
 FILE = "farsite.db"
 BUSY_TIMEOUT_MS = 5_000
 POOL_TIMEOUT = 5.0
@@ -20,7 +22,7 @@ def sqlite_url(data_dir: Path) -> URL:
 
 
 def sqlite_engine(url: URL | str) -> AsyncEngine:
-    engine = create_async_engine(url, pool_timeout=POOL_TIMEOUT)
+    engine = create_async_engine(url, module=OneTripDriver(), pool_timeout=POOL_TIMEOUT)
 
     @event.listens_for(engine.sync_engine, "connect")
     def connected(connection: Any, record: Any) -> None:
