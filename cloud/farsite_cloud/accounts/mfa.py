@@ -8,12 +8,13 @@ from datetime import datetime
 
 import pyotp
 import segno
-from sqlalchemy import CursorResult, delete, func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from farsite_cloud.accounts.mailed import new_code
 from farsite_cloud.accounts.models import Account, RecoveryCode
 from farsite_cloud.accounts.tokens import digest
+from farsite_cloud.database.changes import changed_one
 from farsite_cloud.vault import Vault
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
@@ -85,7 +86,7 @@ async def _use_app_code(
     for step in (current + offset for offset in _STEPS):
         if hmac.compare_digest(totp.generate_otp(step), code):
             unused = update(Account).where(Account.id == account.id, Account.totp_step < step)
-            return await _changed_one(session, unused.values(totp_step=step))
+            return await changed_one(session, unused.values(totp_step=step))
     return False
 
 
@@ -93,12 +94,7 @@ async def _use_recovery_code(session: AsyncSession, account: Account, code: str)
     used = delete(RecoveryCode).where(
         RecoveryCode.id == digest(code.lower()), RecoveryCode.account_id == account.id
     )
-    return await _changed_one(session, used)
-
-
-async def _changed_one(session: AsyncSession, statement: object) -> bool:
-    result = await session.execute(statement)  # type: ignore[call-overload]
-    return isinstance(result, CursorResult) and result.rowcount == 1
+    return await changed_one(session, used)
 
 
 async def drop_recovery_codes(session: AsyncSession, account_id: str) -> None:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import CursorResult, delete, func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from farsite_cloud.accounts.models import Account, AccountKind
 from farsite_cloud.accounts.tokens import digest
 from farsite_cloud.browser.models import BrowserSignIn, DeviceSignIn
+from farsite_cloud.database.changes import changed_one
 from farsite_cloud.vault import Vault
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
@@ -106,7 +107,7 @@ async def collect(session: AsyncSession, device_code: str, now: datetime) -> tup
         DeviceSignIn.state == State.APPROVED,
         DeviceSignIn.expires_at > now,
     )
-    if waiting is None or not await _changed_one(session, mine):
+    if waiting is None or not await changed_one(session, mine):
         raise used()
     account = await session.get(Account, waiting.account_id)
     if account is None or account.kind != AccountKind.PERSON or account.disabled_at is not None:
@@ -133,13 +134,8 @@ async def decide(
         DeviceSignIn.id == waiting.id, DeviceSignIn.state == State.PENDING, DeviceSignIn.expires_at > now
     )
     said = {"account_id": by.account_id, "mfa": by.mfa, "organization_id": by.organization_id}
-    if not await _changed_one(session, mine.values(state=state, **said)):
+    if not await changed_one(session, mine.values(state=state, **said)):
         raise used()
-
-
-async def _changed_one(session: AsyncSession, statement: object) -> bool:
-    result = await session.execute(statement)  # type: ignore[call-overload]
-    return isinstance(result, CursorResult) and result.rowcount == 1
 
 
 def used() -> FarsiteError:
