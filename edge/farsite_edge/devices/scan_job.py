@@ -125,6 +125,7 @@ class _Run:
         self._serials = set(memory.found)
         self._fresh: list[FoundDevice] = []
         self._report = DiscoveryReport()
+        self._position = memory.position
         self._scan = Scan(
             session,
             plan.parsed(),
@@ -173,12 +174,16 @@ class _Run:
         await self._save(f"{tenth * 10} % of {total:,} places probed.")
 
     async def _write(self) -> None:
-        """Devices first, then how far the scan is: after a crash some are found twice, none is lost."""
+        """Devices first, then how far the scan was when they were taken: what it finds meanwhile is for the next
+        time. After a crash some are found twice, none is lost.
+        """
+        position = self._scan.position
         fresh, self._fresh[:] = list(self._fresh), []
         self._serials |= await self._finder.accept(fresh, self._report)
+        self._position = position
 
     async def _save(self, detail: str) -> None:
-        memory = Memory(position=self._scan.position, found=sorted(self._serials))
+        memory = Memory(position=self._position, found=sorted(self._serials))
         await self._work.checkpoint(memory.model_dump(), "probe", detail)
 
     def _sentence(self) -> str:

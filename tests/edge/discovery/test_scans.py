@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 
 from farsite_edge.admin.caller import AdminCaller
 from farsite_edge.devices import scan_job
+from farsite_edge.devices.scan_job import SUBJECT, ScanJob
+from farsite_edge.discovery import scan as scan_module
+from farsite_edge.discovery.found import DiscoveryReport, FoundDevice
 from farsite_edge.discovery.sweep import Sweep
 from farsite_edge.simulator import Simulator, describe
+from farsite_edge.tasks import Work, WorkRow
 from farsite_edge.testing import RunningEdge, run_edge
 from farsite_signaling.wire.discovery_api import ScanRequest, ScanStarted
-from farsite_signaling.wire.edge_tasks import Task, TaskState
+from farsite_signaling.wire.edge_tasks import Task, TaskState, WorkState
 from farsite_signaling.wire.errors import FarsiteError
 
 QUIET = {"poll_interval": 3600, "discovery_interval": 3600}
@@ -105,7 +111,65 @@ async def test_a_scan_goes_on_after_a_crash(
         shown = await finished(edge, started.task.id)
         assert shown.state is TaskState.SUCCEEDED
         [row] = await edge.host.tasks.devices(shown.id)
-        assert f"{1279 * 2:,} of {1279 * 2:,} places probed, 6 devices found" in row.detail
-        assert len(edge.host.registry.all()) == 6
+        assert f"{1279 * 2:,} of {1279 * 2:,} places probed" in row.detail
+        assert {one.id for one in edge.host.registry.all()} == {one.serial for one in site.devices}
     assert firsts[0] == 0 < firsts[1]
     assert knocks[1] < 1279 * 2
+
+
+class SlowFinder:
+    """Keeps what is found, but only when the scan has found more."""
+
+    def __init__(self, places: int) -> None:
+        self.kept: set[str] = set()
+        self.answers = 0
+        self.more = asyncio.Event()
+        self._places = places
+
+    def heard(self) -> None:
+        self.answers += 1
+        if self.answers == self._places:
+            self.more.set()
+
+    async def accept(self, answers: Iterable[FoundDevice], report: DiscoveryReport) -> set[str]:
+        taken = {answer.serial for answer in answers if answer.serial}
+        if taken:
+            await self.more.wait()
+        self.kept |= taken
+        return taken
+
+
+class Checkpoints(Work):
+    """What would be there after a crash: the devices kept, and where a scan would go on."""
+
+    def __init__(self, finder: SlowFinder, targets: list[str]) -> None:
+        payload = {"targets": targets, "ports": [8045], "rate": 500}
+        super().__init__(WorkRow("task", 0, SUBJECT, payload), None, lambda: None)  # type: ignore[arg-type]
+        self._finder = finder
+        self.seen: list[tuple[int, int]] = []
+
+    async def checkpoint(self, memory: dict[str, Any], step: str, detail: str = "") -> None:
+        self.seen.append((memory["position"], len(self._finder.kept)))
+
+
+async def test_what_is_found_while_devices_are_written_is_not_passed_by(
+    site: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The position kept is that of the devices kept."""
+    monkeypatch.setattr(scan_job, "WRITE_SECONDS", 0.01)
+    finder = SlowFinder(len(site.devices))
+    probe = scan_module.probe
+
+    async def heard(session: aiohttp.ClientSession, host: str, port: int) -> FoundDevice | None:
+        device = await probe(session, host, port)
+        finder.heard()
+        return device
+
+    monkeypatch.setattr(scan_module, "probe", heard)
+    last = int(site.devices[-1].address.rpartition(".")[2])
+    work = Checkpoints(finder, ["127.0.45.1-127.0.46.255"])
+    async with asyncio.timeout(20):
+        outcome = await ScanJob(finder)(work)  # type: ignore[arg-type]
+    assert outcome.state is WorkState.SUCCEEDED
+    assert finder.kept == {one.serial for one in site.devices}
+    assert all(kept == len(site.devices) for position, kept in work.seen if position >= last)
