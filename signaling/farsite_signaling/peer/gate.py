@@ -74,7 +74,11 @@ class OfferGate:
 
     def _verify_grant(self, sealed: Sealed, offer: Offer) -> Grant:
         grant = verify_grant(
-            offer.grant, self._grant_key, audience=self._identity.urn, subject=sealed.sender, now=self._clock()
+            offer.grant,
+            self._grant_key,
+            audience=self._identity.urn,
+            subject=sealed.sender,
+            now=self._clock(),
         )
         if grant.sid != sealed.session:
             raise FarsiteError(ErrorCode.GRANT_INVALID, "The grant is for another session.")

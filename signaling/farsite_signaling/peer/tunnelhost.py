@@ -189,4 +189,3 @@ class TunnelHost:
             await tunnel.close(over.code, over.detail)
             return over
         return tunnel.error
-
