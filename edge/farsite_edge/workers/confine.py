@@ -1,0 +1,60 @@
+"""What a process that reads strangers' bytes gives up, where the system lets it."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+# prctl(2)
+_PDEATHSIG, _DUMPABLE, _NAME, _NO_NEW_PRIVS = 1, 4, 15, 38
+NAME = b"farsite-tunnel"
+OOM_ADJUST = "300"
+
+
+def _prctl(option: int, value: object) -> bool:
+    if sys.platform != "linux":
+        return False
+    try:
+        return bool(ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) == 0)
+    except (OSError, AttributeError):
+        return False
+
+
+def harden() -> None:
+    """For the zygote, and so for all it forks: no further privileges, no core files, no debugger of the same user."""
+    _prctl(_NO_NEW_PRIVS, 1)
+    _prctl(_DUMPABLE, 0)
+    _prctl(_NAME, NAME)
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    raise_descriptors()
+
+
+def die_with_parent(parent: int) -> None:
+    """In a worker: the zygote's end is ours too, hung or not."""
+    _prctl(_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+    # When memory is short a session goes before device management does.
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(OOM_ADJUST)
+
+
+def raise_descriptors(most: int = 65536) -> None:
+    """As many open files as the system lets this process have."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
