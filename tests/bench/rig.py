@@ -101,9 +101,11 @@ class Rig:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pump.cancel()
-        await self._group.__aexit__(kind, error, trace)
-        await self._child.__aexit__(kind, error, trace)
-        self._folder.cleanup()
+        try:
+            await self._group.__aexit__(kind, error, trace)
+        finally:
+            await self._child.__aexit__(kind, error, trace)
+            self._folder.cleanup()
 
     async def _send(self, message: EnvelopeMessage) -> None:
         await self._child.send(dump(message))

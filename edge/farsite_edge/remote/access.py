@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     Listener = TunnelListener | WorkerListener
 
 MAX_ENDED = 10_000
+TUNNELS = "tunnels"
+"""Folder of what the processes of sessions write; the rest of the data folder is closed to them."""
 logger = logging.getLogger(__name__)
 
 
@@ -241,6 +243,7 @@ class RemoteAccess:
         from farsite_edge.workers.listener import WorkerListener
         from farsite_edge.workers.session import WorkerLimits
 
+        (self._settings.data_dir / TUNNELS).mkdir(mode=0o700, exist_ok=True)
         memory = self._settings.tunnel_memory * 1024 * 1024
         return WorkerListener(**parts, limits=WorkerLimits(memory=memory))
 
@@ -263,7 +266,7 @@ class RemoteAccess:
             proxy=proxy,
             turn_ca=str(turn_ca) if turn_ca else None,
             loopback=self._settings.offer_loopback,
-            network_memory=str(self._settings.data_dir / "networks.json"),
+            network_memory=str(self._settings.data_dir / TUNNELS / "networks.json"),
             resume_timeout=self._settings.resume_timeout,
             max_sessions=self._settings.tunnel_limit,
         )

@@ -185,7 +185,6 @@ class DeviceUsed(_Message):
     streams: Number
     sent: Number
     received: Number
-    seconds: float = Field(ge=0, le=1e9)
 
 
 class Standing(_Message):

@@ -16,7 +16,7 @@ from typing import Self
 from farsite_edge.workers.control import ControlSocket
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
-READY_TIMEOUT = 15.0
+READY_TIMEOUT = 30.0
 STOP_TIMEOUT = 3.0
 PAUSE = 1.0
 """Before another zygote is started after one that ended, seconds."""

@@ -209,10 +209,10 @@ class WorkerSession:
             pass
 
     def _outcome(self) -> FarsiteError | None:
-        if self._fault is not None:
-            return self._fault
         if self._closing is not None:
             return None if self._closing.code is ErrorCode.CLOSED else self._closing
+        if self._fault is not None:
+            return self._fault
         if self._farewell is not None:
             return self._farewell.reason.error if self._farewell.reason else None
         status = self.process.ended.result() if self.process.ended.done() else UNKNOWN

@@ -288,7 +288,10 @@ class Worker:
 
     def _news(self) -> list[m.DeviceUsed]:
         """What devices were used for since the last beat, as much as fits one."""
-        now = [m.DeviceUsed(device=device, **used) for device, used in self._usage.so_far(self._session)]
+        now = [
+            m.DeviceUsed(device=device, streams=streams, sent=sent, received=received)
+            for device, streams, sent, received in self._usage.so_far(self._session)
+        ]
         news = [used for used in now if _counts(self._reported.get(used.device)) != _counts(used)]
         for used in news[: m.MOST_USES]:
             self._reported[used.device] = used
