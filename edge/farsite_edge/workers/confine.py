@@ -10,12 +10,19 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from farsite_edge.workers import landlock, seccomp
+
 logger = logging.getLogger(__name__)
 
 # prctl(2)
 _PDEATHSIG, _DUMPABLE, _NAME, _NO_NEW_PRIVS = 1, 4, 15, 38
 NAME = b"farsite-tunnel"
 OOM_ADJUST = "300"
+SYSTEM = (
+    *("/usr", "/lib", "/lib64", "/etc", "/dev/urandom", "/dev/null"),
+    *("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/var/lib/ca-certificates"),
+)
+"""Libraries, names of hosts, certificates. Not /proc: other processes' environment is there."""
 
 
 def _prctl(option: int, value: object) -> bool:
@@ -37,6 +44,25 @@ def harden() -> None:
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     raise_descriptors()
+    # When memory is short sessions go before device management does.
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(OOM_ADJUST)
+
+
+def close_doors(writable: Path | None) -> None:
+    """For the zygote, once all is imported, and so for all it forks: the system's own folders and the program's can be
+    read, `writable` is the one place to write, nothing is executed, and there is no way to other processes."""
+    program = {Path(sys.prefix), Path(sys.base_prefix), *(Path(entry) for entry in sys.path if entry)}
+    trusted = {Path(os.environ[name]) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if name in os.environ}
+    system = {Path(place) for place in SYSTEM}
+    closed = landlock.restrict(
+        program | trusted | system, [Path("/dev/null"), *([writable] if writable else [])]
+    )
+    filtered = seccomp.restrict()
+    if not (closed and filtered):
+        logger.info(
+            "not closed here: files %s, calls %s", "no" if closed else "yes", "no" if filtered else "yes"
+        )
 
 
 def die_with_parent(parent: int) -> None:
@@ -44,9 +70,6 @@ def die_with_parent(parent: int) -> None:
     _prctl(_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
-    # When memory is short a session goes before device management does.
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(OOM_ADJUST)
 
 
 def raise_descriptors(most: int = 65536) -> None:

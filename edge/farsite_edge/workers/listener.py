@@ -208,7 +208,8 @@ class WorkerListener:
         on_closed: OnClosed = lambda tunnel, error: None,
         on_refused: OnRefused = lambda error, sender, session: None,
     ) -> None:
-        self.pool = WorkerPool()
+        memory = options.network_memory
+        self.pool = WorkerPool(folder=Path(memory).parent if memory else None)
         self._gate = OfferGate(
             identity=identity, trust=trust, grant_key=grant_key, admit=admit, clock=options.clock
         )

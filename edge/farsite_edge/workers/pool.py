@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -46,10 +47,11 @@ class WorkerProcess:
 
 
 class WorkerPool:
-    """`async with`. Starts nothing before `prepare` or `take`."""
+    """`async with`. Starts nothing before `prepare` or `take`. `folder`: the one place where workers may write."""
 
-    def __init__(self, *, log_level: str | None = None) -> None:
-        self._log_level = log_level or logging.getLevelName(logging.getLogger().getEffectiveLevel())
+    def __init__(self, *, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._log_level = logging.getLevelName(logging.getLogger().getEffectiveLevel())
         self._group = asyncio.TaskGroup()
         self._keeping: asyncio.Task[None] | None = None
         self._wanted = asyncio.Event()
@@ -118,8 +120,14 @@ class WorkerPool:
     async def _one_life(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
+            arguments = [
+                str(theirs.fileno()),
+                self._log_level,
+                *([str(self._folder)] if self._folder else []),
+            ]
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "farsite_edge.workers.zygote", str(theirs.fileno()), self._log_level),
+                # Nothing is imported from the current folder, whoever chose that.
+                *(sys.executable, "-P", "-m", "farsite_edge.workers.zygote", *arguments),
                 pass_fds=[theirs.fileno()],
                 env=_environment(os.environ),
                 stdin=asyncio.subprocess.DEVNULL,

@@ -1,7 +1,8 @@
-"""Forks workers: `python -m farsite_edge.workers.zygote DESCRIPTOR LEVEL`, started by main.
+"""Forks workers: `python -m farsite_edge.workers.zygote DESCRIPTOR LEVEL [FOLDER]`, started by main.
 
 It has loaded what a tunnel needs once, and each worker shares that memory. It has one thread, no event loop and no
-secret, reads nothing but what main says, and when main is gone it ends all workers and itself.
+secret, reads nothing but what main says, and when main is gone it ends all workers and itself. `FOLDER` is where workers
+may write.
 
 main -> zygote   {"fork": 7} with a descriptor (the worker's control socket); {"kill": 7}
 zygote -> main   {"ready": true}; {"born": 7, "pid": 4711}; {"ended": 7, "status": wait status}
@@ -19,6 +20,7 @@ import socket
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 from farsite_edge import heap
 from farsite_edge.workers import confine
@@ -154,7 +156,7 @@ class Zygote:
 
 
 def main(arguments: list[str]) -> None:
-    descriptor, level = int(arguments[0]), arguments[1]
+    descriptor, level, *folder = int(arguments[0]), *arguments[1:]
     # The terminal's Ctrl-C and a service manager's stop reach every process of the group: main ends us in order.
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
@@ -169,6 +171,7 @@ def main(arguments: list[str]) -> None:
     confine.harden()
     heap.tidy()
     preload()
+    confine.close_doors(Path(folder[0]) if folder else None)
     gc.collect()
     gc.disable()
     gc.freeze()
