@@ -288,7 +288,7 @@ class TaskRunner:
 
     def _begin(self, active: Active, row: WorkRow, group: asyncio.TaskGroup) -> None:
         active.ledger.turn(row, WorkState.RUNNING)
-        work = active.working[row.position] = Work(row, self.store, self._tell)
+        work = active.working[row.position] = Work(row, self.store, self._tell, active.record.kind)
         if active.record.cancel_requested:
             work.cancelling.set()
         self._busy[row.device] = active.record.id
