@@ -53,6 +53,7 @@ from farsite_edge.licence import LicenceGate
 from farsite_edge.policies import BY_ITSELF, POLICY, PolicyHost, uneventful
 from farsite_edge.remote.acceptor import EdgeAcceptor
 from farsite_edge.remote.access import RemoteAccess, RemoteState
+from farsite_edge.remote.judge import StreamJudge
 from farsite_edge.reports.reporter import Reporter
 from farsite_edge.settings import EdgeSettings
 from farsite_edge.store.copies import Copies
@@ -217,14 +218,8 @@ class EdgeHost:
 
     def _build_remote(self) -> None:
         settings = self.settings
-        acceptor = EdgeAcceptor(
-            self.registry,
-            self.manager,
-            self._rule,
-            self.audit,
-            self._api_connection,
-            timeout=settings.device_timeout,
-        )
+        judge = StreamJudge(self.registry, self.manager, self._rule, self.audit)
+        acceptor = EdgeAcceptor(judge, self._api_connection, timeout=settings.device_timeout)
         self.remote = RemoteAccess(
             settings,
             self.keeper,

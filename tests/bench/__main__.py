@@ -11,6 +11,7 @@ BENCHMARKS = {
     "api": "tests.bench.api",
     "connect": "tests.bench.connect",
     "hub": "tests.bench.hub",
+    "interactive": "tests.bench.interactive",
     "fleet": "tests.bench.fleet",
     "parsers": "tests.bench.parsers",
     "scan": "tests.bench.scan",

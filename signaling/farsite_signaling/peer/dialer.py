@@ -15,6 +15,7 @@ from farsite_signaling.peer.negotiation import Negotiation, Purpose
 from farsite_signaling.peer.options import PeerOptions
 from farsite_signaling.peer.router import EnvelopeRouter
 from farsite_signaling.peer.rtc import RtcLink
+from farsite_signaling.peer.talk import SealedTalk
 from farsite_signaling.peer.tickets import TicketHolder
 from farsite_signaling.wire.cloud_api import SessionTicket
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -160,16 +161,15 @@ async def open_link(
     purpose: Purpose | None = None,
 ) -> RtcLink:
     """As `open_tunnel`, without the streams."""
-    negotiation = Negotiation(
+    talk = SealedTalk(
         router.conversation(ticket.session),
         identity=identity,
         trust=trust,
         remote=ticket.edge,
-        servers=ticket.ice_servers,
-        options=options,
         replays=ReplayCache(),
-        purpose=purpose,
+        clock=options.clock,
     )
+    negotiation = Negotiation(talk, servers=ticket.ice_servers, options=options, purpose=purpose)
     async with negotiation:
         try:
             async with asyncio.timeout(options.open_timeout):
