@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import date
+from operator import attrgetter
 
 from sqlalchemy import func
 
@@ -86,9 +87,9 @@ async def _tags(scope: Scope, selection: Selection) -> Counter[str]:
 
 def _by(found: list[Group], name: str) -> Counter[str]:
     numbers: Counter[str] = Counter()
-    place = Group._fields.index(name)
+    value = attrgetter(name)
     for group in found:
-        numbers[group[place]] += group.number
+        numbers[value(group)] += group.number
     return numbers
 
 
