@@ -20,20 +20,23 @@ PROXY_PASSWORD = "open: sesame/1"
 SAME_LAN = "same-lan"
 WRONG_PASSWORD = "proxy-only, wrong password"
 ANSWER_SECONDS = 40.0
+ROOT = Path(__file__).parents[2]
 
 
 class Client:
     """A `client_main.py` in a namespace."""
 
     def __init__(self, host: Namespace, home: Path, ca_file: Path, proxy: str = "") -> None:
-        script = str(Path(__file__).with_name("client_main.py"))
-        self._command = host.command(sys.executable, script, str(home), str(ca_file), proxy)
+        module = "tests.lab.client_main"
+        self._command = host.command(sys.executable, "-m", module, str(home), str(ca_file), proxy)
         self._process: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
 
     async def __aenter__(self) -> Client:
         pipe = asyncio.subprocess.PIPE
-        self._process = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe)
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command, stdin=pipe, stdout=pipe, cwd=ROOT
+        )
         await self._read()
         return self
 
