@@ -15,6 +15,7 @@ from farsite_edge.admin.site import AdminSite
 from farsite_edge.api.app import build_app, join
 from farsite_edge.api.app_routes import AppRoutes
 from farsite_edge.api.assign_routes import AssignRoutes
+from farsite_edge.api.catalogue_routes import CatalogueRoutes
 from farsite_edge.api.device_routes import DeviceRoutes
 from farsite_edge.api.device_task_routes import DeviceTaskRoutes
 from farsite_edge.api.diagnostics_routes import DiagnosticsRoutes
@@ -29,9 +30,8 @@ from farsite_edge.api.tag_routes import TagRoutes
 from farsite_edge.api.task_routes import TaskRoutes
 from farsite_edge.assign import AssignService
 from farsite_edge.audit import AuditLog
-from farsite_edge.axis_os.folder import ImageFolder
 from farsite_edge.axis_os.job import OsJob
-from farsite_edge.axis_os.limits import Limits
+from farsite_edge.axis_os.limits import os_limits
 from farsite_edge.axis_os.service import ROLLBACK, UPGRADE, OsService
 from farsite_edge.core import EdgeCore
 from farsite_edge.device_tasks import DeviceTasks, Timing
@@ -51,6 +51,8 @@ from farsite_edge.lan.hosts import HostRule
 from farsite_edge.lan.listening import LIMITS, listen
 from farsite_edge.lan.multicast import MulticastResponder
 from farsite_edge.licence import LicenceGate
+from farsite_edge.os_catalogue.host import ImageHost
+from farsite_edge.os_catalogue.job import DOWNLOAD
 from farsite_edge.policies import BY_ITSELF, POLICY, PolicyHost, uneventful
 from farsite_edge.remote.acceptor import EdgeAcceptor
 from farsite_edge.remote.access import RemoteAccess, RemoteState
@@ -116,6 +118,7 @@ class EdgeHost:
             self._build(await stack.enter_async_context(Connections()))
             await self._credentials.load()
             await self.policies.store.load()
+            await self.images.catalogue.load()
             await self.tasks.load()
             await self._open_ports(stack)
             self._group = await asyncio.TaskGroup().__aenter__()
@@ -174,10 +177,9 @@ class EdgeHost:
 
     def _build_tasks(self) -> None:
         settings = self.settings
-        self._images = folder = ImageFolder(
-            settings.os_images or settings.data_dir / "images", self.core.database
-        )
-        job = OsJob(self.manager, folder, os_limits(settings))
+        self.images = ImageHost(self.core, self.registry, lambda: self.os.needed())
+        folder, catalogue = self.images.folder, self.images.service
+        job = OsJob(self.manager, folder, os_limits(settings), ensure=catalogue.ensure)
         self.policies = PolicyHost(settings, self.core, self.manager, self._credentials)
         self.device_tasks = DeviceTasks(self.manager, self.finder, self.core.vault, device_timing(settings))
         self.tasks = TaskRunner(
@@ -187,6 +189,7 @@ class EdgeHost:
                 ROLLBACK: job,
                 POLICY: self.policies.job,
                 SCAN: ScanJob(self.finder),
+                DOWNLOAD: self.images.job,
                 **self.device_tasks.kinds,
             },
             parallel=settings.task_parallel,
@@ -195,7 +198,8 @@ class EdgeHost:
             task_done=self._task_done,
             held=self._held,
         )
-        self.os = OsService(self.registry, folder, self.tasks)
+        self.os = OsService(self.registry, folder, self.tasks, offered=catalogue.offered)
+        catalogue.runner = self.tasks
         self.scans = ScanService(self.tasks, settings.discovery_ports, settings.discovery_rate)
         self.policies.build(self.tasks)
         self.device_tasks.build(self.tasks)
@@ -231,6 +235,7 @@ class EdgeHost:
             self.remote.send,
             interval=settings.report_interval,
             path=self.remote.newest_path,
+            online=lambda: self.remote.online,
         )
         self.remote.on_accepted = self.reporter.accepted
         self.remote.on_licence = self.licence.take
@@ -267,7 +272,8 @@ class EdgeHost:
             self.remote.send,
             interval=self.settings.report_interval,
             watch=self.tasks.watch,
-            look=self._images.images,
+            look=self.images.folder.images,
+            online=lambda: self.remote.online,
         )
         self.remote.on_inventory = self.inventory.answered
         self.remote.on_tags = lambda message: self.tags.take(message.things)
@@ -285,6 +291,7 @@ class EdgeHost:
                 DiscoveryRoutes(self.finder, self.scans, self.audit).api(),
                 TaskRoutes(self.tasks, self.audit).api(),
                 OsRoutes(self.os, self.tasks, self.audit).api(),
+                CatalogueRoutes(self.images.service, self.tasks, self.audit).api(),
                 AppRoutes(guard, self.policies.apps, self.manager, self.audit).api(),
                 PolicyRoutes(self.policies, self.tasks, self.audit).api(),
                 ReportRoutes(self.policies.reports, lambda: self.preferences.name).api(),
@@ -351,6 +358,7 @@ class EdgeHost:
             "work": self.work.run,
             "work reports": self.work_reporter.run,
             "inventory": self.inventory.run,
+            "catalogue": self.images.catalogue.run,
             "renewal": self.renewal.run,
             "licence clock": self.licence.run,
         }
@@ -475,18 +483,6 @@ class EdgeHost:
     def _tell_remote(self, state: str) -> None:
         self.reporter.due()
         self._notify("remote_access", {"state": state})
-
-
-def os_limits(settings: EdgeSettings) -> Limits:
-    restart = settings.os_restart_timeout
-    return Limits(
-        poll=settings.os_poll_interval,
-        answer=min(Limits.answer, restart),
-        restart=restart,
-        settle=restart / 3,
-        busy=restart * 2 / 3,
-        rollback_minutes=settings.os_rollback_minutes,
-    )
 
 
 def device_timing(settings: EdgeSettings) -> Timing:

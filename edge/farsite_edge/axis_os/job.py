@@ -28,11 +28,15 @@ IDLE_SECONDS = 60.0
 ANSWER_SECONDS = 600.0
 MIB = 1024 * 1024
 _OURS = (ErrorCode.STORAGE_FAILED, ErrorCode.DISK_FULL, ErrorCode.NOT_FOUND, ErrorCode.CONFLICT)
+Ensure = Callable[
+    [list[str], Callable[[], Awaitable[list[ImageFile]]], Work, dict[str, Any]], Awaitable[bool]
+]
+"""Downloads what is missing; False when the work was cancelled meanwhile."""
 logger = logging.getLogger(__name__)
 
 
 class OsJob:
-    """`os.upgrade` and `os.rollback`."""
+    """`os.upgrade` and `os.rollback`. `ensure` gets images that are in the catalogue only."""
 
     def __init__(
         self,
@@ -40,12 +44,14 @@ class OsJob:
         folder: ImageFolder,
         limits: Limits,
         *,
+        ensure: Ensure | None = None,
         clock: Callable[[], float] = time.time,
         idle: float = IDLE_SECONDS,
     ) -> None:
         self._manager = manager
         self._folder = folder
         self._limits = limits
+        self._ensure = ensure
         self._clock = clock
         self._idle = idle
 
@@ -64,7 +70,18 @@ class OsJob:
             memory = Memory.model_validate(work.memory)
             machine = UpgradeMachine.resume(plan, memory, self._limits, now)
             logger.info("device %s: resumed at %s", work.device, machine.stage)
+        if not await self._have_images(plan, machine, work):
+            return Outcome(
+                WorkState.CANCELLED, "Cancelled while the image was downloaded; nothing was installed."
+            )
         return await Run(self._manager, self._folder, machine, work, self._clock, self._idle).run()
+
+    async def _have_images(self, plan: Plan, machine: UpgradeMachine, work: Work) -> bool:
+        if self._ensure is None or plan.kind != "upgrade":
+            return True
+        images = [hop.image for hop in plan.hops[machine.memory.hop :]]
+        memory = machine.memory.model_dump(mode="json")
+        return await self._ensure(images, self._folder.usable, work, memory)
 
 
 class Run:

@@ -51,7 +51,7 @@ def plan_upgrade(record: DeviceRecord, request: UpgradeRequest, images: list[Ima
     _check_known(record)
     offered = for_model(images, record.model)
     if not offered:
-        raise Skip(f"There is no image for {record.model} in the image folder.")
+        raise Skip(f"There is no image for {record.model} in the image folder or the catalogue.")
     target = _target(record, request, offered, today)
     if parse(target) < parse(record.version) and request.factory_default == "none":
         raise Skip(
