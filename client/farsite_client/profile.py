@@ -4,6 +4,7 @@
     <home>/identity/identity.key   the private key, made here, never sent
     <home>/identity/identity.crt   its certificate from the organization's authority
     <home>/run/                    what `farsite status` reads
+    <home>/networks.json           which networks let no UDP through
 
 Everything is readable by its owner only and written whole or not at all.
 """
@@ -34,6 +35,7 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 PROFILE_FILE = "profile.json"
 IDENTITY_FOLDER = "identity"
 RUNTIME_FOLDER = "run"
+NETWORKS_FILE = "networks.json"
 RENEW_BEFORE = timedelta(days=30)
 SIGN_IN = "Sign in with: farsite login"
 
@@ -68,6 +70,11 @@ class Profile:
     @property
     def runtime(self) -> Path:
         return self.home / RUNTIME_FOLDER
+
+    @property
+    def networks(self) -> Path:
+        """What is remembered of networks: see `peer.network_memory`."""
+        return self.home / NETWORKS_FILE
 
     @property
     def file(self) -> Path:

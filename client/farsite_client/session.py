@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import aiohttp
@@ -192,7 +193,7 @@ async def _dial(hub: _Hub, ticket: SessionTicket, name: str, timeout: float) -> 
                 identity=hub.identity,
                 trust=hub.profile.trust(),
                 router=router,
-                options=peer_options(hub.proxy, hub.ca_file),
+                options=peer_options(hub.proxy, hub.ca_file, hub.profile.networks),
                 redial=hub,
             )
     except TimeoutError:
@@ -224,7 +225,9 @@ def _check_clock(ticket: SessionTicket) -> None:
         raise problem
 
 
-def peer_options(proxy: str | None, ca_file: str | None = None) -> Any:
+def peer_options(proxy: str | None, ca_file: str | None = None, networks: Path | None = None) -> Any:
     from farsite_signaling.peer.options import PeerOptions
 
-    return PeerOptions(proxy=proxy, turn_ca=ca_file)
+    return PeerOptions(
+        proxy=proxy, turn_ca=ca_file, network_memory=None if networks is None else str(networks)
+    )

@@ -10,6 +10,7 @@ from farsite_cloud.notices.watch import EdgeWatch
 from farsite_cloud.organizations.erasing import erase_one
 from farsite_cloud.periodic import every
 from farsite_cloud.services import Services
+from farsite_cloud.sessions.telling import LOOK_SECONDS, EndedElsewhere
 from farsite_cloud.support.sweep import cut_one
 from farsite_cloud.sweeper import Duty
 from farsite_cloud.work.dispatcher import bring_one_forward
@@ -21,8 +22,10 @@ LICENCE_SECONDS = 900.0
 def duties_of(services: Services) -> dict[str, Duty]:
     days = services.settings.audit_retention_days
     keeping = AuditKeeping(services.database, services.vault, services.clock, days)
+    ended = EndedElsewhere(services.database, services.clock, services.peers)
     return {
         "support access": lambda: cut_one(services),
+        "ended sessions": every(LOOK_SECONDS, ended.look),
         "edge hosts": EdgeWatch(services).look,
         "notices": lambda: tell_one(services),
         "webhooks": lambda: deliver_due(services),

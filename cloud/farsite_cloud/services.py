@@ -43,6 +43,8 @@ class Peers(Protocol):
 
     async def notify(self, urn: str, message: BaseModel) -> bool: ...
 
+    def deliver(self, name: str, text: str) -> bool: ...
+
     async def disconnect(self, urn: str, code: ErrorCode, detail: str, *, retry: bool = False) -> bool: ...
 
 
@@ -58,7 +60,7 @@ class Limits:
         self.account = limit("account", free=5, minutes=5)
         self.everywhere = limit("everywhere", free=50, minutes=5)
         self.address = limit("address", free=20, minutes=15)
-        self.claims = limit("claims", free=10, minutes=15)
+        self.claims = limit("claims", free=5, minutes=15)
         self.renewals = limit("renewals", free=20, minutes=15)
         self.codes = limit("codes", free=10, minutes=15)
         self.passkeys = limit("passkeys", free=60, minutes=5)

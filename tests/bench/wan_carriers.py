@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from farsite_signaling.wire.hub import EnvelopeMessage, Undeliverable, dump, parse_hub_message
-from tests.bench.wan_flow import ChannelFlow, Flow, LinkFlow, StreamFlow
+from tests.bench.wan_flow import ChannelFlow, Echo, Flow, LinkFlow, StreamFlow, trips
 
 Signal = Callable[[str], Awaitable[None]]
 
@@ -43,6 +43,10 @@ class Carrier:
 
     async def flow(self) -> Flow:
         return await asyncio.shield(self._flow)
+
+    async def trips(self, size: int, seconds: float) -> list[tuple[float, float]]:
+        """Requests beside the flow: see `wan_flow.trips`."""
+        raise NotImplementedError
 
     def _opened(self, flow: Flow) -> None:
         if not self._flow.done():
@@ -74,6 +78,10 @@ class TunnelAccept(Carrier):
         await self._stack.enter_async_context(listener)
 
     async def accept(self, tunnel: Any, request: Any) -> Callable[[], asyncio.BaseProtocol]:
+        from farsite_signaling.wire.stream import Priority
+
+        if request.priority is Priority.INTERACTIVE:
+            return Echo
         return lambda: StreamFlow(self._opened)
 
     async def _send(self, message: EnvelopeMessage) -> None:
@@ -96,15 +104,26 @@ class TunnelDial(TunnelAccept):
 
         folder = Path(self._arguments["folder"])
         self._router = EnvelopeRouter(self._send)
-        tunnel = await open_tunnel(
+        self._tunnel = await open_tunnel(
             SessionTicket.model_validate(self._arguments["ticket"]),
             identity=Identity.load(folder / "client"),
             trust=OrganizationTrust((folder / "ca.pem").read_text()),
             router=self._router,
             options=PeerOptions(addresses=(self._arguments["address"],)),
         )
-        await self._stack.enter_async_context(tunnel)
-        await tunnel.create_connection(lambda: StreamFlow(self._opened), ApiTarget(), priority=Priority.BULK)
+        await self._stack.enter_async_context(self._tunnel)
+        await self._tunnel.create_connection(
+            lambda: StreamFlow(self._opened), ApiTarget(), priority=Priority.BULK
+        )
+
+    async def trips(self, size: int, seconds: float) -> list[tuple[float, float]]:
+        from farsite_signaling.wire.stream import ApiTarget
+
+        reader, writer = await self._tunnel.open_stream(ApiTarget())
+        try:
+            return await trips(reader, writer, size, seconds)
+        finally:
+            writer.close()
 
 
 class StockAccept(Carrier):

@@ -1,7 +1,7 @@
 """One end of a link, a process of its own: `python -m tests.bench.wan_end CARRIER dial|accept ARGUMENTS`.
 
-Lines of JSON. In: `{"signal": …}` from the other end, `{"do": "flow"|"send"|"receive"|"cpu", …}`. Out: `{"signal": …}`,
-`{"did": …, "result": …}`. Ends with its input, whatever is under way.
+Lines of JSON. In: `{"signal": …}` from the other end, `{"do": "flow"|"send"|"receive"|"trips"|"cpu", …}`. Out:
+`{"signal": …}`, `{"did": …, "result": …}`. Ends with its input, whatever is under way.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ async def do(carrier: Carrier, order: dict[str, Any]) -> Any:
             await (await carrier.flow()).send(order["bytes"], order["seconds"])
         case "receive":
             return await (await carrier.flow()).arrivals.receive(order["bytes"], order["seconds"])
+        case "trips":
+            return await carrier.trips(order["bytes"], order["seconds"])
         case "cpu":
             return cpu_seconds()
     return None

@@ -14,6 +14,8 @@ from farsite_signaling.wire.errors import FarsiteError
 BLOCK = bytes(64 * 1024)
 MESSAGE = bytes(16 * 1024)
 SAMPLE_SECONDS = 0.01
+PAUSE_SECONDS = 0.02
+"""Between requests."""
 HIGH_WATER = 1024 * 1024
 """Bytes a stock data channel may queue: it has no other window."""
 
@@ -135,6 +137,31 @@ class LinkFlow:
             if self._link.buffered_amount >= LINK_HIGH_WATER:
                 self._drained.clear()
                 await self._drained.wait()
+
+
+class Echo(asyncio.Protocol):
+    """Answers with what it is asked."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.WriteTransport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._transport.write(data)
+
+
+async def trips(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, size: int, seconds: float
+) -> list[tuple[float, float]]:
+    """Requests of `size` bytes to an `Echo`, one after another: when each began (monotonic), and its ms."""
+    request = bytes(size)
+    until = time.monotonic() + seconds
+    measured: list[tuple[float, float]] = []
+    while (begin := time.monotonic()) < until:
+        writer.write(request)
+        await reader.readexactly(size)
+        measured.append((begin, (time.monotonic() - begin) * 1000))
+        await asyncio.sleep(PAUSE_SECONDS)
+    return measured
 
 
 Flow = StreamFlow | ChannelFlow | LinkFlow

@@ -128,6 +128,10 @@ class Pair:
         cpu = (after[0] - before[0], after[1] - before[1])
         return Transfer(Timeline(begin, samples), cpu, time.time() - time.monotonic())
 
+    async def trips(self, size: int, seconds: float) -> list[tuple[float, float]]:
+        """Requests from the dialing end, beside whatever is under way: see `wan_flow.trips`."""
+        return [(at, ms) for at, ms in await self._dial.ask("trips", bytes=size, seconds=seconds)]
+
     async def _cpu(self) -> tuple[float, float]:
         return await self._dial.ask("cpu"), await self._accept.ask("cpu")
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pyotp
 import pytest
 
@@ -143,3 +144,13 @@ async def test_turning_the_second_factor_on_shows_a_code_to_scan(cli: Any, cloud
     await _log_in(cli, cloud)
     shown = await cli("account", "mfa", "on", FARSITE_CLIENT_PASSWORD=OWNER_PASSWORD, stdin="000000\n")
     assert shown.code == 1 and "█" in shown.err and "sign_in_failed" in shown.err
+
+
+async def test_passkeys_are_added_on_a_page_of_the_cloud(cli: Any, cloud: RunningCloud) -> None:
+    await _log_in(cli, cloud)
+    page = (await _done(cli, "account", "passkeys", "add"))["page"]
+    async with aiohttp.ClientSession() as http, http.get(page) as answer:
+        assert answer.status == 200 and "Your passkeys" in await answer.text()
+    assert await _done(cli, "account", "passkeys", "list") == []
+    missing = await cli("account", "passkeys", "rename", "Laptop", "Other")
+    assert missing.code == 1 and "not_found" in missing.err

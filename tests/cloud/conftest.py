@@ -31,6 +31,7 @@ from farsite_signaling.wire.hub import (
     Ping,
     Pong,
     Proof,
+    SessionEnded,
     Welcome,
     dump,
     parse_hub_message,
@@ -102,12 +103,13 @@ class Peer:
     socket: aiohttp.ClientWebSocketResponse
     identity: Identity
     seen: list[BaseModel] = field(default_factory=list)
+    ended: set[str] = field(default_factory=set)
 
     async def send(self, message: BaseModel) -> None:
         await self.socket.send_str(dump(message))
 
     async def receive(self) -> BaseModel | None:
-        """The next message that is no heartbeat; None once closed."""
+        """The next message that is no heartbeat; None once closed. Ends of sessions may be told twice."""
         while True:
             frame = await self.socket.receive(timeout=10)
             if frame.type is not aiohttp.WSMsgType.TEXT:
@@ -115,8 +117,15 @@ class Peer:
             message = parse_hub_message(frame.data)
             if isinstance(message, Ping):
                 await self.send(Pong(token=message.token))
-            elif not isinstance(message, Pong):
+            elif not isinstance(message, Pong) and not self._told_before(message):
                 return message
+
+    def _told_before(self, message: BaseModel) -> bool:
+        if not isinstance(message, SessionEnded):
+            return False
+        before = message.session in self.ended
+        self.ended.add(message.session)
+        return before
 
     async def expect(self, kind: type[BaseModel]) -> Any:
         message = await self.receive()

@@ -37,6 +37,7 @@ async def test_a_code_may_be_typed_carelessly(world):
 
 
 async def test_of_fifty_racing_claims_exactly_one_wins(world):
+    """Security row S5."""
     code = await world.setup_code()
     claims = [_claim(code) for _ in range(50)]
     replies = await asyncio.gather(*(world.stranger("POST", "/claims", claim) for claim in claims))
@@ -73,7 +74,7 @@ async def test_a_bad_request_does_not_use_up_the_code(world, csr):
 
 
 async def test_guessing_codes_locks_the_address_out_for_longer_and_longer(world):
-    for number in range(10):
+    for number in range(5):
         assert (await world.stranger("POST", "/claims", _claim(f"{number:012}"))).status == 404
     code = await world.setup_code()
     waits = []
@@ -84,6 +85,24 @@ async def test_guessing_codes_locks_the_address_out_for_longer_and_longer(world)
         world.clock.advance(seconds=waits[-1])
         assert (await world.stranger("POST", "/claims", _claim("0000-0000-0000"))).status == 404
     assert waits == [1, 2, 4, 8]
+
+
+async def test_guesses_that_come_together_are_answered_as_few_times(world):
+    """Security row S5: lock-out after five."""
+    wrong = [_claim(f"{number:012}") for number in range(50)]
+    replies = await asyncio.gather(*(world.stranger("POST", "/claims", claim) for claim in wrong))
+    assert Counter(reply.code for reply in replies) == {"setup_code_invalid": 5, "rate_limited": 45}
+    right = _claim(await world.setup_code())
+    assert (await world.stranger("POST", "/claims", right)).code == "rate_limited"
+    world.clock.advance(seconds=1)
+    await world.stranger.ok("POST", "/claims", right)
+
+
+async def test_a_code_of_one_organization_claims_for_no_other(world):
+    other = await world.other_organization()
+    await world.edge(other)
+    assert (await world.owner.ok("GET", "~/edge-hosts"))["edge_hosts"] == []
+    assert len((await other.ok("GET", "~/edge-hosts"))["edge_hosts"]) == 1
 
 
 async def test_claims_and_refusals_are_audited(world):

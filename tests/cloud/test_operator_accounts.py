@@ -11,6 +11,7 @@ from farsite_cloud.commands import accounts
 from farsite_cloud.settings import load_settings
 from farsite_cloud.testing import OWNER_EMAIL, OWNER_PASSWORD
 from farsite_signaling.wire.errors import FarsiteError
+from farsite_signaling.wire.hub import SessionAnnounced, SessionEnded
 
 PASSWORD = {"password": OWNER_PASSWORD}
 CREDENTIALS = {"email": OWNER_EMAIL, **PASSWORD}
@@ -35,6 +36,28 @@ async def test_a_lost_second_factor_is_reset_told_and_audited(tmp_path, world_in
     [row] = await world.audit("account.mfa_reset")
     assert (row["actor"], row["source"], row["target"]) == ("operator", "this machine", OWNER_EMAIL)
     assert (await world.mails(OWNER_EMAIL))[-1].content.subject == "The operator removed your second factors"
+
+
+async def test_a_reset_ends_live_sessions_within_moments(tmp_path, world_in):
+    """Security row S7: the command is another process than the cloud that the tunnel was opened through."""
+    world = await world_in(tmp_path)
+    edge_id, identity = await world.edge()
+    edge, client = await world.connect(identity), await world.client()
+    ticket = await world.owner.ok("POST", f"~/edge-hosts/{edge_id}/sessions", {"client": client.urn})
+    await edge.expect(SessionAnnounced)
+    command = ("cloud", "account", "reset-mfa", OWNER_EMAIL, "--data-dir", str(tmp_path), "--json")
+    async with asyncio.TaskGroup() as group:
+        # Reads from now on: it answers the hub's heartbeat while the command starts.
+        told = group.create_task(edge.expect(SessionEnded), name="edge host")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "farsite_client", *command, stdout=asyncio.subprocess.PIPE
+        )
+        out, _ = await process.communicate()
+        assert json.loads(out)["ended"] == 1
+        async with asyncio.timeout(5):
+            ended = await told
+    assert (ended.session, ended.code) == (ticket["session"], "session_ended")
+    assert (await world.owner("GET", "/me")).status == 401
 
 
 async def test_a_code_for_a_new_password_is_handed_over(tmp_path, world_in):

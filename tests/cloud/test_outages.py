@@ -14,7 +14,7 @@ from farsite_cloud.cluster.neighbours import RedisNeighbours
 from farsite_cloud.database import sqlite
 from farsite_cloud.testing_servers import fresh_database, postgres_server, redis_server
 from farsite_signaling.identity import generate_key, make_request
-from farsite_signaling.wire.hub import Ping, Pong, SessionAnnounced, parse_hub_message
+from farsite_signaling.wire.hub import Ping, Pong, SessionAnnounced, SessionEnded, parse_hub_message
 from tests.cloud.cluster_rig import QUICK, two_clouds, until
 from tests.conftest import template_of
 
@@ -207,6 +207,28 @@ async def test_processes_find_each_other_again_when_redis_lost_everything(
         await two.online_at_b(identity.urn)
         await until(lambda: two.a.services.peers.online(late.urn))
         await _alive(edge)
+
+
+@pytest.mark.parametrize("how", ["stopped", "frozen"])
+async def test_without_redis_sessions_still_end_at_the_other_process(
+    tmp_path, clock, monkeypatch, new_database, own_redis, how
+):
+    """Security row S7: a tunnel is cut within five seconds, whatever the processes cannot tell one another."""
+    async with (
+        new_database() as url,
+        two_clouds(tmp_path, clock, monkeypatch, database=url, redis=own_redis.url) as two,
+    ):
+        edge_id, identity = await two.a.edge()
+        edge, client = await two.a.connect(identity), await two.a.client()
+        path = f"~/edge-hosts/{edge_id}/sessions"
+        ticket = await two.a.owner.ok("POST", path, {"client": client.urn})
+        await edge.expect(SessionAnnounced)
+        (own_redis.stop if how == "stopped" else own_redis.halt)()
+        await until(lambda: two.b.services.peers.partial)
+        await two.b.owner("DELETE", f"~/sessions/{ticket['session']}")
+        async with asyncio.timeout(5):
+            assert (await edge.expect(SessionEnded)).session == ticket["session"]
+        own_redis.go_on()
 
 
 async def test_a_locked_sqlite_is_told_soon(world_in, tmp_path, monkeypatch):

@@ -329,7 +329,7 @@ async def test_a_stream_given_up_leaves_no_connection_to_the_device(
 
     acceptor = edge.host.remote._acceptor
     async with device(edge, serve):
-        monkeypatch.setattr(acceptor._audit, "note", never)
+        monkeypatch.setattr(acceptor.judge._audit, "note", never)
         granted = _Granted(small_cloud.grant(small_cloud.client()))
         async with asyncio.TaskGroup() as group:
             accepting = group.create_task(

@@ -13,7 +13,9 @@ from typing import Any
 from farsite_client.cloud import CloudClient
 from farsite_client.profile import Profile
 from farsite_client.session import connect
+from farsite_signaling.peer.rtc import preload
 from farsite_signaling.wire.errors import FarsiteError
+from tests.lab.reach import reaching
 
 SETTLE = 12.0
 
@@ -58,7 +60,14 @@ async def open_session(profile: Profile, *, edge: str, settle: str = "") -> dict
     }
 
 
-COMMANDS = {"sign_in": sign_in, "setup_code": setup_code, "open": open_session}
+async def reach(profile: Profile, *, edge: str, times: int) -> dict[str, Any]:
+    """See `Reach.opened`; the first time is not counted: it fills caches."""
+    async with reaching(profile, edge) as opener:
+        await opener.once()
+        return {"opens": [await opener.once() for _ in range(times)]}
+
+
+COMMANDS = {"sign_in": sign_in, "setup_code": setup_code, "open": open_session, "reach": reach}
 
 
 async def answer(profile: Profile, line: str) -> dict[str, Any]:
@@ -71,10 +80,7 @@ async def answer(profile: Profile, line: str) -> dict[str, Any]:
 
 async def main(home: str, ca_file: str, proxy: str) -> None:
     profile = Profile(Path(home), proxy=proxy or None, ca_file=ca_file)
-    # What every opening needs is loaded once: the grid measures the network, not imports.
-    import farsite_signaling.peer.dialer
-    import farsite_signaling.peer.rtc  # noqa: F401
-
+    preload()  # once: the grid measures the network, not imports
     print(json.dumps({"ok": True}), flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         print(json.dumps(await answer(profile, line)), flush=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,20 +20,23 @@ PROXY_PASSWORD = "open: sesame/1"
 SAME_LAN = "same-lan"
 WRONG_PASSWORD = "proxy-only, wrong password"
 ANSWER_SECONDS = 40.0
+ROOT = Path(__file__).parents[2]
 
 
 class Client:
     """A `client_main.py` in a namespace."""
 
     def __init__(self, host: Namespace, home: Path, ca_file: Path, proxy: str = "") -> None:
-        script = str(Path(__file__).with_name("client_main.py"))
-        self._command = host.command(sys.executable, script, str(home), str(ca_file), proxy)
+        module = "tests.lab.client_main"
+        self._command = host.command(sys.executable, "-m", module, str(home), str(ca_file), proxy)
         self._process: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
 
     async def __aenter__(self) -> Client:
         pipe = asyncio.subprocess.PIPE
-        self._process = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe)
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command, stdin=pipe, stdout=pipe, cwd=ROOT
+        )
         await self._read()
         return self
 
@@ -49,7 +52,7 @@ class Client:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    async def ask(self, do: str, **arguments: str) -> dict[str, Any]:
+    async def ask(self, do: str, **arguments: str | int) -> dict[str, Any]:
         assert self._process is not None and self._process.stdin is not None
         async with self._turn:
             self._process.stdin.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
@@ -60,8 +63,15 @@ class Client:
 
 
 class Grid:
-    def __init__(self, lab: Lab) -> None:
+    """`edges`, `clients`: the kinds of site that get an edge host, a client. All, and some more, by default."""
+
+    def __init__(
+        self, lab: Lab, *, edges: Sequence[Nat] = tuple(Nat), clients: Sequence[Nat] | None = None
+    ) -> None:
         self.lab = lab
+        self._edge_kinds = edges
+        self._client_kinds = tuple(Nat) if clients is None else clients
+        self._extras = clients is None
         self.folder = lab.directory
         self.clients: dict[str, Client] = {}
         self.sites: dict[str, Site] = {}
@@ -76,7 +86,7 @@ class Grid:
             await self._start_cloud()
             await self._start_clients()
             await self._start_edges()
-            self.edges = [str(nat) for nat in Nat]
+            self.edges = [str(nat) for nat in self._edge_kinds]
             yield self
 
     def _certificate(self) -> Path:
@@ -103,13 +113,14 @@ class Grid:
 
     async def _start_clients(self) -> None:
         places: dict[str, tuple[Namespace, str]] = {}
-        for nat in Nat:
+        for nat in self._client_kinds:
             site = await self.lab.site(nat, password=PROXY_PASSWORD)
             places[nat] = (site.host, site.proxy.url() if site.proxy else "")
-            if site.proxy:
+            if site.proxy and self._extras:
                 places[WRONG_PASSWORD] = (site.host, site.proxy.url("guess"))
-        self.sites = {nat: await self.lab.site(nat, password=PROXY_PASSWORD) for nat in Nat}
-        places[SAME_LAN] = (await self.lab.add_host(self.sites[Nat.EASY]), "")
+        self.sites = {nat: await self.lab.site(nat, password=PROXY_PASSWORD) for nat in self._edge_kinds}
+        if self._extras:
+            places[SAME_LAN] = (await self.lab.add_host(self.sites[Nat.EASY]), "")
         for name, (host, proxy) in places.items():
             client = Client(host, self.folder / f"client {name}", self.ca_file, proxy)
             self.clients[name] = await self._stack.enter_async_context(client)
@@ -128,7 +139,7 @@ class Grid:
 
     async def claim(self, nat: Nat, folder: str, proxy: str | None) -> tuple[int, str]:
         """`farsite edge claim` in the site of this kind; exit status and output."""
-        code = (await self.clients[Nat.NONE].ask("setup_code", name=str(nat)))["code"]
+        code = (await self.clients[self._client_kinds[0]].ask("setup_code", name=str(nat)))["code"]
         arguments = ["edge", "claim", code, "--cloud", URL, "--remote-access", "--json"]
         arguments += ["--proxy", proxy] if proxy else []
         process = await asyncio.create_subprocess_exec(
@@ -144,8 +155,8 @@ class Grid:
     async def _start_edges(self) -> None:
         # Two at a time: starting is work for the processor.
         gate = asyncio.Semaphore(2)
-        await asyncio.gather(*(self._claim(nat, gate) for nat in Nat))
-        parts = [await self._stack.enter_async_context(self._edge(nat)) for nat in Nat]
+        await asyncio.gather(*(self._claim(nat, gate) for nat in self._edge_kinds))
+        parts = [await self._stack.enter_async_context(self._edge(nat)) for nat in self._edge_kinds]
         await asyncio.gather(*(part.event("cloud_online") for part in parts))
 
     async def _claim(self, nat: Nat, gate: asyncio.Semaphore) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import webbrowser
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
@@ -10,6 +11,7 @@ import click
 import typer
 
 from farsite_client.cli.account import required
+from farsite_client.cli.browser import has_browser
 from farsite_client.cli.folders import on_cloud
 from farsite_client.cli.invocation import Invocation, read_password
 from farsite_client.cloud import CloudClient
@@ -19,9 +21,10 @@ from farsite_signaling.wire.factor_api import Mfa, Passkey
 from farsite_signaling.wire.people_api import MfaSecret
 
 mfa = typer.Typer(no_args_is_help=True, help="Second factor: status, on, off, new recovery codes.")
-passkeys = typer.Typer(no_args_is_help=True, help="Passkeys: list, rename, remove. Browsers add them.")
+passkeys = typer.Typer(no_args_is_help=True, help="Passkeys: add, list, rename, remove.")
 T = TypeVar("T")
 PASSWORD = "FARSITE_CLIENT_PASSWORD"
+_PAGE = "/account"
 Stdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
 Code = Annotated[
     str | None, typer.Option(help="Of the authenticator app, of a mail, or a recovery code (asked for).")
@@ -151,6 +154,19 @@ def recovery_codes(ctx: typer.Context, code: Code = None, password_stdin: Stdin 
     invocation = Invocation(ctx)
     proof = _proof(invocation, code, password_stdin)
     _show_codes(invocation, _on(invocation, lambda cloud: cloud.new_recovery_codes(proof)))
+
+
+@passkeys.command("add")
+def add_passkey(
+    ctx: typer.Context,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Only show the address.")] = False,
+) -> None:
+    """Open the cloud's page on which a browser makes a passkey."""
+    invocation = Invocation(ctx)
+    page = f"{invocation.profile.load().url}{_PAGE}"
+    opened = not no_open and not invocation.output.as_json and has_browser() and webbrowser.open(page)
+    how = "Your browser shows the page" if opened else "Open this page in a browser"
+    invocation.output.result({"page": page}, f"{how}: {page}")
 
 
 @passkeys.command("list")

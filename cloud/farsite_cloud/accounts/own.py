@@ -138,6 +138,7 @@ def new_token_answer(token: Token, secret: str) -> wire.NewToken:
     response=wire.NewToken,
     status=201,
     headers=(HEADER,),
+    errors=(ErrorCode.NOT_FOUND,),
 )
 async def create_token(request: web.Request, body: wire.TokenRequest) -> wire.NewToken:
     """A personal access token for scripts: shown once, with the rights it may use and an end."""

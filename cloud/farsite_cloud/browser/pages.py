@@ -1,4 +1,7 @@
-"""The pages a person signs a device in with: plain forms made here, without script, nothing loaded from elsewhere."""
+"""The pages a person signs a device in with, and the one about passkeys. Made here, nothing loaded from elsewhere.
+
+Forms are plain; scripts are files of ours and do what forms cannot: ask the browser for a passkey.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,12 @@ from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.browser import service
 from farsite_cloud.browser.credentials import prove
 from farsite_cloud.browser.models import BrowserSignIn, DeviceSignIn
-from farsite_cloud.browser.routes import PAGE
+from farsite_cloud.browser.routes import ACCOUNT, PAGE
 from farsite_cloud.browser.sessions import Visit
+from farsite_cloud.passkeys.signing import prove_alone
 from farsite_signaling.rest import PUBLIC, Api
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.passkeys import PasskeyAssertion
 
 pages = Api(prefix="")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -33,6 +38,9 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 _STYLE = f"{PAGE}.css"
+# Of pages that speak to the API for passkeys.
+SCRIPTED = HEADERS | {"Content-Security-Policy": f"{POLICY}; script-src 'self'; connect-src 'self'"}
+SCRIPTS = f"{PAGE}-scripts"
 _FORM = "application/x-www-form-urlencoded"
 _templates = Environment(
     loader=PackageLoader("farsite_cloud", "browser/templates"), undefined=StrictUndefined, autoescape=True
@@ -60,9 +68,36 @@ class AnswerForm(CodeForm):
     answer: str = Field(pattern="^(approve|deny)$")
 
 
-def page(name: str, status: int = 200, **values: object) -> web.Response:
-    text = _templates.get_template(f"{name}.html").render(page=PAGE, style=_STYLE, **values)
-    return web.Response(text=text, content_type="text/html", status=status, headers=HEADERS)
+class PasskeyForm(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    form: str = Field(default="", max_length=100)
+    user_code: str = Field(default="", max_length=50)
+    credential: str = Field(min_length=1, max_length=40_000, repr=False)
+
+
+def page(name: str, status: int = 200, script: str | None = None, **values: object) -> web.Response:
+    """`script`: a file of ours that the page may run, and which may speak to this cloud alone."""
+    source = f"{SCRIPTS}/{script}"
+    text = _templates.get_template(f"{name}.html").render(page=PAGE, style=_STYLE, script=source, **values)
+    headers = HEADERS if script is None else SCRIPTED
+    return web.Response(text=text, content_type="text/html", status=status, headers=headers)
+
+
+@pages.route("GET", f"{SCRIPTS}/{{name}}", need=PUBLIC)
+async def script(request: web.Request) -> web.Response:
+    """What the pages about passkeys run."""
+    name = request.match_info["name"]
+    if name not in ("account.js", "device.js", "webauthn.js"):
+        raise FarsiteError(ErrorCode.NOT_FOUND, "There is no such script.")
+    text = _templates.get_template(name).render()
+    return web.Response(text=text, content_type="text/javascript")
+
+
+@pages.route("GET", ACCOUNT, need=PUBLIC)
+async def account_page(request: web.Request) -> web.Response:
+    """Add, use, rename and remove passkeys."""
+    return page("account", script="account.js")
 
 
 @pages.route("GET", _STYLE, need=PUBLIC)
@@ -79,7 +114,7 @@ async def show(request: web.Request) -> web.Response:
     user_code = request.query.get("user_code", "")[:50]
     signed_in = await visit.signed_in()
     if signed_in is None:
-        response = page("sign_in", form=visit.form_token, user_code=user_code, email="", problem="")
+        response = page("sign_in", script="device.js", form=visit.form_token, user_code=user_code)
     else:
         response = await ask(call, visit, signed_in, user_code)
     visit.keep(response)
@@ -135,8 +170,33 @@ async def sign_in(request: web.Request) -> web.Response:
     form = await _read(request, SignInForm)
     visit.check_form(form.form)
     account, mfa = await prove(call, form.email, form.password, form.code)
+    return _welcome(visit, account, form.user_code, mfa=mfa)
+
+
+@pages.route("POST", f"{PAGE}/passkey", need=PUBLIC)
+async def sign_in_by_passkey(request: web.Request) -> web.Response:
+    """A passkey, which is a second factor as well."""
+    call = call_of(request)
+    visit = Visit(request, call)
+    form = await _read(request, PasskeyForm)
+    visit.check_form(form.form)
+    account = await prove_alone(call, _credential(form.credential), "account.browser_sign_in")
+    return _welcome(visit, account, form.user_code, mfa=True)
+
+
+def _credential(text: str) -> PasskeyAssertion:
+    """Raises `invalid_request`."""
+    try:
+        return PasskeyAssertion.model_validate_json(text)
+    except ValidationError:
+        raise FarsiteError(
+            ErrorCode.INVALID_REQUEST, "This is not a passkey's answer. Start again."
+        ) from None
+
+
+def _welcome(visit: Visit, account: Account, user_code: str, *, mfa: bool) -> web.Response:
     visit.sign_in(account, mfa=mfa)
-    where = PAGE + (f"?{urlencode({'user_code': form.user_code})}" if form.user_code else "")
+    where = PAGE + (f"?{urlencode({'user_code': user_code})}" if user_code else "")
     response = web.Response(status=303, headers=HEADERS | {"Location": where})
     visit.keep(response)
     return response

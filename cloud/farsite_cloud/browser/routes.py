@@ -17,6 +17,7 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 api = Api()
 PAGE = "/device"
+ACCOUNT = "/account"
 _WAITING = {
     ErrorCode.AUTHORIZATION_PENDING: "Nobody has answered in the browser yet. Ask again.",
     ErrorCode.SLOW_DOWN: "Asked too often: wait 5 s longer between questions from now on.",

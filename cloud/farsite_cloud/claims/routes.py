@@ -43,13 +43,15 @@ async def claim(request: web.Request, body: wire.Claim) -> wire.ClaimResult:
         return await once(request, digest, wire.ClaimResult, lambda: _claim(call, digest, body))
     except FarsiteError as error:
         if error.code is ErrorCode.SETUP_CODE_INVALID:
-            await call.services.limits.claims.failed(call.source)
+            # Of guesses that came together no more are answered than of those that come one by one.
+            await call.services.limits.claims.begin(call.source)
         raise
 
 
 async def _claim(call: Call, digest: str, body: wire.Claim) -> wire.ClaimResult:
     with call.act("edge_host.claimed", body.hostname, actor="setup code") as act:
         organization_id = await organization_of_code(call.session, digest)
+        await call.services.limits.claims.check(call.source)
         act.organizations.append(organization_id)
         organization = await find_organization(call.session, organization_id)
         assert organization is not None, "a foreign key says so"

@@ -18,7 +18,7 @@ from farsite_cloud.accounts.changing import FactorChange, begin_change
 from farsite_cloud.accounts.guessing import place
 from farsite_cloud.accounts.models import Account
 from farsite_cloud.accounts.own import own_account
-from farsite_cloud.accounts.signing_in import organizations_of_account, signed_in
+from farsite_cloud.accounts.signing_in import signed_in
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import check_if_match, etag
 from farsite_cloud.passkeys import service
@@ -32,7 +32,7 @@ from farsite_cloud.passkeys.checking import (
 )
 from farsite_cloud.passkeys.models import Passkey
 from farsite_cloud.passkeys.party import NAME, party_of
-from farsite_cloud.passkeys.signing import find_passkey, prove_passkey
+from farsite_cloud.passkeys.signing import prove_alone
 from farsite_signaling.rest import INTERACTIVE, PUBLIC, Answer, Api
 from farsite_signaling.wire import factor_api as wire
 from farsite_signaling.wire.cloud_api import SignInResult
@@ -67,19 +67,8 @@ async def passkey_options(request: web.Request) -> PasskeyOptions:
 async def sign_in_with_passkey(request: web.Request, body: wire.PasskeySignIn) -> SignInResult:
     """Exchange a passkey's answer for a token, without a password. It counts as a second factor."""
     call = call_of(request)
-    limits, here = call.services.limits.address, place(call.source)
-    await limits.begin(here)
-    async with call.services.database.reading() as session:
-        found = await find_passkey(session, body.credential)
-        organizations = [] if found is None else await organizations_of_account(session, found[1])
-    actor = "" if found is None else found[1].email
-    with call.act("account.sign_in", actor=actor, organizations=organizations) as act:
-        act.details["method"] = "passkey"
-        account = await prove_passkey(call, body.credential)
-        result = await signed_in(call, account, mfa=True)
-    await limits.succeeded(here)
-    await call.services.limits.passkeys.succeeded(here)
-    return result
+    account = await prove_alone(call, body.credential, "account.sign_in")
+    return await signed_in(call, account, mfa=True)
 
 
 @api.route("GET", _PASSKEYS, need=INTERACTIVE, response=wire.PasskeyList)

@@ -7,7 +7,9 @@ import logging
 from sqlalchemy.ext.asyncio import AsyncSession
 from webauthn.helpers import base64url_to_bytes
 
+from farsite_cloud.accounts.guessing import place
 from farsite_cloud.accounts.models import Account
+from farsite_cloud.accounts.signing_in import organizations_of_account
 from farsite_cloud.api.call import Call
 from farsite_cloud.audit.log import Act
 from farsite_cloud.mail.letters import Letter
@@ -28,6 +30,23 @@ async def find_passkey(session: AsyncSession, answer: PasskeyAssertion) -> tuple
     passkey = await passkey_with(session, answer.id)
     account = None if passkey is None else await session.get(Account, passkey.account_id)
     return None if passkey is None or account is None else (passkey, account)
+
+
+async def prove_alone(call: Call, answer: PasskeyAssertion, action: str) -> Account:
+    """Signing in with nothing else: counted and audited. Raises `sign_in_failed`, `rate_limited`."""
+    limits, here = call.services.limits, place(call.source)
+    await limits.address.begin(here)
+    async with call.services.database.reading() as session:
+        found = await find_passkey(session, answer)
+        organizations = [] if found is None else await organizations_of_account(session, found[1])
+    actor = "" if found is None else found[1].email
+    with call.act(action, actor=actor, organizations=organizations) as act:
+        act.details["method"] = "passkey"
+        account = await prove_passkey(call, answer)
+    # Failures stay: a passkey of one's own must not pay for guesses at others' accounts.
+    await limits.address.forgive(here)
+    await limits.passkeys.succeeded(here)
+    return account
 
 
 async def prove_passkey(call: Call, answer: PasskeyAssertion, account: Account | None = None) -> Account:

@@ -23,5 +23,5 @@ class RemoteSession(OrganizationOwned, Base):
     token_id: Mapped[str | None] = mapped_column(IdColumn, index=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     until: Mapped[datetime] = mapped_column(UtcDateTime)
-    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
     end_code: Mapped[str | None] = mapped_column(String(64))

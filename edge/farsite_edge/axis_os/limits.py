@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from farsite_edge.settings import EdgeSettings
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -22,15 +20,3 @@ class Limits:
     @property
     def revert(self) -> float:
         return self.rollback_minutes * 60 + self.restart
-
-
-def os_limits(settings: EdgeSettings) -> Limits:
-    restart = settings.os_restart_timeout
-    return Limits(
-        poll=settings.os_poll_interval,
-        answer=min(Limits.answer, restart),
-        restart=restart,
-        settle=restart / 3,
-        busy=restart * 2 / 3,
-        rollback_minutes=settings.os_rollback_minutes,
-    )

@@ -245,6 +245,7 @@ class RemoteAccess:
             proxy=proxy,
             turn_ca=str(turn_ca) if turn_ca else None,
             loopback=self._settings.offer_loopback,
+            network_memory=str(self._settings.data_dir / "networks.json"),
             resume_timeout=self._settings.resume_timeout,
         )
 

@@ -59,6 +59,7 @@ class UdpTransport(asyncio.DatagramTransport):
         self._batched: range = getattr(protocol, "batched", DTLS_FIRST_BYTES)
         self._closing = False
         self._polling = False
+        self._unread = False
         self._counted = 0
         self._counted_at = 0.0
         self._look: asyncio.TimerHandle | None = None
@@ -102,6 +103,9 @@ class UdpTransport(asyncio.DatagramTransport):
             self._look_later()
 
     def _poll_on(self, now: float) -> None:
+        if self._unread:  # the tick goes on after other work had its turn
+            self._look = self._loop.call_later(0, self._readable)
+            return
         much = self._counted >= _MUCH / 2
         self._counted, self._counted_at = 0, now
         if much:
@@ -115,14 +119,16 @@ class UdpTransport(asyncio.DatagramTransport):
             self._look = self._loop.call_later(_TICK, self._readable)
 
     def _drain(self) -> int:
-        """Returns the bytes read."""
+        """Returns the bytes read; `_unread` tells whether there may be more."""
         total = 0
+        self._unread = True
         for _ in range(_READS):
             if self._closing:
                 break
             try:
                 size, segment, address = self._read()
             except (BlockingIOError, InterruptedError):
+                self._unread = False
                 break
             except OSError as error:
                 self._protocol.error_received(error)

@@ -10,18 +10,22 @@ Imports aioice: import this module inside functions only.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 from aioice import Candidate, Connection, stun
 from aioice.candidate import candidate_foundation, candidate_priority
-from aioice.ice import CandidatePair, candidate_pair_priority
+from aioice.ice import ICE_COMPLETED, ICE_FAILED, CandidatePair, StunProtocol, candidate_pair_priority
 
 from farsite_signaling.peer import relay
 from farsite_signaling.peer.addresses import Address, host_addresses, open_udp
 from farsite_signaling.peer.gathering import GatheringReport
+from farsite_signaling.peer.ice_protocol import IceProtocol
+from farsite_signaling.peer.network_memory import NetworkMemory
 from farsite_signaling.peer.options import PeerOptions
 from farsite_signaling.peer.servers import PREFERENCE, RelayTransport, StunServer, TurnServer
 from farsite_signaling.peer.tasks import TaskOwner
@@ -29,9 +33,8 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 logger = logging.getLogger(__name__)
 
-FIRST_RETRY = 0.1
-"""The first check often opens our NAT for the peer's: repeat it soon (aioice: 0.5 s)."""
-CONSENT_WAIT = 2.0
+PACE = 0.005
+"""Between checks, the least that RFC 8445 section 14.2 allows (aioice: 20 ms); what is found meanwhile ends them."""
 MAX_REMOTE_CANDIDATES = 64
 MAX_HOLD = 0.8
 RELAY_STAGGER = 0.1
@@ -39,64 +42,6 @@ RELAY_STAGGER = 0.1
 IDLE_RELAY = 15.0
 """Once connected, allocations that carry nothing are given back after this long, seconds."""
 COMPONENT = 1
-
-
-class IceProtocol(relay.RelayProtocol):
-    """One local socket or allocation."""
-
-    receiver: IceConnection
-    relay_server: TurnServer | None = None
-
-    async def request(
-        self,
-        request: stun.Message,
-        addr: Address,
-        integrity_key: bytes | None = None,
-        retransmissions: int | None = None,
-    ) -> tuple[stun.Message, Address]:
-        """As aioice's, with a first retransmission after 0.1 s and more patience for single requests."""
-        if integrity_key is not None:
-            request.add_message_integrity(integrity_key)
-        transaction = stun.Transaction(
-            request, addr, self, retransmissions=retransmissions, integrity_key=integrity_key
-        )
-        wait = CONSENT_WAIT if retransmissions == 0 else FIRST_RETRY
-        transaction._Transaction__timeout_delay = wait  # type: ignore[attr-defined]
-        self.transactions[request.transaction_id] = transaction
-        try:
-            return await transaction.run()
-        finally:
-            del self.transactions[request.transaction_id]
-
-    def records_received(self, data: memoryview, segment: int) -> bool:
-        """DTLS records in one piece; False while the handshake has them one by one."""
-        sink = self.receiver.sink
-        if sink is None:
-            return False
-        sink(data, segment)
-        return True
-
-    def send_records(self, data: memoryview, segment: int, addr: Address) -> None:
-        send: Callable[[memoryview, int, Address], None] | None
-        send = getattr(self.transport, "send_segments", None)
-        if send is not None:
-            send(data, segment, addr)
-            return
-        for start in range(0, len(data), segment):
-            self.transport.sendto(data[start : start + segment].tobytes(), addr)
-
-    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
-        if self.receiver.sink is not None and data and 19 < cast(bytes, data)[0] < 64:
-            self.receiver.sink(cast(bytes, data), len(data))  # from a relay
-            return
-        try:
-            super().datagram_received(data, addr)
-        except Exception:
-            # Anybody who knows the port can send this: a damaged packet is nobody's failure.
-            logger.debug("damaged STUN message from %s", addr, exc_info=True)
-
-    def bind_failed(self, addr: Address, error: Exception) -> None:
-        self.receiver.drop_pair(self, addr, error)
 
 
 class IceConnection(Connection):
@@ -114,6 +59,8 @@ class IceConnection(Connection):
         self._options = options
         self._stun_servers = stun_servers
         self._turn_servers = turn_servers
+        self._memory = NetworkMemory(Path(options.network_memory)) if options.network_memory else None
+        self._remembered: RelayTransport | None = None
         self._tasks = TaskOwner("ice")
         self._gathering = False
         self._held: list[CandidatePair] = []
@@ -155,6 +102,8 @@ class IceConnection(Connection):
         for address in host_addresses(self._options):
             await self._gather_host(address)
         self._local_candidates_end = True
+        if self._memory is not None and self._turn_servers:
+            self._remembered = self._memory.recall()
         self._gathering = bool(self._stun_servers or self._turn_servers)
         if self._gathering:
             self._tasks.spawn(self._gather_servers(), "gather")
@@ -228,6 +177,9 @@ class IceConnection(Connection):
         self._add_relay(protocol, transport, server)
 
     def _head_starts(self, server: TurnServer) -> int:
+        """None for what worked here when UDP did not; UDP is asked too, for that may have changed."""
+        if server.transport is self._remembered:
+            return 0
         return len({other.transport for other in self._better(server)})
 
     def _better(self, server: TurnServer) -> list[TurnServer]:
@@ -251,6 +203,8 @@ class IceConnection(Connection):
         protocol.local_candidate = _candidate("relay", host, port, base=base, preference=preference)
         self._protocols.append(protocol)
         self.report.relays.append(server.transport)
+        if self._remembered is not None and self._memory is not None and server.transport is PREFERENCE[0]:
+            self._memory.open()
         for remote in self._remote_candidates:
             self._pair_remote_candidate(remote)
         self.sort_check_list()
@@ -263,9 +217,57 @@ class IceConnection(Connection):
     # checking
 
     async def connect(self) -> None:
+        """As aioice's, at our own pace. Raises `ConnectionError`."""
+        if not self._local_candidates_end or self.remote_username is None or self.remote_password is None:
+            raise ConnectionError("Checks need local candidates and the remote user name and password")
         self._hold_end = asyncio.get_running_loop().time() + MAX_HOLD
-        await super().connect()
+        for candidate in self._remote_candidates:
+            self._pair_remote_candidate(candidate)
+        self.sort_check_list()
+        self._unfreeze_initial()
+        for early in self._early_checks:
+            self.check_incoming(*early)
+        self._early_checks.clear()
+        self._early_checks_done = True
+        outcome = await self._check()
+        for pair in self._check_list:
+            if pair.task is not None:
+                pair.task.cancel()
+        if outcome != ICE_COMPLETED:
+            raise ConnectionError("ICE negotiation failed")
+        loop = asyncio.get_running_loop()
+        self._query_consent_task = loop.create_task(self.query_consent(), name="ice:consent")
         self._tasks.spawn(self._release_idle_relays(), "release")
+        self._remember()
+
+    def _remember(self) -> None:
+        """A relay carries us, and none has answered over UDP, which was asked first."""
+        relay_server = cast(IceProtocol, self.selected.protocol).relay_server if self.selected else None
+        if self._memory is None or relay_server is None or self.report.relays.count(PREFERENCE[0]):
+            return
+        if self._asked_over_udp and relay_server.transport is not self._remembered:
+            self._memory.blocked(relay_server.transport)
+
+    @property
+    def _asked_over_udp(self) -> bool:
+        return any(server.transport is PREFERENCE[0] for server in self._turn_servers)
+
+    async def _check(self) -> int:
+        """Start checks one after another until there is an outcome."""
+        while self._check_periodic():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PACE):
+                    return await self._check_list_state.get()
+        return await self._check_list_state.get() if self._check_list else ICE_FAILED
+
+    def check_incoming(self, message: stun.Message, addr: Address, protocol: StunProtocol) -> None:
+        """A check that came in opens the peer's NAT for ours: one under way is repeated (RFC 8445 section 7.3.1.4)."""
+        super().check_incoming(message, addr, protocol)
+        for pair in self._check_list:
+            if pair.protocol is protocol and pair.remote_addr == addr:
+                if pair.state == CandidatePair.State.IN_PROGRESS:
+                    cast(IceProtocol, protocol).repeat(addr)
+                return
 
     async def add_remote_candidate(self, remote_candidate: Candidate | None) -> None:
         """Passes over what a peer may say but nobody should use."""

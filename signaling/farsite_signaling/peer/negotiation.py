@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from farsite_signaling.identity import Identity, OrganizationTrust
-from farsite_signaling.peer.envelopes import ReplayCache, seal, unseal
 from farsite_signaling.peer.options import PeerOptions
-from farsite_signaling.peer.router import Conversation
 from farsite_signaling.peer.rtc import RtcLink
+from farsite_signaling.peer.talk import Heard, Talk
 from farsite_signaling.peer.tasks import TaskOwner
-from farsite_signaling.wire.envelope import Answer, Body, Candidates, Offer, Refusal, Sealed
+from farsite_signaling.wire.envelope import Answer, Body, Candidates, Offer, Refusal
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError, parse_code
 from farsite_signaling.wire.ice import IceServer
 from farsite_signaling.wire.version import supported_versions
@@ -40,40 +38,32 @@ class Negotiation:
 
     def __init__(
         self,
-        conversation: Conversation,
+        talk: Talk,
         *,
-        identity: Identity,
-        trust: OrganizationTrust,
-        remote: str,
         servers: list[IceServer],
         options: PeerOptions,
-        replays: ReplayCache,
         purpose: Purpose | None = None,
     ) -> None:
-        self._conversation = conversation
-        self._identity = identity
-        self._trust = trust
-        self._remote = remote
+        self._talk = talk
         self._purpose = purpose or Purpose()
-        self._options = options
-        self._replays = replays
-        self._tasks = TaskOwner(f"negotiation {conversation.session}")
+        self._tasks = TaskOwner(f"negotiation {talk.session}")
         self._found: asyncio.Queue[tuple[list[str], bool]] = asyncio.Queue()
         self._remote_fingerprint: str | None = None
-        self._early: list[Sealed] = []
+        self._early: list[Heard] = []
         self._stands = False
         self._refused = False
         self.link = RtcLink(servers, options)
+        self.offered = False
         self.answered = False
 
     async def __aenter__(self) -> Self:
-        self._conversation.__enter__()
+        self._talk.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._conversation.close()
+        self._talk.close()
         await self._tasks.close()
         if not self._stands:
             await self.link.close()
@@ -92,6 +82,7 @@ class Negotiation:
             resume=purpose.resume,
             direct=purpose.direct,
         )
+        self.offered = True
         await self._send(offer)
         self._start()
 
@@ -120,16 +111,7 @@ class Negotiation:
             self.link.fail(error)
 
     async def _send(self, body: Body) -> None:
-        await self._conversation.send(
-            seal(
-                self._identity,
-                body,
-                self._conversation.session,
-                self._remote,
-                self.link.fingerprint,
-                self._options.clock(),
-            )
-        )
+        await self._talk.send(body, self.link.fingerprint)
 
     async def _trickle(self) -> None:
         last = False
@@ -142,24 +124,14 @@ class Negotiation:
 
     async def _listen(self) -> None:
         while True:
-            envelope = await self._conversation.receive()
-            sealed = unseal(
-                envelope,
-                self._trust,
-                recipient=self._identity.urn,
-                sender=self._remote,
-                session=self._conversation.session,
-                now=self._options.clock(),
-                replays=self._replays,
-            )
-            await self._handle(sealed)
+            await self._handle(await self._talk.receive())
 
-    async def _handle(self, sealed: Sealed) -> None:
-        match sealed.body:
+    async def _handle(self, heard: Heard) -> None:
+        match heard.body:
             case Answer() as answer:
-                await self._accept(answer, sealed.fingerprint)
+                await self._accept(answer, heard.fingerprint)
             case Candidates():
-                await self._candidates(sealed)
+                await self._candidates(heard)
             case Refusal() as refusal:
                 self._refused = True
                 raise self._refusal(refusal)
@@ -195,10 +167,10 @@ class Negotiation:
             await self._candidates(early)
         self._early.clear()
 
-    async def _candidates(self, sealed: Sealed) -> None:
+    async def _candidates(self, heard: Heard) -> None:
         """Candidates of another DTLS certificate belong to an attempt that is over."""
         if self._remote_fingerprint is None:
             if len(self._early) < MAX_EARLY:
-                self._early.append(sealed)
-        elif isinstance(sealed.body, Candidates) and sealed.fingerprint == self._remote_fingerprint:
-            await self.link.add_candidates(sealed.body.candidates, complete=sealed.body.complete)
+                self._early.append(heard)
+        elif isinstance(heard.body, Candidates) and heard.fingerprint == self._remote_fingerprint:
+            await self.link.add_candidates(heard.body.candidates, complete=heard.body.complete)

@@ -26,6 +26,7 @@ class PeerOptions:
     `ice_servers`: used besides those that come with a session.
     `relay_hold`: how long a relay that answers waits for direct paths; `early_relay_hold`: the same where streams
     can move to a direct path later, which is looked for `direct_delay` after a relay was settled for.
+    `network_memory`: a file that remembers which networks let no UDP through, so that their relays are asked at once.
     `resume_timeout`: how long streams wait for another link when theirs is lost; 0: they end with it.
     """
 
@@ -43,6 +44,7 @@ class PeerOptions:
     early_relay_hold: float = 0.05
     direct_delay: float = 1.0
     direct_timeout: float = 5.0
+    network_memory: str | None = None
     resume_timeout: float = 120.0
     close_timeout: float = 3.0
     max_sessions: int = 64

@@ -29,6 +29,9 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 CHANNEL_REFRESH = 240
 CONNECT_TIMEOUT = 6.0
 RELEASE_TIMEOUT = 0.5
+ALLOCATION_MISMATCH = 437
+"""The server still knows an earlier allocation from our port: another port is taken (RFC 8656 section 7.4)."""
+PORT_ATTEMPTS = 3
 
 
 def _hand_on(client: turn.TurnClientMixin, messages: Iterable[memoryview]) -> None:
@@ -193,12 +196,13 @@ async def allocate(server: TurnServer, protocol: RelayProtocol, options: PeerOpt
     """Raises `FarsiteError`: `turn_unavailable` saying why, `proxy_authentication`, `proxy_unreachable`."""
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            transport = await _connect(server, options)
-            try:
-                await transport.allocate(protocol)
-            except BaseException:
-                transport.abort()
-                raise
+            for _ in range(PORT_ATTEMPTS - 1):
+                try:
+                    return await _allocate(server, protocol, options)
+                except stun.TransactionFailed as error:
+                    if error.response.error_code != ALLOCATION_MISMATCH:
+                        raise
+            return await _allocate(server, protocol, options)
     except TimeoutError:
         raise _unavailable(server, f"no answer within {CONNECT_TIMEOUT:.0f} s") from None
     except stun.TransactionError as error:
@@ -207,6 +211,15 @@ async def allocate(server: TurnServer, protocol: RelayProtocol, options: PeerOpt
         raise _unavailable(server, f"its certificate is not trusted: {error.verify_message}") from error
     except (OSError, ValueError) as error:
         raise _unavailable(server, str(error) or type(error).__name__) from error
+
+
+async def _allocate(server: TurnServer, protocol: RelayProtocol, options: PeerOptions) -> RelayedTransport:
+    transport = await _connect(server, options)
+    try:
+        await transport.allocate(protocol)
+    except BaseException:
+        transport.abort()
+        raise
     return transport
 
 
@@ -305,9 +318,12 @@ async def connect_through(proxy: Proxy, host: str, port: int) -> socket.socket:
             proxy, "TURN through a proxy that is itself reached by HTTPS is not supported"
         )
     try:
-        return await SocksProxy.from_url(url, rdns=True if proxy.is_socks else None).connect(
+        sock = await SocksProxy.from_url(url, rdns=True if proxy.is_socks else None).connect(
             host, port, timeout=CONNECT_TIMEOUT
         )
+        # asyncio does so for connections it makes itself: else small packets wait for acknowledgements, 40 ms each.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
     except ProxyError as error:
         if error.error_code == 407 or "authentication" in str(error).lower():
             raise FarsiteError(

@@ -149,7 +149,7 @@ async def test_the_offer_leaves_before_servers_have_answered() -> None:
 
 def hold_back_direct(monkeypatch: pytest.MonkeyPatch, until: Callable[[], bool]) -> None:
     """Host sockets hear nothing before `until`: as if NATs let nothing in yet."""
-    from farsite_signaling.peer.ice import IceProtocol
+    from farsite_signaling.peer.ice_protocol import IceProtocol
 
     deliver = IceProtocol.datagram_received
 
@@ -221,6 +221,51 @@ async def test_a_server_that_refuses_the_peer_is_not_asked_for_ever(
     assert caught.value.code is ErrorCode.PEER_UNREACHABLE
     assert "a relay over UDP" in caught.value.detail
     assert asyncio.get_running_loop().time() - begin < 5
+
+
+async def allocate(server: TurnServer, options: PeerOptions) -> Any:
+    from farsite_signaling.peer import relay
+    from farsite_signaling.peer.ice_protocol import IceProtocol
+
+    return await relay.allocate(server, IceProtocol(ice([])), options)
+
+
+async def test_a_check_is_repeated_when_the_peers_comes_through(
+    start_site: StartSite, acme: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 8445 section 7.3.1.4. A NAT drops what comes before its own side has sent: no timer is waited for."""
+    from farsite_signaling.peer import ice_protocol
+
+    monkeypatch.setattr(ice_protocol, "FIRST_RETRY", 60.0)
+    deliver = ice_protocol.IceProtocol.datagram_received
+    dropped: set[Any] = set()
+
+    def drop_first(self: Any, data: bytes, addr: Any) -> None:
+        if not self.receiver.ice_controlling and self not in dropped:
+            dropped.add(self)
+        else:
+            deliver(self, data, addr)
+
+    monkeypatch.setattr(ice_protocol.IceProtocol, "datagram_received", drop_first)
+    site = await start_site()
+    async with await site.dial(acme.ticket()) as tunnel:
+        assert tunnel.status().path is Path.LAN
+    assert dropped
+
+
+async def test_an_allocation_that_is_not_forgotten_yet_costs_a_port(
+    coturn: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """437: the server still knows somebody from our address and port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        first = bind_with_free_neighbour(taken)
+    (_, [server]) = parse_servers([coturn.server("udp")])
+    (await allocate(server, replace(LOCAL, ports=(first, first)))).abort()
+    starts = iter([0, 1])
+    monkeypatch.setattr(addresses.random, "randrange", lambda size: next(starts))
+    transport = await allocate(server, replace(LOCAL, ports=(first, first + 1)))
+    assert transport.get_extra_info("base")[1] == first + 1
+    transport.abort()
 
 
 async def test_remote_candidates_nobody_should_use_are_passed_over() -> None:

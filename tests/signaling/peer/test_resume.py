@@ -269,14 +269,14 @@ async def test_an_edge_host_that_starts_anew_instead_is_not_believed(
     site: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that does not know `resume` would open a fresh tunnel under the streams of the old one."""
-    monkeypatch.setattr("farsite_signaling.peer.listener.Purpose", lambda *_: Purpose())
+    monkeypatch.setattr("farsite_signaling.peer.tunnelhost.Purpose", lambda *_: Purpose())
     async with await site.dial() as tunnel:
         cut(tunnel)
         assert await ended(tunnel) is ErrorCode.SESSION_ENDED
 
 
 async def test_links_that_stand_by_are_few_and_leave(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("farsite_signaling.peer.listener.STANDBY_TIMEOUT", 1.0)
+    monkeypatch.setattr("farsite_signaling.peer.tunnelhost.STANDBY_TIMEOUT", 1.0)
     async with await site.dial() as tunnel:
         links = [await further_link(site, tunnel.name) for _ in range(LOCAL.max_half_open)]
         assert (await refusal(further_link(site, tunnel.name))).code is ErrorCode.RATE_LIMITED
@@ -334,7 +334,7 @@ async def test_a_grant_that_no_longer_opens_ends_the_tunnel_when_none_can_be_had
     site: Any, acme: Any
 ) -> None:
     async with await site.dial() as tunnel:
-        site.listener._options = replace(LOCAL, clock=lambda: time.time() + 1000)
+        site.listener._gate._clock = lambda: time.time() + 1000
         tunnel._keeper._dialer._options = replace(LOCAL, clock=lambda: time.time() + 1000)
         cut(tunnel)
         assert await ended(tunnel) is ErrorCode.GRANT_EXPIRED

@@ -20,6 +20,7 @@ from farsite_signaling.peer.association.settings import Settings
 MAX_CONTROL = 16
 MAX_HEARTBEAT = 512
 _OWN_ACK_EVERY = 4
+_MAX_ACKS = 64
 _STOCK_WINDOW = 1024 * 1024
 _STOCK_EXTENSIONS = b"\xc0\x82"
 
@@ -45,6 +46,8 @@ class Association:
         self._handshake = Handshake(self._tag, tsn, self._window, random(16), extensions)
         self._ended = False
         self._control: list[bytes] = []
+        self._often = True
+        self._acks: list[bytes] = []
         self._head = b""
         self._checksum = True
         self.sender = Sender(tsn, self._settings.give_up, seed)
@@ -105,7 +108,7 @@ class Association:
                 if begin < HEADER + length and (packet[8:12] == b"\0\0\0\0" or wire.intact(packet)):
                     field = packet[28:begin]
                     self._data(flags, tsn, stream, ssn, protocol, field, packet[begin : HEADER + length])
-                    self.received.packet(now)
+                    self._packet(self.received, now)
                     return
         tag = unpack_from("!L", packet, 4)[0]
         kind, flags = packet[12], packet[13]
@@ -121,7 +124,21 @@ class Association:
             elif not self._chunk(packet, kind, flags, start, end, now) or self._ended:
                 break
         if data and self.received is not None:
-            self.received.packet(now)
+            self._packet(self.received, now)
+
+    def _packet(self, received: Received, now: float) -> None:
+        """A packet with data was read to its end.
+
+        Other implementations send at most four packets for each acknowledgement (RFC 9260 section 6.1 D): packets
+        that came together are acknowledged as if they had come one by one.
+        """
+        received.packet(now)
+        if self._often and received.due(now) and len(self._acks) < _MAX_ACKS:
+            self._acks.append(self._acknowledgement(received, now))
+
+    def _acknowledgement(self, received: Received, now: float) -> bytes:
+        self._tune(now)
+        return received.sack(max(0, self._window - self.reassembly.held))
 
     def _expected(self, tag: int, kind: int, flags: int) -> bool:
         if kind == wire.INIT:
@@ -230,8 +247,9 @@ class Association:
         self.sender.start(peer.window, self._handshake.rtt, now)
         if peer.farsite:
             self.received.ack_every = _OWN_ACK_EVERY
+            self._often = False
         elif peer.window == _STOCK_WINDOW and peer.extensions == _STOCK_EXTENSIONS:
-            self.sender.most = settings.foreign_flight
+            self.sender.most_waiting = settings.foreign_flight
         self._window_at = now
         self.channels.established(self._resets)
         self._events.established()
@@ -292,7 +310,7 @@ class Association:
         self._handshake.outgoing.clear()
         if not self.established:
             return out
-        bodies: list[bytes] = []
+        bodies, self._acks = self._acks, []
         self.sender.fill(now, self._first(now), self._events.drained, bodies)
         head, checksum = self._head, self._checksum
         out.extend([wire.seal(head, body, checksum=checksum) for body in bodies])
@@ -305,8 +323,7 @@ class Association:
         assert resets is not None
         first: list[bytes] = []
         if received.due(now, bundled=bool(self.sender.outbox)):
-            self._tune(now)
-            first.append(received.sack(max(0, self._window - self.reassembly.held)))
+            first.append(self._acknowledgement(received, now))
         if resets.waiting:
             resets.request(self.sender.flight.next_tsn - 1, self._silent, now)
         for queue in (self._control, resets.outgoing):

@@ -25,8 +25,8 @@ class Sender:
         self.flight = Flight(tsn)
         self.loss = Loss(give_up)
         self.congestion = Congestion(seed)
-        self.most: float = float("inf")
-        """In flight at most, whatever the model says."""
+        self.most_waiting: float = float("inf")
+        """In flight at most on top of what the path holds, whatever the model says: what the peer's socket takes."""
         self.packets_lost = 0
         self.packets_repeated = 0
         self._pacer = Pacer()
@@ -79,7 +79,7 @@ class Sender:
         return self.flight.next_lost() is not None or (bool(self.outbox) and self._peer_allows())
 
     def _window_left(self) -> float:
-        window = min(self.congestion.window, self.most)
+        window = min(self.congestion.window, self.most_waiting + self.congestion.product)
         if self.loss.timeouts:
             window = min(window, _AFTER_TIMEOUT)
         return window - self.flight.bytes

@@ -24,7 +24,8 @@ class Settings:
     interleaving: bool = True
     """Whether messages are interleaved with a peer that can (RFC 8260)."""
     foreign_flight: int = 160 * 1024
-    """In flight at most towards a peer whose receive buffer is known to be small (stock aiortc: 256 KiB)."""
+    """In flight at most on top of what the path holds, towards a peer whose receive buffer is known to be small
+    (stock aiortc: 256 KiB)."""
     give_up: float = 20.0
     """Without any acknowledgement of what is in flight."""
     ack_delay: float = 0.02
