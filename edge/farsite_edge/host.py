@@ -176,9 +176,8 @@ class EdgeHost:
             timeout=settings.device_timeout,
         )
         self.finder = Finder(self.registry, gateway, self._rule, settings)
-        self.monitor = Monitor(
-            self.manager, interval=settings.poll_interval, refresh=settings.refresh_interval
-        )
+        intervals = {"interval": settings.poll_interval, "refresh": settings.refresh_interval}
+        self.monitor = Monitor(self.manager, **intervals)
         self._build_tasks()
         self._build_remote()
         self._build_work()
@@ -208,9 +207,8 @@ class EdgeHost:
             task_done=self._task_done,
             held=self._held,
         )
-        self.os = OsService(
-            self.registry, self.images.folder, self.tasks, offered=self.images.service.offered
-        )
+        offered = self.images.service.offered
+        self.os = OsService(self.registry, self.images.folder, self.tasks, offered=offered)
         self.images.service.runner = self.tasks
         self.scans = ScanService(self.tasks, settings.discovery_ports, settings.discovery_rate)
         self.policies.build(self.tasks)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, BinaryIO
 
 from farsite_edge.axis_os import exchange as x
+from farsite_edge.axis_os.fitness import SIGNED_ONLY
 from farsite_edge.axis_os.folder import ImageFile, ImageFolder
 from farsite_edge.axis_os.limits import Limits
 from farsite_edge.axis_os.machine import UpgradeMachine
@@ -20,8 +21,11 @@ from farsite_edge.store.failures import storage_errors
 from farsite_edge.tasks.record import Outcome
 from farsite_edge.tasks.work import Work
 from farsite_edge.vapix import ApiError, UpgradeFirmware
+from farsite_edge.vapix.applications import ListApplications
+from farsite_edge.vapix.errors import Refused
 from farsite_signaling.wire.edge_tasks import WorkState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.os_versions import parse
 
 UPLOAD_SECONDS = 3600.0
 IDLE_SECONDS = 60.0
@@ -190,7 +194,8 @@ class Run:
                 return x.Ready(seen.ready, seen.setup_required, seen.boot_id)
             case x.AskInfo(public=public):
                 info = await self._info(public)
-                return x.Info(info.version, info.model, info.soc)
+                unsigned = () if public else await self._unsigned()
+                return x.Info(info.version, info.model, info.soc, unsigned)
             case x.AskStatus():
                 async with self._client() as client:
                     status = await client.firmware_status()
@@ -213,6 +218,17 @@ class Run:
                     raise  # firmware before 8.50 tells it only to who logs in
         async with self._client() as client:
             return await client.info()
+
+    async def _unsigned(self) -> tuple[str, ...]:
+        """Asked only where it matters; a device that lists no apps has none."""
+        if self._machine.stage is not Stage.INFO or parse(self._machine.plan.target) < SIGNED_ONLY:
+            return ()
+        async with self._client() as client:
+            try:
+                apps = await client.send(ListApplications())
+            except Refused:
+                return ()
+        return tuple(app.title or app.name for app in apps if app.signed is False and not app.bundled)
 
     def _client(self, *, anonymous: bool = False) -> Any:
         wiped = self._machine.plan.factory_default != "none" and self._machine.memory.touched
