@@ -114,5 +114,5 @@ async def test_assign(site: Site, tmp_path: Path) -> None:
     assert "host name has letters" in await site.run(
         "device", "assign", "Garage", "--table", str(table), "--json", code=1
     )
-    await site.run("device", "assign", "Garage", site.device.serial, "--host-name", "cam-{serial}", "--wait")
+    await site.run("devices", "assign", "Garage", site.device.serial, "--host-name", "cam-{serial}", "--wait")
     assert site.device.network.host_name == f"cam-{site.device.serial.lower()}"
