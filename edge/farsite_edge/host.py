@@ -206,6 +206,7 @@ class EdgeHost:
             work_done=self._work_done,
             task_done=self._task_done,
             held=self._held,
+            carrying=self.device_tasks.carrying,
         )
         offered = self.images.service.offered
         self.os = OsService(self.registry, self.images.folder, self.tasks, offered=offered)
