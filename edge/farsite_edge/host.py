@@ -208,8 +208,7 @@ class EdgeHost:
             held=self._held,
             carrying=self.device_tasks.carrying,
         )
-        offered = self.images.service.offered
-        self.os = OsService(self.registry, self.images.folder, self.tasks, offered=offered)
+        self.os = OsService(self.registry, self.images.folder, self.tasks, self.images.service.offered)
         self.images.service.runner = self.tasks
         self.scans = ScanService(self.tasks, settings.discovery_ports, settings.discovery_rate)
         self.policies.build(self.tasks)

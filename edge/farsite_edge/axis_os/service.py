@@ -34,8 +34,8 @@ class OsService:
         registry: Registry,
         folder: ImageFolder,
         runner: TaskRunner,
-        today: Callable[[], date] = lambda: datetime.now(UTC).date(),
         offered: Callable[[list[ImageFile]], list[ImageFile]] = lambda _stored: [],
+        today: Callable[[], date] = lambda: datetime.now(UTC).date(),
     ) -> None:
         self._registry = registry
         self._folder = folder
