@@ -56,9 +56,16 @@ class Cloud:
     urls: PublicUrls
     port: int
 
-    def __init__(self, settings: CloudSettings, *, clock: Clock = system_clock) -> None:
+    def __init__(
+        self,
+        settings: CloudSettings,
+        *,
+        clock: Clock = system_clock,
+        open_passwords: Callable[[], Passwords] = Passwords,
+    ) -> None:
         self.settings = settings
         self.clock = clock
+        self._open_passwords = open_passwords
         self.first_run: FirstRun | None = None
         self._stack = AsyncExitStack()
 
@@ -131,7 +138,7 @@ class Cloud:
         await upgrade(database)
         if self.settings.catalogue is not None:
             await load_at_start(database, self.settings.catalogue)
-        passwords = Passwords()
+        passwords = self._open_passwords()
         self._stack.callback(passwords.close)
         vault, self.first_run = await open_vault(self.settings, database, passwords, self.clock)
         return database, vault, passwords
