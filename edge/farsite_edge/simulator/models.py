@@ -16,7 +16,7 @@ from farsite_edge.simulator.generations import GENERATIONS, Generation
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 MAX_DEVICES = 1000
-FAULTS = ("none", "hang", "login_loop", "redirect", "garbage", "endless")  # of `faults.Fault`
+FAULTS = ("none", "hang", "login_loop", "redirect", "garbage", "endless", "drip")  # of `faults.Fault`
 USERNAME = "root"
 PASSWORD = (
     "farsite-demo"  # every simulated device has it unless told otherwise; they hold nothing worth hiding
