@@ -1,5 +1,5 @@
-"""S16: what a device says of itself is inert wherever it comes out: tables, JSON, CSV, file names, logs, the API, the debug
-bundle. Nothing of it moves a cursor, begins a formula, leaves a folder or is taken for a page."""
+"""S16: what a device says of itself is inert wherever it comes out: tables, JSON, CSV, file names, logs, the API, the
+debug bundle. Nothing of it moves a cursor, begins a formula, leaves a folder or is taken for a page."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ from farsite_edge.redaction import RedactingFormatter
 from farsite_edge.simulator import Simulator, describe
 from farsite_edge.testing import RunningEdge, run_edge
 from farsite_signaling.wire.edge_tasks import TaskState
-from farsite_signaling.wire.policy_api import PolicyCreate
+from farsite_signaling.wire.errors import FarsiteError
+from farsite_signaling.wire.policy_api import PolicyCreate, PolicyMode
 
 EVIL = {
     "path": "../../../../tmp/evil",
@@ -46,7 +47,7 @@ EVIL = {
     "lines": "one\r\ntwo\u2028three",
     "shell": "$(touch evil); `id` | x",
     "markup": "[red]x[/red] [link=http://evil.invalid]y[/link]",
-    "long": "x" * 100_000,
+    "long": "x" * 20_000,
 }
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -55,7 +56,7 @@ def harmless(text: str) -> None:
     """No character that a terminal obeys, no direction turned, no NUL."""
     bad = {
         one
-        for one in text
+        for one in text.replace("\r\n", "\n")
         if unicodedata.category(one) in ("Cc", "Cf", "Zl", "Zp", "Cs") and one not in "\n\t"
     }
     assert not bad, (bad, text[:2000])
@@ -68,7 +69,7 @@ async def evil_site(folder: Path) -> AsyncIterator[tuple[RunningEdge, list[str]]
     options: dict[str, Any] = {"poll_interval": 3600, "discovery_interval": 3600, "policy_poll": 600}
     async with Simulator(described, https=False) as simulator, run_edge(folder, **options) as edge:
         for device, evil in zip(simulator.devices, EVIL.values(), strict=True):
-            device.model = replace(device.model, number=evil, version=f"12.9.57{evil}", product_type=evil)
+            device.model = replace(device.model, number=evil, version=f"12.9.57{evil}", device_type=evil)
             for name in (
                 "Network.HostName",
                 "Network.Bonjour.FriendlyName",
@@ -82,7 +83,8 @@ async def evil_site(folder: Path) -> AsyncIterator[tuple[RunningEdge, list[str]]
             await edge.host.registry.found([found])
         ids = [device.serial for device in simulator.devices]
         await edge.host.manager.add(ids)
-        await edge.host.manager.log_in(ids, Account("root", "farsite-demo"))
+        results = await edge.host.manager.log_in(ids, Account("root", "farsite-demo"))
+        assert all(one.ok for one in results), results
         await edge.host.monitor.round()
         yield edge, ids
 
@@ -104,10 +106,9 @@ def reached(monkeypatch: pytest.MonkeyPatch) -> None:
 async def ran(name: str, *arguments: str) -> str:
     command = load_own(name)
     result = await asyncio.to_thread(lambda: CliRunner().invoke(command, list(arguments)))
-    assert result.exit_code in (0, 1) and not isinstance(result.exception, Exception), (
-        arguments,
-        result.exception,
-    )
+    if isinstance(result.exception, FarsiteError):
+        return str(result.exception)  # as `farsite` prints it
+    assert result.exit_code == 0, (arguments, result.output, result.exception)
     return result.output
 
 
@@ -121,10 +122,10 @@ async def test_what_commands_print_and_write(
     monkeypatch.chdir(work)
     async with evil_site(tmp_path / "edge") as (edge, ids):
         folder = str(tmp_path / "edge")
-        for arguments in (("devices", folder), ("devices", folder, "--json"), ("tasks", "list", folder)):
+        for arguments in (("devices", folder), ("devices", folder, "--json"), ("tasks", folder, "list")):
             harmless(await ran(*arguments))
         for serial in ids:
-            for verb in (("details",), ("network",), ("params", "--group", "Brand"), ("show",)):
+            for verb in (("details",), ("network",), ("params", "Brand"), ("show",)):
                 harmless(await ran("device", verb[0], folder, serial, *verb[1:]))
             await ran("device", "snapshot", folder, serial)
             await ran("device", "report", folder, serial)
@@ -142,7 +143,7 @@ async def test_what_commands_print_and_write(
     )
     for record in caplog.records:
         harmless(RedactingFormatter("%(message)s").format(record))
-    assert not list(tmp_path.rglob("*evil*")) and not Path("/tmp/evil").exists()  # noqa: S108
+    assert not list(tmp_path.rglob("*evil*")) and not Path("/tmp/evil").exists()
     for row in csv.reader(io.StringIO(bundle.files["devices.csv"])):
         assert not any(cell.startswith(FORMULA) for cell in row), row
 
@@ -152,7 +153,8 @@ async def test_answers_of_the_api_and_exports(tmp_path: Path) -> None:
         service = edge.host.policies.service
         settings = {"access_log": True}
         policy = await service.create(
-            PolicyCreate(kind="security", name="=1+1", settings=settings), actor="test"
+            PolicyCreate(kind="security", name="=1+1", mode=PolicyMode.REPORT_ONLY, settings=settings),
+            actor="test",
         )
         await service.assign(policy.id, ids)
         task = await service.check(policy.id, actor="test")
@@ -171,7 +173,7 @@ async def test_answers_of_the_api_and_exports(tmp_path: Path) -> None:
                     assert response.content_type in ("application/json", "application/problem+json"), path
                     assert response.headers["X-Content-Type-Options"] == "nosniff"
                     walk(json.loads(text))
-            for path in ("/reports/drift?format=csv", "/reports/hardening?format=csv"):
+            for path in ("/policy-drift?format=csv", "/hardening?format=csv"):
                 async with session.get(base + path) as response:
                     text = await response.text()
                     assert (response.status, response.content_type) == (200, "text/csv"), text
