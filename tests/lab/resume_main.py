@@ -23,22 +23,25 @@ import aiohttp
 from aiohttp import web
 
 from farsite_cloud.turn.credentials import turn_credentials
+from farsite_edge.remote.acceptor import EdgeAcceptor
+from farsite_edge.remote.reach import ApiAccess
+from farsite_edge.workers.listener import WorkerListener
 from farsite_signaling.hub import Hub
 from farsite_signaling.identity import Identity, OrganizationTrust, load_private_key, sign_grant
 from farsite_signaling.identity.certificates import public_key_of
 from farsite_signaling.peer.dialer import open_tunnel
-from farsite_signaling.peer.listener import TunnelListener
 from farsite_signaling.peer.options import PeerOptions
 from farsite_signaling.peer.router import EnvelopeRouter
 from farsite_signaling.peer.rtc import preload
 from farsite_signaling.peer.signaling import SignalingClient
 from farsite_signaling.peer.tunnel import Tunnel
 from farsite_signaling.wire.cloud_api import SessionTicket
+from farsite_signaling.wire.errors import FarsiteError
 from farsite_signaling.wire.grant import Grant
 from farsite_signaling.wire.hub import EnvelopeMessage, Hello, Report, SessionAnnounced, Undeliverable
 from farsite_signaling.wire.ice import IceServer
 from farsite_signaling.wire.rights import Role, rights_of
-from farsite_signaling.wire.stream import ApiTarget, OpenRequest, Priority
+from farsite_signaling.wire.stream import ApiTarget, Priority
 from farsite_signaling.wire.work import WorkReport
 
 PIECE = 32 * 1024
@@ -148,11 +151,18 @@ async def run_hub(folder: Folder) -> None:
 # The edge host
 
 
+class Everything:
+    """In place of the edge host's `StreamJudge`: every stream goes to `exchange`."""
+
+    async def judge(self, *_: object) -> ApiAccess:
+        return ApiAccess()
+
+
 class Exchange:
     """Sends and takes bytes at a pace; tells the hash and the longest stall."""
 
-    async def accept(self, tunnel: Tunnel, request: OpenRequest) -> Callable[[], asyncio.BaseProtocol]:
-        return lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader(), self._serve)
+    def protocol(self) -> asyncio.BaseProtocol:
+        return asyncio.StreamReaderProtocol(asyncio.StreamReader(), self._serve)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         order = json.loads(await reader.readline())
@@ -206,7 +216,7 @@ async def at_hub(folder: Folder, name: str, receive: Callable[[Any], None]) -> A
 
 
 async def run_edge(folder: Folder) -> None:
-    preload()
+    """Each session in a process of its own, as edge hosts run them."""
     parts: list[Any] = []
 
     def receive(message: Any) -> None:
@@ -217,18 +227,20 @@ async def run_edge(folder: Folder) -> None:
 
     async with at_hub(folder, "edge", receive) as client:
         parts.append(EnvelopeRouter(client.send))
-        listener = TunnelListener(
+        judge: Any = Everything()
+        listener = WorkerListener(
             identity=folder.identity("edge"),
             trust=folder.trust,
             grant_key=folder.key("grant").public_key(),
-            acceptor=Exchange(),
+            acceptor=EdgeAcceptor(judge, Exchange().protocol, timeout=10.0),
             admit=lambda grant: None,
-            options=PeerOptions(resume_timeout=120.0),
+            options=PeerOptions(resume_timeout=folder.settings["resume"]),
             router=parts[0],
             on_refused=lambda error, sender, session: say(event="refused", error=str(error)),
         )
         parts.append(listener)
         async with listener:
+            listener.prepare()
             say(event="ready")
             await asyncio.Event().wait()
 
@@ -267,11 +279,27 @@ class Way:
 
 
 async def run_client(folder: Folder) -> None:
+    """One tunnel; when it is given up, another one, as a user would open it."""
     preload()
     way = Way(folder)
+    orders = iter(sys.stdin.readline, "")
+    while True:
+        async with await open_one(folder, way) as tunnel:
+            say(event="ready", path=str(tunnel.path))
+            try:
+                while line := await asyncio.to_thread(next, orders, ""):
+                    result = await transfer(tunnel, json.loads(line))
+                    say(event="done", **result, **state(tunnel), renewals=way.renewals)
+                return
+            except (FarsiteError, OSError, EOFError):
+                error = tunnel.error
+                say(event="lost", code=None if error is None else str(error.code))
+
+
+async def open_one(folder: Folder, way: Way) -> Tunnel:
     ticket = await way.ticket()
     async with way.signaling() as router:
-        tunnel = await open_tunnel(
+        return await open_tunnel(
             ticket,
             identity=folder.identity("client"),
             trust=folder.trust,
@@ -279,11 +307,6 @@ async def run_client(folder: Folder) -> None:
             options=PeerOptions(),
             redial=way,
         )
-    async with tunnel:
-        say(event="ready", path=str(tunnel.path))
-        while line := await asyncio.to_thread(sys.stdin.readline):
-            result = await transfer(tunnel, json.loads(line))
-            say(event="done", **result, **state(tunnel), renewals=way.renewals)
 
 
 def state(tunnel: Tunnel) -> dict[str, Any]:
