@@ -247,8 +247,8 @@ def test_s12_files_that_are_no_apps(tmp_path: Path) -> None:
 
 
 async def test_s12_images_for_another_model_cut_off_or_unsigned(tmp_path: Path) -> None:
-    """A cut one is none; one for another model is offered to nobody; one without a signature is refused by the device, which
-    runs what it ran."""
+    """A cut one is none; one for another model is offered to nobody; one without a signature is refused by the device,
+    which runs what it ran."""
     images = tmp_path / "images"
     images.mkdir()
     whole = make_image(tmp_path / "whole.bin", ("P3265-V",), "12.10.1", size=100_000).read_bytes()
