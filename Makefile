@@ -5,6 +5,8 @@ SHELL := /bin/bash
 
 UV_VERSION := 0.13.9
 UV := $(shell command -v uv 2>/dev/null || echo build/uv/bin/uv)
+# Modules are compiled once, not by each of the hundreds of processes that tests start.
+unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 STAMP := .venv/.synced
 ARGS ?=

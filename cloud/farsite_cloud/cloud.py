@@ -11,6 +11,7 @@ from typing import Any, Self
 from aiohttp import web
 from redis.asyncio import Redis
 
+from farsite_cloud.access import FOLLOWS_FROM, Access
 from farsite_cloud.accounts.passwords import Passwords
 from farsite_cloud.api.application import application
 from farsite_cloud.attempts import Attempts, LocalAttempts, Rule
@@ -55,9 +56,16 @@ class Cloud:
     urls: PublicUrls
     port: int
 
-    def __init__(self, settings: CloudSettings, *, clock: Clock = system_clock) -> None:
+    def __init__(
+        self,
+        settings: CloudSettings,
+        *,
+        clock: Clock = system_clock,
+        open_passwords: Callable[[], Passwords] = Passwords,
+    ) -> None:
         self.settings = settings
         self.clock = clock
+        self._open_passwords = open_passwords
         self.first_run: FirstRun | None = None
         self._stack = AsyncExitStack()
 
@@ -84,7 +92,9 @@ class Cloud:
         redis = self._open_redis()
         licensing = Licensing.of(self.settings)
         authorizer = CloudAuthorizer(database, self.clock, sweeper.wake)
-        self.hub = await self._open_hub(authorizer, redis)
+        access = Access()
+        database.watch(FOLLOWS_FROM, access)
+        self.hub = await self._open_hub(authorizer, redis, access)
         licence_watch = LicenceWatch(database, vault, self.clock, self.hub, licensing)
         authorizer.on_reported, authorizer.on_left = licence_watch.inform_edge, licence_watch.left
         authorizer.on_counted = licence_watch.counted
@@ -109,6 +119,7 @@ class Cloud:
             outbound=outbound,
             providers=Directory(outbound, self.clock),
             sweeper=sweeper,
+            access=access,
         )
         await self._stack.enter_async_context(self.services.sweeper.running(duties_of(self.services)))
         await self._serve(listener, tls)
@@ -128,7 +139,7 @@ class Cloud:
         await upgrade(database)
         if self.settings.catalogue is not None:
             await load_at_start(database, self.settings.catalogue)
-        passwords = Passwords()
+        passwords = self._open_passwords()
         self._stack.callback(passwords.close)
         vault, self.first_run = await open_vault(self.settings, database, passwords, self.clock)
         return database, vault, passwords
@@ -140,8 +151,10 @@ class Cloud:
         self._stack.push_async_callback(redis.aclose)
         return redis
 
-    async def _open_hub(self, authorizer: CloudAuthorizer, redis: Redis | None) -> Hub:
+    async def _open_hub(self, authorizer: CloudAuthorizer, redis: Redis | None, access: Access) -> Hub:
         neighbours = RedisNeighbours(redis) if redis is not None else None
+        if neighbours is not None:
+            neighbours.on_forget, access.tell = access.forget, neighbours.forget
         hub = Hub(authorizer, allowed_origins=(self.urls.origin,), neighbours=neighbours)
         await self._stack.enter_async_context(hub)
         if neighbours is not None:

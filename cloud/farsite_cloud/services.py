@@ -11,6 +11,7 @@ from aiohttp import web
 from pydantic import BaseModel
 from redis.asyncio import Redis
 
+from farsite_cloud.access import Access
 from farsite_cloud.accounts.passwords import Passwords
 from farsite_cloud.accounts.used import LastUses
 from farsite_cloud.attempts import Attempts, Rule
@@ -92,6 +93,7 @@ class Services:
     licensing: Licensing
     licence_watch: LicenceWatch
     providers: Directory
+    access: Access
     used: LastUses = field(default_factory=LastUses)
     sweeper: Sweeper = field(default_factory=Sweeper)
 

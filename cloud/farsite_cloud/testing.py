@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+from argon2 import PasswordHasher
 
+from farsite_cloud.accounts.passwords import Passwords
 from farsite_cloud.clock import Clock, system_clock
 from farsite_cloud.cloud import Cloud
 from farsite_cloud.database import Database
@@ -79,9 +81,18 @@ async def _migrate() -> bytes:
         return (Path(temporary) / FILE).read_bytes()
 
 
+def quick_passwords() -> Passwords:
+    """Argon2id as always, at a cost that only tests can afford."""
+    return Passwords(PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+
+
 @asynccontextmanager
 async def run_cloud(
-    data_dir: Path | None = None, *, clock: Clock = system_clock, **settings: Any
+    data_dir: Path | None = None,
+    *,
+    clock: Clock = system_clock,
+    open_passwords: Callable[[], Passwords] = quick_passwords,
+    **settings: Any,
 ) -> AsyncIterator[RunningCloud]:
     """Serving on a free port of 127.0.0.1, with a folder of its own and no relay unless settings say otherwise."""
     with tempfile.TemporaryDirectory(prefix="farsite-cloud-") as temporary:
@@ -94,7 +105,8 @@ async def run_cloud(
         } | settings
         if data_dir is None and "database" not in values:
             await _prepare(Path(temporary))
-        async with Cloud(load_settings(values, environ={}), clock=clock) as cloud:
+        loaded = load_settings(values, environ={})
+        async with Cloud(loaded, clock=clock, open_passwords=open_passwords) as cloud:
             yield RunningCloud(
                 cloud, cloud.urls.api, cloud.urls.hub, values["owner_email"], values["owner_password"]
             )

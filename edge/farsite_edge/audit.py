@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -17,6 +18,8 @@ Outcome = Literal["allowed", "refused", "failed"]
 MAX_ROWS = 100_000
 MAX_BATCH = 100
 MAX_BATCH_BYTES = 64 * 1024
+MAX_WAITING = 1000
+"""Rows in memory while storage fails."""
 _TRIM_EVERY = 500
 logger = logging.getLogger(__name__)
 
@@ -28,6 +31,7 @@ class AuditLog:
         self._database = database
         self.on_row = on_row
         self._written = 0
+        self._waiting: deque[AuditEntry] = deque(maxlen=MAX_WAITING)
 
     async def write(
         self,
@@ -40,27 +44,34 @@ class AuditLog:
         details: dict[str, Any] | None = None,
     ) -> None:
         """Raises `FarsiteError` (`disk_full`, `storage_failed`): what cannot be audited is not done."""
-        entry = AuditEntry(
-            id=uuid.uuid4().hex,
-            at=datetime.now(UTC),
-            actor=clean(actor[:400]),
-            action=action,
-            target=clean(target[:400]),
-            outcome=outcome,
-            session=session,
-            details=details or {},
+        await self._keep(
+            _entry(action, actor=actor, target=target, outcome=outcome, session=session, details=details)
         )
-        sql = "INSERT INTO audit (id, entry) VALUES (?, ?)"
+
+    async def note(self, action: str, *, actor: str, **rest: Any) -> None:
+        """The same for what has happened already: a row that cannot be kept now is kept as soon as that is possible,
+        and stands in the log until then."""
+        entry = _entry(action, actor=actor, **rest)
+        try:
+            await self._keep(entry)
+        except FarsiteError as error:
+            logger.error("audit row waits for storage: %s by %s: %s", action, actor, error)
+            if len(self._waiting) == MAX_WAITING:
+                logger.error("audit row lost: %s", self._waiting[0].model_dump_json())
+            self._waiting.append(entry)
+
+    async def keep_waiting(self) -> None:
+        """Storage is usable again."""
+        while self._waiting:
+            await self._keep(self._waiting[0])
+            self._waiting.popleft()
+
+    async def _keep(self, entry: AuditEntry) -> None:
+        # A row may be offered again that was kept: whoever waited for it was cancelled.
+        sql = "INSERT OR IGNORE INTO audit (id, entry) VALUES (?, ?)"
         await self._database.execute(sql, (entry.id, entry.model_dump_json()))
         await self._trim()
         self.on_row()
-
-    async def note(self, action: str, *, actor: str, **rest: Any) -> None:
-        """The same for what has happened already: a row that cannot be kept goes to the log instead."""
-        try:
-            await self.write(action, actor=actor, **rest)
-        except FarsiteError as error:
-            logger.error("audit row lost: %s by %s: %s", action, actor, error)
 
     async def unsent(self) -> list[AuditEntry]:
         """The oldest rows the cloud does not have, as many as one report carries."""
@@ -75,9 +86,8 @@ class AuditLog:
         return batch
 
     async def mark_sent(self, entries: list[AuditEntry]) -> None:
-        async with self._database.transaction() as transaction:
-            sql = "UPDATE audit SET sent = 1 WHERE id = ?"
-            await transaction.execute_many(sql, [(entry.id,) for entry in entries])
+        sql, ids = "UPDATE audit SET sent = 1 WHERE id = ?", [(entry.id,) for entry in entries]
+        await self._database.write(lambda connection: connection.executemany(sql, ids))
 
     async def keep_to_ourselves(self) -> None:
         """What happened in one organization is not reported to the next."""
@@ -101,3 +111,24 @@ class AuditLog:
         sql = "DELETE FROM audit WHERE seq IN (SELECT seq FROM audit ORDER BY sent DESC, seq LIMIT ?)"
         await self._database.execute(sql, (count - MAX_ROWS,))
         logger.warning("audit log over %d rows: %d oldest removed", MAX_ROWS, count - MAX_ROWS)
+
+
+def _entry(
+    action: str,
+    *,
+    actor: str,
+    target: str = "",
+    outcome: Outcome = "allowed",
+    session: str | None = None,
+    details: dict[str, Any] | None = None,
+) -> AuditEntry:
+    return AuditEntry(
+        id=uuid.uuid4().hex,
+        at=datetime.now(UTC),
+        actor=clean(actor[:400]),
+        action=action,
+        target=clean(target[:400]),
+        outcome=outcome,
+        session=session,
+        details=details or {},
+    )

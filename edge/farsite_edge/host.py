@@ -31,10 +31,9 @@ from farsite_edge.assign import AssignService
 from farsite_edge.audit import AuditLog
 from farsite_edge.axis_os.folder import ImageFolder
 from farsite_edge.axis_os.job import OsJob
-from farsite_edge.axis_os.limits import Limits
 from farsite_edge.axis_os.service import ROLLBACK, UPGRADE, OsService
 from farsite_edge.core import EdgeCore
-from farsite_edge.device_tasks import DeviceTasks, Timing
+from farsite_edge.device_tasks import DeviceTasks
 from farsite_edge.devices import DeviceManager, Finder, Gateway, Monitor, Registry
 from farsite_edge.devices.addresses import AddressRule
 from farsite_edge.devices.connections import Connections
@@ -57,9 +56,12 @@ from farsite_edge.remote.access import RemoteAccess, RemoteState
 from farsite_edge.remote.judge import StreamJudge
 from farsite_edge.reports.reporter import Reporter
 from farsite_edge.settings import EdgeSettings
+from farsite_edge.store.copies import Copies
+from farsite_edge.store.watch import StorageWatch
 from farsite_edge.supervise import supervised
 from farsite_edge.tasks import TaskRecord, TaskRunner, TaskStore, WorkRow
 from farsite_edge.tasks.zone import site_zone
+from farsite_edge.timing import device_timing, os_limits
 from farsite_edge.version import __version__
 from farsite_edge.work import OrderStore, WorkDesk
 from farsite_edge.work.kinds import work_kinds
@@ -96,6 +98,7 @@ class EdgeHost:
         self.preferences = self.core.preferences
         self.audit = AuditLog(self.core.database)
         self.registry = Registry(self.core.database)
+        self.copies = Copies(self.core.database)
         self.licence = LicenceGate(self.core.facts, self.keeper)
         self.http_port = self.https_port = self.multicast_port = 0
         self._gateway = gateway
@@ -114,6 +117,7 @@ class EdgeHost:
             await stack.enter_async_context(self.core)
             await self.registry.load()
             self.licence.load()
+            await self._tell_of_repair()
             self._build(await stack.enter_async_context(Connections()))
             await self._credentials.load()
             await self.policies.store.load()
@@ -136,6 +140,12 @@ class EdgeHost:
                 await self._end_tasks()
             finally:
                 await self._stack.__aexit__(kind, error, trace)
+
+    async def _tell_of_repair(self) -> None:
+        repaired = self.core.repaired
+        if repaired is not None:
+            details = {"aside": str(repaired.aside), "detail": repaired.detail}
+            await self.audit.note("edge.database_repaired", actor="edge", outcome="failed", details=details)
 
     async def _end_tasks(self) -> None:
         for task in self._tasks:
@@ -348,6 +358,8 @@ class EdgeHost:
             "inventory": self.inventory.run,
             "renewal": self.renewal.run,
             "licence clock": self.licence.run,
+            "storage": StorageWatch(self.core.database, self.core.facts, self._storage_recovered).run,
+            "database copies": self.copies.run,
         }
         self._tasks = [
             self._group.create_task(supervised(name, run), name=name) for name, run in loops.items()
@@ -387,6 +399,8 @@ class EdgeHost:
             devices_discovered=self.registry.count(managed=False),
             licence=self.licence.state,
             changes_allowed=self.licence.refusal() is None,
+            storage=self.core.database.health.state,
+            storage_detail=self.core.database.health.detail,
             time=datetime.now(UTC),
         )
 
@@ -404,6 +418,7 @@ class EdgeHost:
             await self.audit.keep_to_ourselves()
             await self.journal.keep_to_ourselves()
         self._tls.refresh()
+        self.copies.soon()
         self.remote.claimed()
         await self.audit.note("edge.claim", actor=source, target=record.organization_name)
         self._notify("claimed", {"name": record.urn, "organization": record.organization_name})
@@ -449,6 +464,12 @@ class EdgeHost:
         self.reporter.due()
         self._notify("task_finished", {"id": record.id, "kind": record.kind, "state": record.state.value})
 
+    async def _storage_recovered(self) -> None:
+        await self.audit.keep_waiting()
+        await self.registry.keep_waiting()
+        self.tasks.soon()
+        self.reporter.due()
+
     def _remote_changed(self) -> None:
         self._tell("cloud", self.remote.cloud_state, self._tell_cloud)
         self._tell("remote", str(self.remote.state), self._tell_remote)
@@ -470,25 +491,3 @@ class EdgeHost:
     def _tell_remote(self, state: str) -> None:
         self.reporter.due()
         self._notify("remote_access", {"state": state})
-
-
-def os_limits(settings: EdgeSettings) -> Limits:
-    restart = settings.os_restart_timeout
-    return Limits(
-        poll=settings.os_poll_interval,
-        answer=min(Limits.answer, restart),
-        restart=restart,
-        settle=restart / 3,
-        busy=restart * 2 / 3,
-        rollback_minutes=settings.os_rollback_minutes,
-    )
-
-
-def device_timing(settings: EdgeSettings) -> Timing:
-    return Timing(
-        poll=settings.restart_poll_interval,
-        restart=settings.restart_timeout,
-        moved=settings.address_change_timeout,
-        settle=settings.address_settle_time,
-        search=settings.discovery_timeout,
-    )

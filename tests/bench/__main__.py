@@ -14,6 +14,7 @@ BENCHMARKS = {
     "interactive": "tests.bench.interactive",
     "fleet": "tests.bench.fleet",
     "parsers": "tests.bench.parsers",
+    "sessions": "tests.bench.sessions",
     "scan": "tests.bench.scan",
     "tunnel-local": "tests.bench.tunnel_local",
     "tunnel-wan": "tests.bench.tunnel_wan",

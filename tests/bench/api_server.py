@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from farsite_cloud.accounts.passwords import Passwords
 from farsite_cloud.accounts.service import find_account
 from farsite_cloud.accounts.tokens import issue
 from farsite_cloud.database import Database, Scope
@@ -136,7 +137,7 @@ async def keep_changing(database: Database, filled: Filled) -> None:
 
 async def main(folder: Path, database_url: str | None) -> None:
     settings: dict[str, Any] = {"log_level": "error"} | ({"database": database_url} if database_url else {})
-    async with run_cloud(folder, **settings) as running:
+    async with run_cloud(folder, open_passwords=Passwords, **settings) as running:
         services = running.cloud.services
         async with services.database.writing() as session:
             account = await find_account(session, OWNER_EMAIL)

@@ -157,3 +157,17 @@ async def test_a_process_that_leaves_takes_its_peers_along(two):
     await two.b.running.cloud.hub.close()
     assert (await peer.expect(Bye)).code == ErrorCode.UNAVAILABLE
     await until(lambda: not two.a.services.peers.online(identity.urn))
+
+
+async def test_other_processes_forget_who_may_do_what_before_whoever_changed_it_is_told(two):
+    await until(lambda: not two.a.services.peers.partial and not two.b.services.peers.partial)
+    ann = await two.a.member(Role.ADMIN, email="ann@example.com")
+    there = two.at_b(ann)
+    for _ in range(2):
+        await there.ok("GET", "~/audit")
+    change = {"role": "viewer", "all_folders": True}
+    await two.a.owner.ok("PATCH", f"~/users/{ann.account_id}", change)
+    assert (await there("GET", "~/audit")).code == "forbidden"
+    await there.ok("GET", "~/folders")
+    assert (await ann("POST", "/auth/sign-out")).status == 204
+    assert (await there("GET", "~/folders")).status == 401

@@ -234,8 +234,9 @@ async def test_without_redis_sessions_still_end_at_the_other_process(
 async def test_a_locked_sqlite_is_told_soon(world_in, tmp_path, monkeypatch):
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 200)
     world = await world_in(tmp_path)
-    other = sqlite3.connect(tmp_path / sqlite.FILE, isolation_level=None, timeout=30)
-    other.execute("BEGIN IMMEDIATE")
+    other = sqlite3.connect(tmp_path / sqlite.FILE, isolation_level=None, timeout=30, check_same_thread=False)
+    # In a thread: whoever writes right now needs the loop to come to an end.
+    await asyncio.to_thread(other.execute, "BEGIN IMMEDIATE")
     await _refused(world.owner, "POST", "~/setup-codes", {"name": "x"})
     assert (await world.owner("GET", "~/edge-hosts")).status == 200, "readers go on"
     other.execute("ROLLBACK")

@@ -29,6 +29,37 @@ async def test_a_failed_transaction_changes_nothing(tmp_path: Path) -> None:
         assert [tuple(row) for row in await database.fetch("SELECT * FROM facts")] == [("a", "2")]
 
 
+async def test_writes_that_come_together_share_a_commit(tmp_path: Path) -> None:
+    async with Database(tmp_path / "edge.db") as database:
+        seen: list[str] = []
+        await database._connection.run(lambda connection: connection.set_trace_callback(seen.append))
+
+        async def write(number: int) -> None:
+            await database.execute("INSERT INTO facts VALUES (?, 'x')", (str(number % 90),))
+
+        outcomes = await asyncio.gather(*map(write, range(100)), return_exceptions=True)
+        # What one cannot do (a name twice) takes nothing from the others.
+        assert sum(isinstance(one, FarsiteError) for one in outcomes) == 10
+        assert len(await database.fetch("SELECT * FROM facts")) == 90
+        assert sum(line == "COMMIT" for line in seen) <= 3
+
+
+async def test_who_is_cancelled_while_others_commit_loses_nothing_of_theirs(tmp_path: Path) -> None:
+    async with Database(tmp_path / "edge.db") as database:
+
+        async def write(number: int) -> None:
+            await database.execute("INSERT INTO facts VALUES (?, 'x')", (str(number),))
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(write(number)) for number in range(20)]
+            await asyncio.sleep(0)  # the first leads, the others wait
+            await asyncio.sleep(0)
+            for task in (tasks[0], tasks[5]):
+                task.cancel()
+        kept = {row["name"] for row in await database.fetch("SELECT name FROM facts")}
+        assert {str(number) for number in range(20) if number not in (0, 5)} <= kept
+
+
 async def test_a_full_disk_says_so_and_keeps_what_was(tmp_path: Path) -> None:
     async with Database(tmp_path / "edge.db") as database:
         await database.execute("INSERT INTO facts VALUES ('a', '1')")

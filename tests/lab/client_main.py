@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from farsite_client.cloud import CloudClient, tls_context
+from farsite_client.cloud import CloudClient
 from farsite_client.profile import Profile
-from farsite_client.session import connect, find_edge, peer_options
-from farsite_signaling.peer.dialer import open_tunnel
-from farsite_signaling.peer.router import EnvelopeRouter
+from farsite_client.session import RemoteSession, connect
 from farsite_signaling.peer.rtc import preload
-from farsite_signaling.peer.signaling import SignalingClient
 from farsite_signaling.wire.errors import FarsiteError
-from farsite_signaling.wire.hub import EnvelopeMessage, Undeliverable
-from farsite_signaling.wire.stream import ApiTarget
+from tests.lab.reach import reaching
 
 SETTLE = 12.0
+PART = 256 * 1024
+PART_DIGEST = hashlib.sha256(bytes(PART)).hexdigest()
+SHOWN = {"path", "reason", "moves", "last_move"}
 
 
 async def sign_in(profile: Profile, *, url: str, email: str, password: str) -> dict[str, Any]:
@@ -64,70 +65,56 @@ async def open_session(profile: Profile, *, edge: str, settle: str = "") -> dict
     }
 
 
-class Reach:
-    """Opens one edge host again and again, with a connection to cloud and hub that stands."""
-
-    def __init__(self, profile: Profile, cloud: CloudClient, router: EnvelopeRouter, edge: str) -> None:
-        stored = profile.load()
-        self._profile = profile
-        self._stored = stored
-        self._cloud = cloud
-        self._router = router
-        self._edge = edge
-        ca_file = profile.ca_file or stored.ca_file
-        self._options = peer_options(profile.proxy or stored.proxy, ca_file, profile.networks)
-
-    async def once(self) -> dict[str, Any]:
-        """The path and, from the wish, milliseconds to the ticket, the link and the open stream."""
-        begin = time.monotonic()
-        ticket = await self._cloud.session(self._stored.organization_id, self._edge, self._stored.name)
-        granted = time.monotonic()
-        tunnel = await open_tunnel(
-            ticket,
-            identity=self._profile.identity(),
-            trust=self._profile.trust(),
-            router=self._router,
-            options=self._options,
-        )
-        linked = time.monotonic()
-        async with tunnel:
-            _, writer = await tunnel.open_stream(ApiTarget())
-            opened = time.monotonic()
-            path = str(tunnel.path)
-            writer.close()
-        await self._cloud.end_session(self._stored.organization_id, ticket.session)
-        times = {"ticket_ms": granted, "link_ms": linked, "open_ms": opened}
-        return {"path": path} | {name: round((at - begin) * 1000, 1) for name, at in times.items()}
-
-
 async def reach(profile: Profile, *, edge: str, times: int) -> dict[str, Any]:
-    """See `Reach.once`; the first time is not counted: it fills caches."""
-    stored = profile.load()
-    async with profile.cloud(stored) as cloud:
-        edge_host = await find_edge(cloud, stored.organization_id, edge)
-        routers: list[EnvelopeRouter] = []
-
-        async def receive(message: Any) -> None:
-            if isinstance(message, EnvelopeMessage | Undeliverable):
-                routers[0].receive(message)
-
-        client = SignalingClient(
-            stored.hub_url,
-            profile.identity(),
-            agent="lab",
-            on_message=receive,
-            proxy=profile.proxy or stored.proxy,
-            ssl_context=tls_context(profile.ca_file or stored.ca_file),
-        )
-        routers.append(EnvelopeRouter(client.send))
-        async with client:
-            await client.wait_online(SETTLE)
-            reaching = Reach(profile, cloud, routers[0], edge_host.id)
-            await reaching.once()
-            return {"opens": [await reaching.once() for _ in range(times)]}
+    """See `Reach.opened`; the first time is not counted: it fills caches."""
+    async with reaching(profile, edge) as opener:
+        await opener.once()
+        return {"opens": [await opener.once() for _ in range(times)]}
 
 
-COMMANDS = {"sign_in": sign_in, "setup_code": setup_code, "open": open_session, "reach": reach}
+class Held:
+    """One session that stays open between commands."""
+
+    def __init__(self) -> None:
+        self._stack = AsyncExitStack()
+        self._session: RemoteSession | None = None
+
+    def _status(self) -> dict[str, Any]:
+        assert self._session is not None, "no session"
+        return self._session.status().model_dump(mode="json", include=SHOWN)
+
+    async def begin(self, profile: Profile, *, edge: str) -> dict[str, Any]:
+        self._session = await self._stack.enter_async_context(connect(profile, edge))
+        return self._status()
+
+    async def carry(self, profile: Profile, *, seconds: float) -> dict[str, Any]:
+        """Upload until the tunnel has moved once more, or the time is up; and how long the slowest part took."""
+        assert self._session is not None, "no session"
+        before = self._session.status().moves
+        whole, slowest, parts = True, 0.0, 0
+        end = time.monotonic() + seconds
+        while (begin := time.monotonic()) < end and self._session.status().moves == before:
+            arrived = await self._session.edge.upload(PART)
+            whole = whole and (arrived.bytes, arrived.sha256) == (PART, PART_DIGEST)
+            slowest, parts = max(slowest, time.monotonic() - begin), parts + 1
+        return {**self._status(), "whole": whole, "slowest": slowest, "parts": parts}
+
+    async def end(self, profile: Profile) -> dict[str, Any]:
+        self._session = None
+        await self._stack.aclose()
+        return {}
+
+
+HELD = Held()
+COMMANDS: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
+    "sign_in": sign_in,
+    "setup_code": setup_code,
+    "open": open_session,
+    "reach": reach,
+    "begin": HELD.begin,
+    "carry": HELD.carry,
+    "end": HELD.end,
+}
 
 
 async def answer(profile: Profile, line: str) -> dict[str, Any]:

@@ -66,6 +66,11 @@ class Part:
         await self._stop()
         await self._tasks.__aexit__(None, None, None)
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "not started"
+        return self._process.pid
+
     async def event(self, name: str, timeout: float = 30.0) -> dict[str, Any]:
         """The first event of that name, waiting for it. Raises `FarsiteError` when the part ends or is late."""
         try:

@@ -19,10 +19,10 @@ _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 
 
 class Passwords:
-    """Hashes in threads of its own. `close` when done."""
+    """Hashes in threads of its own, at the library's cost unless told. `close` when done."""
 
-    def __init__(self) -> None:
-        self._hasher = PasswordHasher()
+    def __init__(self, hasher: PasswordHasher | None = None) -> None:
+        self._hasher = hasher or PasswordHasher()
         self._threads = ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="passwords")
         self._queued = 0
         # Compared with when there is no such account, so that an unknown address takes as long as a known one.

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from farsite_cloud.accounts.models import Account, AccountKind, Token
 from farsite_cloud.browser.models import BrowserSignIn, DeviceSignIn
+from farsite_cloud.database.watching import INCIDENTAL
 from farsite_cloud.ids import new_id
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.rights import Right
@@ -72,6 +73,11 @@ class Origin:
 
 def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def digest_of(given: str) -> str:
+    """Of what somebody sent."""
+    return digest(given[:_LONGEST])
 
 
 async def issue(
@@ -147,7 +153,7 @@ async def rotate(
 async def find_caller(session: AsyncSession, secret: str, now: datetime) -> Caller:
     """Raises `unauthenticated` or `token_expired`."""
     statement = select(Token, Account).join(Account, Account.id == Token.account_id)
-    found = (await session.execute(statement.where(Token.digest == digest(secret[:_LONGEST])))).first()
+    found = (await session.execute(statement.where(Token.digest == digest_of(secret)))).first()
     if found is None or found.Token.revoked_at is not None:
         raise FarsiteError(ErrorCode.UNAUTHENTICATED, "You are not signed in (any more). Sign in again.")
     token, account = found
@@ -211,7 +217,8 @@ async def limits_of(session: AsyncSession, token_ids: Sequence[str]) -> dict[str
 
 async def note_use(session: AsyncSession, token_id: str, at: datetime, source: str) -> None:
     used = update(Token).where(Token.id == token_id)
-    await session.execute(used.values(used_at=at, used_from=source[:64]))
+    values = used.values(used_at=at, used_from=source[:64])
+    await session.execute(values.execution_options(**{INCIDENTAL: True}))
 
 
 async def revoke(session: AsyncSession, token_id: str, now: datetime) -> None:

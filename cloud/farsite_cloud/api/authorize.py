@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from farsite_cloud.accounts.models import AccountKind
-from farsite_cloud.accounts.tokens import Caller, find_caller, keep_token
+from farsite_cloud.accounts.tokens import Caller, digest_of, find_caller, keep_token
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.audit.log import Act
 from farsite_cloud.licences.gate import check_licence
@@ -109,14 +109,33 @@ def check_table(api: Api) -> None:
 async def _caller(call: Call) -> Caller:
     if call.bearer is None:
         raise FarsiteError(ErrorCode.UNAUTHENTICATED, "Sign in first: this needs a bearer token.")
-    return await find_caller(call.session, call.bearer, call.now)
+    if not call.reads:
+        return await find_caller(call.session, call.bearer, call.now)
+    digest, access = digest_of(call.bearer), call.services.access
+    call.known = access.look(digest, call.now)
+    if call.known is None:
+        keep = access.keeper(digest)
+        call.known = keep(await find_caller(call.session, call.bearer, call.now))
+    return call.known.caller
 
 
 async def _enter(call: Call, organization_id: str) -> None:
-    entrance = await enter(call.session, organization_id, call.caller, call.now)
+    entrance = await _entrance(call, organization_id)
     _check_mfa(call, entrance.organization)
     _check_provider(call, entrance)
     call.entered(entrance)
+
+
+async def _entrance(call: Call, organization_id: str) -> Entrance:
+    if call.known is None:
+        return await enter(call.session, organization_id, call.caller, call.now)
+    found = call.known.entrances.get(organization_id)
+    if found is None or (found.until is not None and found.until <= call.now):
+        found = await enter(call.session, organization_id, call.caller, call.now)
+        # Others will use it when this unit of work is over.
+        call.session.expunge(found.organization)
+        call.known.entrances[organization_id] = found
+    return found
 
 
 def _check_provider(call: Call, entrance: Entrance) -> None:

@@ -11,6 +11,7 @@ from typing import TypeVar
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from farsite_cloud.access import Known
 from farsite_cloud.accounts.tokens import Caller
 from farsite_cloud.api.source import source_address
 from farsite_cloud.audit.log import REFUSED, Act, write
@@ -36,16 +37,17 @@ T = TypeVar("T")
 class Call:
     """Handlers use `session` (or `scope`) and never commit: the unit of work ends with the answer.
 
-    `later` takes what the outside may see only once it is committed.
+    `reads`: it changes nothing. `later` takes what the outside may see only once it is committed.
     """
 
     def __init__(self, request: web.Request) -> None:
         self.services: Services = request.app[SERVICES]
         self.now: datetime = self.services.clock()
         self.source = source_address(request, self.services.settings.trusted_proxies)
-        self._reads = request.method in _READING and not request.path.startswith(_WRITTEN)
+        self.reads = request.method in _READING and not request.path.startswith(_WRITTEN)
         self._session: AsyncSession | None = None
         self._caller: Caller | None = None
+        self.known: Known | None = None
         self._entrance: Entrance | None = None
         self.agent = _printable(request.headers.get("User-Agent", ""))
         self._refused: list[Act] = []
@@ -108,7 +110,7 @@ class Call:
 
     async def release(self) -> None:
         """End a reading unit of work before a long answer: nothing is read from `session` afterwards."""
-        assert self._reads, "what was written is committed with the answer"
+        assert self.reads, "what was written is committed with the answer"
         await self.session.commit()
 
     def later(self, effect: Callable[[], Awaitable[object]]) -> None:
@@ -183,7 +185,7 @@ class Call:
 
     def _unit_of_work(self) -> AbstractAsyncContextManager[AsyncSession]:
         database = self.services.database
-        return database.reading() if self._reads else database.writing()
+        return database.reading() if self.reads else database.writing()
 
     async def _keep_refusals(self) -> None:
         kept = self._refused

@@ -58,6 +58,14 @@ class Dismiss(_Frozen):
     bye: Bye
 
 
+class Forget(_Frozen):
+    """To one: what you remember of who may do what is no longer so."""
+
+    kind: Literal["forget"] = "forget"
+    id: str
+    sender: str
+
+
 class Done(_Frozen):
     """To one: whether what it asked for was done."""
 
@@ -66,5 +74,5 @@ class Done(_Frozen):
     ok: bool
 
 
-Message = Alive | Changed | Left | Deliver | Dismiss | Done
+Message = Alive | Changed | Left | Deliver | Dismiss | Forget | Done
 ADAPTER: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="kind")])

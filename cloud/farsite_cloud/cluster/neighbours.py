@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -14,7 +14,17 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from farsite_cloud.cluster.board import CHANNEL, Board
-from farsite_cloud.cluster.messages import ADAPTER, Alive, Changed, Deliver, Dismiss, Done, Left, Message
+from farsite_cloud.cluster.messages import (
+    ADAPTER,
+    Alive,
+    Changed,
+    Deliver,
+    Dismiss,
+    Done,
+    Forget,
+    Left,
+    Message,
+)
 from farsite_cloud.cluster.redis import PREFIX, SECONDS, shared
 from farsite_cloud.cluster.view import View
 from farsite_signaling.hub import Here
@@ -53,6 +63,7 @@ class RedisNeighbours:
         self._asked: dict[str, asyncio.Future[bool]] = {}
         self._here: Here | None = None
         self._closing = False
+        self.on_forget: Callable[[], None] = _nothing
 
     # hub.Neighbours
 
@@ -78,8 +89,9 @@ class RedisNeighbours:
 
     async def _ask(self, name: str, question: Deliver | Dismiss) -> bool:
         process = self._view.where(name)
-        if process is None:
-            return False
+        return process is not None and await self._ask_process(process, question)
+
+    async def _ask_process(self, process: str, question: Deliver | Dismiss | Forget) -> bool:
         answer = self._asked[question.id] = asyncio.get_running_loop().create_future()
         try:
             async with shared("messages"):
@@ -89,6 +101,16 @@ class RedisNeighbours:
                 return done
         finally:
             del self._asked[question.id]
+
+    async def forget(self) -> None:
+        """All others have forgotten who may do what, or cannot be reached: they do not remember it for long."""
+        async with asyncio.TaskGroup() as group:
+            for process in self._view.processes():
+                group.create_task(self._make_forget(process), name=f"forget at {process}")
+
+    async def _make_forget(self, process: str) -> None:
+        with suppress(FarsiteError):
+            await self._ask_process(process, Forget(id=secrets.token_hex(8), sender=self.process))
 
     # Life
 
@@ -269,10 +291,13 @@ class RedisNeighbours:
                     answer.set_result(message.ok)
             case Deliver():
                 await self._answer(message, self._there.deliver(message.name, message.text))
+            case Forget():
+                self.on_forget()
+                await self._answer(message, True)
             case Dismiss():
                 await self._answer(message, self._there.dismiss(message.name, message.bye))
 
-    async def _answer(self, question: Deliver | Dismiss, ok: bool) -> None:
+    async def _answer(self, question: Deliver | Dismiss | Forget, ok: bool) -> None:
         async with shared("messages"):
             await self._redis.publish(_inbox(question.sender), Done(id=question.id, ok=ok).model_dump_json())
 
@@ -281,6 +306,10 @@ class RedisNeighbours:
         if self._here is None:
             raise FarsiteError(ErrorCode.UNAVAILABLE, "The hub does not serve yet.", retry_after=1)
         return self._here
+
+
+def _nothing() -> None:
+    """Nobody remembers anything."""
 
 
 def _inbox(process: str) -> str:

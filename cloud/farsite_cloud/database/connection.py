@@ -9,10 +9,12 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.orm import Session
 
 from farsite_cloud.database.failures import busy, storage_error
 from farsite_cloud.database.postgres import PATIENT, PostgresOptions, postgres_engine
 from farsite_cloud.database.sqlite import sqlite_engine
+from farsite_cloud.database.watching import Watcher, touched, watched_session
 
 _LAST = "farsite_last"
 LastStep = Callable[[AsyncSession], Awaitable[None]]
@@ -33,12 +35,28 @@ class Database:
 
     def __init__(self, url: URL | str, options: PostgresOptions | None = None) -> None:
         self.engine = _engine(url, options or PostgresOptions())
-        writer = self.engine.execution_options(farsite_writing=True)
-        self._writers = async_sessionmaker(writer, expire_on_commit=False)
-        self._readers = async_sessionmaker(self.engine, expire_on_commit=False)
-        patient = writer.execution_options(**{PATIENT: True})
-        self._patient = async_sessionmaker(patient, expire_on_commit=False)
+        self._watcher: Watcher | None = None
+        self._readers = async_sessionmaker(self._reading_engine(), expire_on_commit=False)
         self._snapshots = async_sessionmaker(self._snapshot_engine(), expire_on_commit=False)
+        self._open_writers(Session)
+
+    def _open_writers(self, kind: type[Session]) -> None:
+        writer = self.engine.execution_options(farsite_writing=True)
+        patient = writer.execution_options(**{PATIENT: True})
+        self._writers = async_sessionmaker(writer, expire_on_commit=False, sync_session_class=kind)
+        self._patient = async_sessionmaker(patient, expire_on_commit=False, sync_session_class=kind)
+
+    def watch(self, tables: frozenset[str], watcher: Watcher) -> None:
+        """From now on `watcher` is told when rows of these tables are changed here."""
+        self._watcher = watcher
+        self._open_writers(watched_session(tables, watcher))
+
+    def _reading_engine(self) -> AsyncEngine:
+        """On PostgreSQL each statement sees what is committed before it, with a transaction around them or without: so
+        the trips to begin and end one are saved."""
+        if self.kind == "sqlite":
+            return self.engine
+        return self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def _snapshot_engine(self) -> AsyncEngine:
         """SQLite's readers see one state of the database by themselves."""
@@ -55,8 +73,13 @@ class Database:
     @asynccontextmanager
     async def writing(self, *, patient: bool = False) -> AsyncIterator[AsyncSession]:
         """`patient`: its statements may take long, as nobody waits for them."""
-        async with _unit_of_work(self._patient if patient else self._writers) as session:
-            yield session
+        session: AsyncSession | None = None
+        try:
+            async with _unit_of_work(self._patient if patient else self._writers) as session:
+                yield session
+        finally:
+            if session is not None and self._watcher is not None and touched(session.sync_session):
+                await self._watcher.tell()
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncSession]:
@@ -66,6 +89,7 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
+        """It is not for writing: on PostgreSQL nothing would hold its statements together."""
         async with _unit_of_work(self._readers) as session:
             yield session
 

@@ -1,12 +1,16 @@
-"""SQLite's driver in one trip: aiosqlite goes to its thread and back for each of cursor, execute, fetch and close.
+"""SQLite's driver without trips where there need be none.
 
-Most statements take less time than a trip. What a statement gives is small: every row is wanted anyhow.
+aiosqlite goes to its thread and back for each of cursor, execute, fetch and close. Most statements take less time than
+one trip, and for each row the thread waits for the interpreter that the loop keeps busy. So what only reads is run where
+it is asked for: readers wait for nobody (WAL). One that takes longer than `MOMENT` is broken off and run in the
+thread, in one trip, as is all that writes. What a statement gives is small: every row is wanted anyhow.
 """
 
 from __future__ import annotations
 
 import collections
 import sqlite3
+import time
 from typing import Any
 
 import aiosqlite
@@ -15,6 +19,11 @@ from sqlalchemy.dialects.sqlite.aiosqlite import (
     AsyncAdapt_aiosqlite_cursor,
     AsyncAdapt_aiosqlite_dbapi,
 )
+
+MOMENT = 0.005
+"""Seconds for which a statement may keep the loop waiting."""
+_STEPS = 2000
+"""Of SQLite's machine between two looks at the time: well under a millisecond."""
 
 
 class _Done:
@@ -33,7 +42,6 @@ class _Done:
 
 
 def _run(connection: sqlite3.Connection, statement: str, values: Any, many: bool) -> _Done:
-    """In the connection's thread."""
     cursor = connection.cursor()
     try:
         if many:
@@ -43,6 +51,20 @@ def _run(connection: sqlite3.Connection, statement: str, values: Any, many: bool
         return _Done(cursor)
     finally:
         cursor.close()
+
+
+def _run_for_a_moment(connection: sqlite3.Connection, statement: str, values: Any) -> _Done | None:
+    """None when it takes longer."""
+    until = time.perf_counter() + MOMENT
+    connection.set_progress_handler(lambda: time.perf_counter() > until, _STEPS)
+    try:
+        return _run(connection, statement, values, many=False)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+            raise
+        return None
+    finally:
+        connection.set_progress_handler(None, 0)
 
 
 class _Cursor(AsyncAdapt_aiosqlite_cursor):
@@ -55,6 +77,17 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
     def _aenter_cursor(self, cursor: Any) -> Any:
         return cursor
 
+    def execute(self, operation: Any, parameters: Any = None) -> Any:
+        here: Any = self._adapt_connection
+        if here.idle and operation.startswith("SELECT"):
+            try:
+                done = _run_for_a_moment(here.database, operation, parameters)
+            except Exception as error:
+                here._handle_exception(error)
+            if done is not None:
+                return self._take(done)
+        return super().execute(operation, parameters)
+
     async def _execute_async(self, operation: Any, parameters: Any) -> Any:
         return await self._trip(operation, parameters, many=False)
 
@@ -62,17 +95,66 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
         return await self._trip(operation, seq_of_parameters, many=True)
 
     async def _trip(self, statement: str, values: Any, *, many: bool) -> Any:
-        connection: Any = self._connection
-        async with self._adapt_connection._execute_mutex:
-            done = await connection._execute(_run, connection._conn, statement, values, many)
-        self._cursor = done
+        here: Any = self._adapt_connection
+        async with here._execute_mutex:
+            return self._take(await here.in_thread(_run, here.database, statement, values, many))
+
+    def _take(self, done: _Done) -> _Done:
+        self._cursor: Any = done
         self._rows = collections.deque(done.rows)
         return done
 
 
-class _Connection(AsyncAdapt_aiosqlite_connection):
-    __slots__ = ()
+class OneTripConnection(AsyncAdapt_aiosqlite_connection):
+    """`reading`: nothing in its transaction writes."""
+
+    __slots__ = ("_done", "_sent", "reading")
     _cursor_cls = _Cursor
+
+    def __init__(self, dbapi: Any, connection: Any) -> None:
+        super().__init__(dbapi, connection)
+        self.reading = False
+        # Each is counted by one side alone: the loop, and the thread.
+        self._sent = self._done = 0
+
+    @property
+    def database(self) -> sqlite3.Connection:
+        return self._connection._conn  # type: ignore[no-any-return]
+
+    @property
+    def idle(self) -> bool:
+        """Its thread has nothing to do: not even for somebody who was cancelled and does not wait for it any longer."""
+        return self._sent == self._done
+
+    async def in_thread(self, work: Any, *arguments: Any) -> Any:
+        self._sent += 1
+        return await self._connection._execute(self._there, work, *arguments)
+
+    def _there(self, work: Any, *arguments: Any) -> Any:
+        try:
+            return work(*arguments)
+        finally:
+            self._done += 1
+
+    def begin_reading(self) -> None:
+        """It takes no lock yet."""
+        self.reading = True
+        if self.idle:
+            self.database.execute("BEGIN").close()
+        else:
+            self.execute("BEGIN")
+
+    def commit(self) -> None:
+        if self.reading and self.idle and self._connection._connection:
+            self.database.commit()
+        else:
+            super().commit()
+
+    def rollback(self) -> None:
+        if self.reading and self.idle and self._connection._connection:
+            self.database.rollback()
+        else:
+            super().rollback()
 
 
 class OneTripDriver(AsyncAdapt_aiosqlite_dbapi):
@@ -82,4 +164,4 @@ class OneTripDriver(AsyncAdapt_aiosqlite_dbapi):
         super().__init__(aiosqlite, sqlite3)
 
     def connect(self, *arg: Any, **kw: Any) -> AsyncAdapt_aiosqlite_connection:
-        return _Connection(self, super().connect(*arg, **kw)._connection)
+        return OneTripConnection(self, super().connect(*arg, **kw)._connection)

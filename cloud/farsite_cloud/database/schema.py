@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -32,18 +33,24 @@ def _config() -> Config:
     return config
 
 
+@cache
+def _scripts() -> ScriptDirectory:
+    """Read once: they are this release's."""
+    return ScriptDirectory.from_config(_config())
+
+
 def revisions() -> list[str]:
     """Of all releases, the oldest first."""
-    scripts = ScriptDirectory.from_config(_config()).walk_revisions()
-    return [script.revision for script in scripts][::-1]
+    return [script.revision for script in _scripts().walk_revisions()][::-1]
 
 
 async def upgrade(database: Database, revision: str = HEAD) -> None:
     """One transaction: all of it or nothing. Raises `storage_failed` for a newer release's database."""
 
     def run(connection: Connection) -> None:
-        _check_known(connection)
-        _run(connection, command.upgrade, revision)
+        current = _check_known(connection)
+        if current != _scripts().as_revision_number(revision):
+            _run(connection, command.upgrade, revision)
 
     await _in_transaction(database, run)
 
@@ -65,8 +72,7 @@ async def check_schema(database: Database) -> str | None:
         if found:
             detail = f"The database is damaged ({'; '.join(found)[:200]})."
             raise FarsiteError(ErrorCode.STORAGE_FAILED, detail)
-        _check_known(connection)
-        current, head = _current(connection), ScriptDirectory.from_config(_config()).get_current_head()
+        current, head = _check_known(connection), _scripts().get_current_head()
         return None if current == head else f"it has schema {current}, this release's is {head}"
 
     try:
@@ -120,10 +126,12 @@ def _current(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _check_known(connection: Connection) -> None:
+def _check_known(connection: Connection) -> str | None:
+    """The schema that there is."""
     current = _current(connection)
     if current is not None and current not in revisions():
         raise FarsiteError(
             ErrorCode.STORAGE_FAILED,
             f"The database is of a newer release (schema {current}). Start that release, or restore a backup.",
         )
+    return current

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
 from sqlalchemy import URL, Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -22,7 +23,9 @@ def sqlite_url(data_dir: Path) -> URL:
 
 
 def sqlite_engine(url: URL | str) -> AsyncEngine:
-    engine = create_async_engine(url, module=OneTripDriver(), pool_timeout=POOL_TIMEOUT)
+    engine = create_async_engine(
+        url, module=OneTripDriver(), pool_timeout=POOL_TIMEOUT, json_deserializer=from_json
+    )
 
     @event.listens_for(engine.sync_engine, "connect")
     def connected(connection: Any, record: Any) -> None:
@@ -38,7 +41,11 @@ def sqlite_engine(url: URL | str) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "begin")
     def begun(connection: Connection) -> None:
         # A reader that turns writer would fail when another wrote in between; writers take their turn at once.
-        writing = connection.get_execution_options().get("farsite_writing", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+        here: Any = connection.connection.dbapi_connection
+        if connection.get_execution_options().get("farsite_writing", False):
+            here.reading = False
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            here.begin_reading()
 
     return engine

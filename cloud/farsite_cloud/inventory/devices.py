@@ -47,6 +47,19 @@ _COLUMNS = (
     EdgeHost.name.label("edge_host"),
     EdgeHost.folder_id,
 )
+_NO_DETAILS = {
+    name: InventoryDevice.model_fields[name].get_default(call_default_factory=True)
+    for name in (
+        "hostname",
+        "addresses",
+        "http_port",
+        "https_port",
+        "capabilities",
+        "tags",
+        "last_error",
+    )
+}
+"""Of devices that were told before there were these."""
 Rows = Sequence[Row[*tuple[Any, ...]]]
 
 
@@ -125,46 +138,53 @@ class Answers:
         self._today = today
 
     async def make(self, rows: Rows) -> list[InventoryDevice]:
+        return [InventoryDevice.model_construct(**values) for values in await self.values(rows)]
+
+    async def values(self, rows: Rows) -> list[dict[str, Any]]:
+        """Fields by name: pages are made of these, because thousands of models take long to make."""
         if not rows:
             return []
         known = await releases(self._scope, {row.model for row in rows}, self._today)
-        edges = {row.edge_host_id: row for row in rows}
-        online = {id: self._online(EdgeRow(id, row.organization_id)) for id, row in edges.items()}
-        return [_answer(row, online[row.edge_host_id], known) for row in rows]
+        edges = {row.edge_host_id: row.organization_id for row in rows}
+        online = {id: self._online(EdgeRow(id, owner)) for id, owner in edges.items()}
+        return [_values(row, online[row.edge_host_id], known) for row in rows]
 
 
-def _answer(row: Any, online: bool, known: Releases) -> InventoryDevice:
-    placed = known.placed(row.model, row.version)
-    track = placed.standing.track
-    catalogue = placed.catalogue
-    until = warranty_until(row.first_seen, catalogue.warranty_months if catalogue else None)
-    return InventoryDevice(
-        id=row.id,
-        serial=row.serial,
-        name=row.name,
-        edge_host_id=row.edge_host_id,
-        edge_host=row.edge_host,
-        edge_online=online,
-        folder_id=row.folder_id,
-        model=row.model,
-        product=row.product,
-        device_type=row.device_type,
-        version=row.version,
-        track=track.name,
-        support_end=track.support_end,
-        support_ended=placed.support_ended,
-        recommended=placed.standing.recommended,
-        update_available=placed.update_available,
-        state=row.state,
-        address=row.address,
-        first_seen=row.first_seen,
-        last_seen=row.last_seen,
-        changed_at=row.changed_at,
-        warranty_until=until,
-        warranty_basis="first_seen" if until is not None else None,
-        catalogue=catalogue,
-        **row.details,
-    )
+def _values(row: Any, online: bool, known: Releases) -> dict[str, Any]:
+    """Everything that an `InventoryDevice` has."""
+    id, serial, name, edge_host_id, model, product, device_type, version, state, address, details, *rest = row
+    first_seen, last_seen, changed_at, _, edge_host, folder_id = rest[:6]
+    placed = known.placed(model, version)
+    standing, catalogue = placed.standing, placed.catalogue
+    until = None if catalogue is None else warranty_until(first_seen, catalogue.warranty_months)
+    return {
+        "id": id,
+        "serial": serial,
+        "name": name,
+        "edge_host_id": edge_host_id,
+        "edge_host": edge_host,
+        "edge_online": online,
+        "folder_id": folder_id,
+        "model": model,
+        "product": product,
+        "device_type": device_type,
+        "version": version,
+        "track": standing.track.name,
+        "support_end": standing.track.support_end,
+        "support_ended": placed.support_ended,
+        "recommended": standing.recommended,
+        "update_available": placed.update_available,
+        "state": state,
+        "address": address,
+        "first_seen": first_seen,
+        "last_seen": last_seen,
+        "changed_at": changed_at,
+        "warranty_until": until,
+        "warranty_basis": "first_seen" if until is not None else None,
+        "catalogue": catalogue,
+        **_NO_DETAILS,
+        **details,
+    }
 
 
 def warranty_until(first_seen: datetime | None, months: int | None) -> date | None:

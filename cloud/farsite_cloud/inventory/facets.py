@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import date
+from operator import attrgetter
 
 from sqlalchemy import func
 
@@ -15,6 +16,7 @@ from farsite_cloud.inventory.grouped import (
     by_edge_host,
     by_tag,
     devices_by_edge_host,
+    grouped_columns,
     groups,
 )
 from farsite_cloud.inventory.models import ManagedDevice, ThingTag
@@ -32,14 +34,15 @@ async def count_devices(scope: Scope, selection: Selection, today: date) -> Devi
     else:
         found, edges, tags = await _counted(scope, selection)
     known = await releases(scope, {group.model for group in found}, today)
-    ended = sum(one.number for one in found if known.support_ended(one.model, one.version))
-    update = sum(one.number for one in found if known.update_available(one.model, one.version))
+    kinds: Counter[tuple[str, str]] = Counter()
+    for group in found:
+        kinds[group.model, group.version] += group.number
     return DeviceCounts(
-        total=sum(one.number for one in found),
+        total=kinds.total(),
         edge_host=_facets(edges),
         tag=_facets(tags),
-        support_ended=ended,
-        update_available=update,
+        support_ended=sum(number for kind, number in kinds.items() if known.support_ended(*kind)),
+        update_available=sum(number for kind, number in kinds.items() if known.update_available(*kind)),
         **{name: _facets(_by(found, name)) for name in DIMENSIONS},
     )
 
@@ -59,9 +62,9 @@ async def _kept(scope: Scope, selection: Selection) -> tuple[list[Group], Counte
 
 async def _counted(scope: Scope, selection: Selection) -> tuple[list[Group], Counter[str], Counter[str]]:
     columns = [getattr(_D, name) for name in DIMENSIONS]
-    statement = selection.apply(scope, scope.select(_D)).with_only_columns(func.count(_D.id), *columns)
-    rows = await scope.rows(statement.group_by(*columns))
-    found = [Group(int(number), **dict(zip(DIMENSIONS, values, strict=True))) for number, *values in rows]
+    shown = grouped_columns(_D, DIMENSIONS)
+    statement = selection.apply(scope, scope.select(_D)).with_only_columns(func.count(_D.id), *shown)
+    found = [Group._make(row) for row in await scope.rows(statement.group_by(*columns))]
     return found, await _edges(scope, selection), await _tags(scope, selection)
 
 
@@ -84,11 +87,12 @@ async def _tags(scope: Scope, selection: Selection) -> Counter[str]:
 
 def _by(found: list[Group], name: str) -> Counter[str]:
     numbers: Counter[str] = Counter()
+    value = attrgetter(name)
     for group in found:
-        numbers[getattr(group, name)] += group.number
+        numbers[value(group)] += group.number
     return numbers
 
 
 def _facets(numbers: Counter[str]) -> list[Facet]:
     ordered = sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
-    return [Facet(value=value, count=count) for value, count in ordered[:MOST]]
+    return [Facet.model_construct(value=value, count=count) for value, count in ordered[:MOST]]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from sqlalchemy import Select, func
+from sqlalchemy import Select, String, func, literal_column
 
 from farsite_cloud.database import Scope
 from farsite_cloud.inventory.counting import WHOLE
@@ -16,11 +16,11 @@ from farsite_cloud.inventory.releases import Edges
 DIMENSIONS = ("model", "device_type", "version", "state")
 
 
+_NOTHING = literal_column("''", String)
 ALIKE = ("model", "product", "device_type", "version", "state")
 
 
-@dataclass(slots=True)
-class Group:
+class Group(NamedTuple):
     """Devices that are alike in what was asked for; the rest is empty."""
 
     number: int
@@ -36,11 +36,16 @@ async def groups(
 ) -> list[Group]:
     """`wanted`: values by dimension; a dimension left out takes all. `by`: what they are told apart by."""
     columns = [getattr(InventoryCount, name) for name in by]
-    statement = _counts(scope, wanted).with_only_columns(func.sum(InventoryCount.number), *columns)
-    found = await scope.rows(
-        _placed(statement.where(InventoryCount.tag == ""), edges).group_by(*columns).order_by(*columns)
-    )
-    return [Group(int(number), **dict(zip(by, values, strict=True))) for number, *values in found]
+    shown = grouped_columns(InventoryCount, by)
+    statement = _counts(scope, wanted).with_only_columns(func.sum(InventoryCount.number), *shown)
+    statement = _placed(statement.where(InventoryCount.tag == ""), edges)
+    found = await scope.rows(statement.group_by(*columns).order_by(*columns))
+    return [Group._make(row) for row in found]
+
+
+def grouped_columns(model: Any, by: Sequence[str]) -> list[Any]:
+    """As `Group` has them after its number."""
+    return [getattr(model, name) if name in by else _NOTHING.label(name) for name in ALIKE]
 
 
 async def by_edge_host(scope: Scope, edges: Edges, wanted: dict[str, list[str]]) -> Counter[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aiohttp import web
+from pydantic_core import to_json
 
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.paging import next_cursor, start_after
@@ -23,16 +24,15 @@ _READ = Right.DEVICE_READ
 
 
 @api.route("GET", f"{_ORG}/devices", need=_READ, response=wire.InventoryDeviceList, query=wire.DeviceQuery)
-async def list_inventory(request: web.Request) -> wire.InventoryDeviceList:
+async def list_inventory(request: web.Request) -> web.Response:
     """Managed devices of all edge hosts, filtered and sorted."""
     call, query = call_of(request), read_query(request, wire.DeviceQuery)
     selection = await select_devices(call.scope, query, call.now.date())
     if query.sort not in (wire.DeviceSort.NAME, wire.DeviceSort.NAME_DOWN):
         await find_text(call.scope, selection)
     rows, following = await Devices(call.scope).page(selection, query.sort, query.cursor, query.limit)
-    return wire.InventoryDeviceList.model_construct(
-        devices=await answers_of(call).make(rows), next_cursor=following
-    )
+    page = {"devices": await answers_of(call).values(rows), "next_cursor": following}
+    return web.Response(body=to_json(page), content_type="application/json")
 
 
 def answers_of(call: Call) -> Answers:

@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import aiohttp
@@ -154,14 +155,21 @@ async def _body(response: aiohttp.ClientResponse, target: Target, max_bytes: int
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:
+    if ca_file is None:
+        return _system_tls()
     context = ssl.create_default_context()
-    if ca_file is not None:
-        try:
-            context.load_verify_locations(ca_file)
-        except (OSError, ssl.SSLError):
-            detail = f"outbound_ca_file {str(ca_file)!r} holds no PEM certificates that can be read."
-            raise FarsiteError(ErrorCode.SETTING_INVALID, detail) from None
+    try:
+        context.load_verify_locations(ca_file)
+    except (OSError, ssl.SSLError):
+        detail = f"outbound_ca_file {str(ca_file)!r} holds no PEM certificates that can be read."
+        raise FarsiteError(ErrorCode.SETTING_INVALID, detail) from None
     return context
+
+
+@cache
+def _system_tls() -> ssl.SSLContext:
+    """Read once: reading all authorities takes a while."""
+    return ssl.create_default_context()
 
 
 def _reason(error: Exception) -> str:

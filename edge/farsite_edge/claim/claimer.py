@@ -16,6 +16,7 @@ from farsite_edge.identity.keeper import IdentityKeeper
 from farsite_edge.preferences import Preferences
 from farsite_edge.settings import EdgeSettings
 from farsite_edge.store import Facts
+from farsite_edge.store.repair import CLAIM_LOST
 from farsite_edge.version import __version__
 from farsite_signaling.identity import make_request
 from farsite_signaling.wire.cloud_api import ClaimResult
@@ -23,6 +24,10 @@ from farsite_signaling.wire.edge_api import ClaimRequest
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.ids import clean
 
+_LOST = (
+    "The database of this edge host was damaged, and whose it is could not be read. Claim it on its machine: "
+    "farsite edge claim CODE --cloud URL"
+)
 logger = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
 
@@ -58,9 +63,11 @@ class Claimer:
         async with self._claiming:
             if not (local and request.again):
                 self._refuse_second()
+            if not local and self._facts.get(CLAIM_LOST) is not None:
+                raise FarsiteError(ErrorCode.ALREADY_CLAIMED, _LOST)
             record = await self._ask(request)
             values = await self._preferences.claimed_values(request, record.edge_name)
-            await self._keeper.store_claim(record, {**values, pending.FACT: None})
+            await self._keeper.store_claim(record, {**values, pending.FACT: None, CLAIM_LOST: None})
         logger.info("claimed as %s into %s", record.urn, record.organization_name)
         return record
 

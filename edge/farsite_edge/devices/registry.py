@@ -11,10 +11,22 @@ from pydantic import ValidationError
 
 from farsite_edge.devices.record import MAX_ADDRESSES, DeviceRecord, Found, Sighting, short
 from farsite_edge.store import Database
+from farsite_edge.store.failures import StorageProblem
 from farsite_signaling.wire.edge_api import DeviceState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 MAX_DISCOVERED = 30_000
+SEEN = (
+    "state",
+    "last_error",
+    "last_seen",
+    "model",
+    "product",
+    "device_type",
+    "version",
+    "hostname",
+    "setup_required",
+)
 logger = logging.getLogger(__name__)
 
 
@@ -25,6 +37,7 @@ class Registry:
     def __init__(self, database: Database, on_change: Callable[[], None] = lambda: None) -> None:
         self._database = database
         self._records: dict[str, DeviceRecord] = {}
+        self.unkept: set[str] = set()
         self.on_change = on_change
         self.on_write: Callable[[], None] = lambda: None
 
@@ -86,9 +99,24 @@ class Registry:
         if old.state != new.state:
             logger.info("device %s: %s -> %s", device, old.state, new.state)
         if _changed(old, new):
-            await self._write([new])
+            await self._keep(old, new)
         self._records[device] = new
         return new
+
+    async def _keep(self, old: DeviceRecord, new: DeviceRecord) -> None:
+        """What is only seen of a device is shown, and kept later, when it cannot be kept now."""
+        try:
+            await self._write([new])
+        except StorageProblem:
+            if not _only_seen(old, new):
+                raise
+            self.unkept.add(new.id)
+
+    async def keep_waiting(self) -> None:
+        """Storage is usable again."""
+        waiting = set(self.unkept)
+        await self._write([self._records[device] for device in sorted(waiting) if device in self._records])
+        self.unkept -= waiting
 
     async def manage(self, device: str) -> DeviceRecord:
         """Discovered -> managed. Adding a managed device again changes nothing."""
@@ -150,14 +178,18 @@ class Registry:
         if not records:
             return
         rows = [(record.id, int(record.managed), record.model_dump_json()) for record in records]
-        async with self._database.transaction() as transaction:
-            await transaction.execute_many("INSERT OR REPLACE INTO devices VALUES (?, ?, ?)", rows)
+        sql = "INSERT OR REPLACE INTO devices VALUES (?, ?, ?)"
+        await self._database.write(lambda connection: connection.executemany(sql, rows))
         self.on_write()
 
 
 def _changed(old: DeviceRecord, new: DeviceRecord) -> bool:
     """In anything that lasts."""
     return old.model_copy(update={"last_seen": new.last_seen}) != new
+
+
+def _only_seen(old: DeviceRecord, new: DeviceRecord) -> bool:
+    return old.model_copy(update={name: getattr(new, name) for name in SEEN}) == new
 
 
 def _texts(known: DeviceRecord, answer: Found) -> dict[str, str]:

@@ -21,7 +21,7 @@ from farsite_edge.doctor.stored import (
 from farsite_edge.settings import EdgeSettings
 from farsite_signaling.identity import sign_relay_check
 from farsite_signaling.peer.netcheck import Target, netcheck
-from farsite_signaling.wire.edge_api import EdgeInfo, EdgeStatus
+from farsite_signaling.wire.edge_api import EdgeInfo, EdgeStatus, StorageState
 from farsite_signaling.wire.errors import FarsiteError
 from farsite_signaling.wire.netcheck import (
     CheckReport,
@@ -34,6 +34,7 @@ from farsite_signaling.wire.netcheck import (
 )
 
 MEBIBYTE = 1024 * 1024
+STORAGE_FIX = "Until then what is known is served, and changes are refused."
 LITTLE, TOO_LITTLE = 1024 * MEBIBYTE, 64 * MEBIBYTE
 
 
@@ -65,6 +66,8 @@ async def _running(settings: EdgeSettings) -> tuple[EdgeInfo | None, CheckRow]:
     except FarsiteError as error:
         return None, failed(name, error.detail, "Run this as the user the edge host runs as.")
     text = f"{status.name} {status.version} runs, {status.state}, cloud {status.cloud_state}"
+    if status.storage is not StorageState.OK:
+        return info, failed(name, f"{text}; storage {status.storage}: {status.storage_detail}", STORAGE_FIX)
     if status.cloud_state == "online" or status.cloud_url is None:
         return info, passed(name, text)
     return info, warned(name, f"{text}: {status.cloud_detail}", "See the rows of the hub below.")

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-import aiosqlite
-
-from farsite_edge.store.failures import damaged, storage_errors
-from farsite_edge.store.steps import STEPS
+from farsite_edge.store.connection import Act, ThreadConnection
+from farsite_edge.store.failures import StorageProblem, damaged, storage_errors
+from farsite_edge.store.group import Unit, commit_together
+from farsite_edge.store.health import StorageHealth
+from farsite_edge.store.steps import STEPS, statements
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 FILE = "edge.db"
 Values = Sequence[Any]
+T = TypeVar("T")
 
 
 class Database:
@@ -27,15 +29,17 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._connection: aiosqlite.Connection | None = None
+        self.health = StorageHealth()
+        self._connection = ThreadConnection(path)
         self._writing = asyncio.Lock()
+        self._waiting: list[Unit] = []
 
     async def __aenter__(self) -> Self:
         with storage_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             # Before SQLite makes it for everybody to read; its side files get the same mode.
             self.path.touch(mode=0o600)
-            self._connection = await aiosqlite.connect(self.path, isolation_level=None)
+            await self._connection.open()
         try:
             await self._prepare()
         except BaseException:
@@ -48,49 +52,73 @@ class Database:
 
     async def close(self) -> None:
         """Idempotent."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
+        await self._connection.close()
 
     async def fetch(self, sql: str, values: Values = ()) -> list[sqlite3.Row]:
-        with storage_errors(self.path):
-            return list(await self._open.execute_fetchall(sql, values))
+        with self._watched():
+            return await self._connection.run(lambda connection: connection.execute(sql, values).fetchall())
 
     async def execute(self, sql: str, values: Values = ()) -> None:
-        async with self.transaction() as transaction:
-            await transaction.execute(sql, values)
+        await self.write(lambda connection: connection.execute(sql, values))
+
+    async def write(self, act: Act[T]) -> T:
+        """All of `act` or nothing. It runs in the connection's thread; writes that wait at the same time share
+        a commit."""
+        unit = Unit(act)
+        self._waiting.append(unit)
+        with self._watched():
+            try:
+                async with self._writing:
+                    if not unit.ended:
+                        await self._commit(unit)
+            except asyncio.CancelledError:
+                if unit in self._waiting:
+                    self._waiting.remove(unit)
+                raise
+            result: T = unit.result()
+        self.health.fine()
+        return result
+
+    async def _commit(self, unit: Unit) -> None:
+        units, self._waiting = self._waiting, []
+        if unit not in units:  # whoever took it along was cancelled: it may be done already
+            units.append(unit)
+        await self._connection.run(lambda connection: commit_together(connection, units))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """All or nothing; one at a time."""
+        """All or nothing; one at a time. For what needs to wait in between; else `write` costs less."""
         async with self._writing:
-            with storage_errors(self.path):
+            with self._watched():
                 try:
-                    await self._open.execute("BEGIN IMMEDIATE")
-                    yield Transaction(self._open)
-                    await self._open.execute("COMMIT")
+                    await self._connection.execute("BEGIN IMMEDIATE")
+                    yield Transaction(self._connection)
+                    await self._connection.execute("COMMIT")
                 except BaseException:
                     await self._roll_back()
                     raise
+        self.health.fine()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            with storage_errors(self.path):
+                yield
+        except StorageProblem as problem:
+            self.health.seen(problem)
+            raise
 
     async def _roll_back(self) -> None:
         # A full disk or I/O error may have rolled back already (https://www.sqlite.org/lang_transaction.html), and
         # whoever was cancelled while a statement waits in the queue does not know whether it will run: the
         # ROLLBACK goes behind it. What it says must not hide the reason for it, a cancellation least of all.
-        with suppress(sqlite3.Error, ValueError, FarsiteError):
-            await self._open.execute("ROLLBACK")
-
-    @property
-    def _open(self) -> aiosqlite.Connection:
-        if self._connection is None:
-            raise FarsiteError(ErrorCode.STORAGE_FAILED, "The edge host's storage is closed.")
-        return self._connection
+        with suppress(sqlite3.Error, FarsiteError):
+            await self._connection.execute("ROLLBACK")
 
     async def _prepare(self) -> None:
         with storage_errors(self.path):
             for pragma in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 5000"):
-                await self._open.execute(f"PRAGMA {pragma}")
-            self._open.row_factory = sqlite3.Row
+                await self._connection.execute(f"PRAGMA {pragma}")
         await self._check()
         await self._upgrade()
 
@@ -116,33 +144,20 @@ class Database:
 class Transaction:
     """What may be done inside `Database.transaction`."""
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+    def __init__(self, connection: ThreadConnection) -> None:
         self._connection = connection
 
     async def execute(self, sql: str, values: Values = ()) -> int:
         """How many rows it changed."""
-        async with self._connection.execute(sql, values) as cursor:
-            return cursor.rowcount
+        return await self._connection.execute(sql, values)
 
     async def execute_many(self, sql: str, rows: Iterable[Values]) -> None:
-        await self._connection.executemany(sql, rows)
+        await self._connection.run(lambda connection: connection.executemany(sql, rows))
 
     async def fetch(self, sql: str, values: Values = ()) -> list[sqlite3.Row]:
-        return list(await self._connection.execute_fetchall(sql, values))
+        return await self._connection.run(lambda connection: connection.execute(sql, values).fetchall())
 
     async def script(self, script: str) -> None:
         # executescript() would commit the transaction it is in.
-        for statement in _statements(script):
+        for statement in statements(script):
             await self._connection.execute(statement)
-
-
-def _statements(script: str) -> Iterator[str]:
-    """One by one; a trigger holds statements of its own."""
-    statement = ""
-    for part in script.split(";"):
-        statement += part
-        if statement.strip() and sqlite3.complete_statement(f"{statement};"):
-            yield statement
-            statement = ""
-        elif statement.strip():
-            statement += ";"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sqlite3 import Connection
+
 from farsite_edge.store.database import Database
 
 
@@ -21,11 +23,14 @@ class Facts:
 
     async def set(self, values: dict[str, str | None]) -> None:
         """All together or not at all; `None` removes."""
-        async with self._database.transaction() as transaction:
+
+        def act(connection: Connection) -> None:
             for name, value in values.items():
-                await transaction.execute("DELETE FROM facts WHERE name = ?", (name,))
+                connection.execute("DELETE FROM facts WHERE name = ?", (name,))
                 if value is not None:
-                    await transaction.execute("INSERT INTO facts VALUES (?, ?)", (name, value))
+                    connection.execute("INSERT INTO facts VALUES (?, ?)", (name, value))
+
+        await self._database.write(act)
         for name, value in values.items():
             if value is None:
                 self._values.pop(name, None)

@@ -8,10 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from farsite_signaling.wire.edge_api import StorageState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _FULL = {errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC}
+
+
+class StorageProblem(FarsiteError):
+    """`disk_full` or `storage_failed`, and what it says of the storage as a whole."""
+
+    def __init__(self, state: StorageState, detail: str) -> None:
+        full = state is StorageState.FULL
+        super().__init__(ErrorCode.DISK_FULL if full else ErrorCode.STORAGE_FAILED, detail)
+        self.state = state
 
 
 @contextmanager
@@ -25,39 +35,48 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise from_os(error, path) from error
 
 
-def from_sqlite(error: sqlite3.Error, path: Path) -> FarsiteError:
+def from_sqlite(error: sqlite3.Error, path: Path) -> StorageProblem:
     # The lower byte is the primary result code (https://www.sqlite.org/rescode.html).
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:
         return _full(path)
     if code in _DAMAGED:
         return damaged(path, str(error))
-    if code == sqlite3.SQLITE_READONLY:
-        return _failed(f"{path} cannot be written (read-only). Make its folder writable, then start again.")
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+        return _read_only(path)
     return _failed(f"Storage at {path} failed: {error}. Check the disk and the folder's permissions.")
 
 
-def from_os(error: OSError, path: Path) -> FarsiteError:
+def from_os(error: OSError, path: Path) -> StorageProblem:
     if error.errno in _FULL:
         return _full(path)
+    if error.errno == errno.EROFS:
+        return _read_only(path)
     reason = error.strerror or str(error)
     return _failed(f"{path} cannot be used: {reason}. Check the disk and the folder's permissions.")
 
 
-def damaged(path: Path, reason: str) -> FarsiteError:
+def damaged(path: Path, reason: str) -> StorageProblem:
     reason = " ".join(reason.split())[:100]
-    return _failed(
-        f"The database {path} is damaged ({reason}). Put back a copy, or move the file away and claim this "
-        "edge host again; nothing was changed."
+    detail = (
+        f"The database {path} is damaged ({reason}); nothing was changed. The edge host sets it aside when it starts "
+        "next and takes over what can be read. Put back a copy instead, if there is a newer one."
     )
+    return StorageProblem(StorageState.DAMAGED, detail)
 
 
-def _full(path: Path) -> FarsiteError:
-    return FarsiteError(
-        ErrorCode.DISK_FULL,
-        f"The disk that holds {path} is full; nothing was changed. Free some space and try again.",
+def _full(path: Path) -> StorageProblem:
+    detail = f"The disk that holds {path} is full; nothing was changed. Free some space and try again."
+    return StorageProblem(StorageState.FULL, detail)
+
+
+def _read_only(path: Path) -> StorageProblem:
+    detail = (
+        f"{path} cannot be written (read-only); nothing was changed. Make its disk and folder writable: it goes on by "
+        "itself then."
     )
+    return StorageProblem(StorageState.READ_ONLY, detail)
 
 
-def _failed(detail: str) -> FarsiteError:
-    return FarsiteError(ErrorCode.STORAGE_FAILED, detail)
+def _failed(detail: str) -> StorageProblem:
+    return StorageProblem(StorageState.FAILED, detail)

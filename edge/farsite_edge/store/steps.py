@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+
 STEPS: tuple[str, ...] = (
     """
     CREATE TABLE facts (
@@ -187,3 +190,15 @@ STEPS: tuple[str, ...] = (
     CREATE INDEX work_orders_open ON work_orders (seq) WHERE closed = 0;
     """,
 )
+
+
+def statements(script: str) -> Iterator[str]:
+    """One by one; a trigger holds statements of its own."""
+    statement = ""
+    for part in script.split(";"):
+        statement += part
+        if statement.strip() and sqlite3.complete_statement(f"{statement};"):
+            yield statement
+            statement = ""
+        elif statement.strip():
+            statement += ";"

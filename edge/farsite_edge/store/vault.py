@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from sqlite3 import Connection
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -54,12 +55,15 @@ class Vault:
 
     async def change(self, secrets: Mapping[str, str | None]) -> None:
         """All together or not at all; `None` forgets."""
-        async with self._database.transaction() as transaction:
+
+        def act(connection: Connection) -> None:
             for name, secret in secrets.items():
-                await transaction.execute("DELETE FROM secrets WHERE name = ?", (name,))
+                connection.execute("DELETE FROM secrets WHERE name = ?", (name,))
                 if secret is not None:
                     nonce, sealed = self._seal(name, secret)
-                    await transaction.execute("INSERT INTO secrets VALUES (?, ?, ?)", (name, nonce, sealed))
+                    connection.execute("INSERT INTO secrets VALUES (?, ?, ?)", (name, nonce, sealed))
+
+        await self._database.write(act)
 
     def _seal(self, name: str, secret: str) -> tuple[bytes, bytes]:
         nonce = os.urandom(_NONCE_BYTES)

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 
-from farsite_edge.tasks.record import Outcome, TaskRecord, WorkRow, counted, end_state
-from farsite_edge.tasks.rollout import startable, stop_reason
+from farsite_edge.tasks.ledger import Ledger
+from farsite_edge.tasks.record import Outcome, TaskRecord, WorkRow, end_state
 from farsite_edge.tasks.store import LeaseLost, TaskStore
 from farsite_edge.tasks.window import is_open, next_opening
 from farsite_edge.tasks.work import Job, Work
@@ -34,13 +34,18 @@ class Active:
     rows: list[WorkRow]
     working: dict[int, Work] = field(default_factory=dict)
     waiting: str = ""
+    opens_at: datetime | None = None
+    ledger: Ledger = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(self.rows, self.record.rollout)
 
     def counts(self) -> WorkCounts:
-        return counted(self.rows)
+        return self.ledger.counts()
 
     def progress(self) -> float:
-        shares = sum(1.0 if row.state.finished else row.progress for row in self.rows)
-        return shares / len(self.rows) if self.rows else 1.0
+        at_work = sum(self.rows[position].progress for position in self.working)
+        return (self.ledger.finished + at_work) / len(self.rows) if self.rows else 1.0
 
 
 class TaskRunner:
@@ -115,6 +120,10 @@ class TaskRunner:
             work.cancelling.set()
         self._wake.set()
         return active.record
+
+    def soon(self) -> None:
+        """Look again without delay: what tasks waited for may be there."""
+        self._wake.set()
 
     async def hold(self, task: str, held: bool) -> TaskRecord:
         """Start no further device until it is let go again; those at work are finished. A finished task stays so."""
@@ -193,29 +202,48 @@ class TaskRunner:
     async def _advance(self, active: Active, group: asyncio.TaskGroup) -> None:
         try:
             await self._end_queued(active)
-            for row in self._due(active):
-                if self._is_full(active):
-                    break
-                if row.device not in self._busy:
-                    await self._begin(active, row, group)
-            if all(row.state.finished for row in active.rows):
+            await self._begin_due(active, group)
+            if active.ledger.all_finished:
                 await self._end(active)
         except FarsiteError as error:
             # The disk is full: nothing is lost, the next round tries again.
             logger.error("task %s waits: %s", active.record.id, error)
 
-    def _is_full(self, active: Active) -> bool:
-        return len(self._busy) >= self._parallel or len(active.working) >= active.record.rollout.parallel
+    async def _begin_due(self, active: Active, group: asyncio.TaskGroup) -> None:
+        """As many as there is room for, written down together."""
+        due: list[WorkRow] = []
+        may_start = self._may_start(active) if active.ledger.waiting else False
+        for _ in range(self._room(active)):
+            row = active.ledger.take(lambda one: one.device not in self._busy, new=may_start)
+            if row is None:
+                break
+            due.append(row)
+        if not due:
+            return
+        try:
+            taken = await self._take(active, due)
+        except BaseException:
+            active.ledger.put_back(due)
+            raise
+        for row, ours in zip(due, taken, strict=True):
+            if ours:
+                self._begin(active, row, group)
+        active.ledger.put_back([row for row, ours in zip(due, taken, strict=True) if not ours])
+        self._tell()
 
-    def _due(self, active: Active) -> list[WorkRow]:
-        """Rows an earlier run left in the middle come first, whatever the window says."""
-        left = [
-            row
-            for row in active.rows
-            if row.state is WorkState.RUNNING and row.position not in active.working
-        ]
-        new = startable(active.rows, active.record.rollout)
-        return left + (new if self._may_start(active) else [])
+    def _room(self, active: Active) -> int:
+        here = self._parallel - len(self._busy)
+        return max(0, min(here, active.record.rollout.parallel - len(active.working)))
+
+    async def _take(self, active: Active, rows: list[WorkRow]) -> list[bool]:
+        """The task is seen to run from its first device on."""
+        if active.record.started_at is None:
+            record = active.record.model_copy(update={"started_at": self._now()})
+            record.turn(TaskState.RUNNING)
+            taken = await self.store.take(rows, record)
+            active.record.started_at, active.record.state = record.started_at, record.state
+            return taken
+        return await self.store.take(rows)
 
     def _may_start(self, active: Active) -> bool:
         if active.record.held:
@@ -224,46 +252,47 @@ class TaskRunner:
         return self._in_window(active)
 
     def _in_window(self, active: Active) -> bool:
-        window = active.record.rollout.window
         active.waiting = self._held(active.record.kind) or ""
         if active.waiting:
             return False
-        if window is None or is_open(window, self._now(), self._zone):
+        window, now = active.record.rollout.window, self._now()
+        if window is None:
             return True
-        opening = next_opening(window, self._now(), self._zone)
-        active.waiting = f"Waits for the update window at {opening:%Y-%m-%d %H:%M} UTC."
+        if active.opens_at is None or now >= active.opens_at:
+            opened = is_open(window, now, self._zone)
+            active.opens_at = None if opened else next_opening(window, now, self._zone)
+        if active.opens_at is None:
+            return True
+        active.waiting = f"Waits for the update window at {active.opens_at:%Y-%m-%d %H:%M} UTC."
         return False
 
     async def _end_queued(self, active: Active) -> None:
-        queued = [row for row in active.rows if row.state is WorkState.QUEUED]
-        reason = stop_reason(active.rows, active.record.rollout)
-        if not queued or not (active.record.cancel_requested or reason):
+        reason = active.ledger.stop_reason()
+        if not active.ledger.queued or not (active.record.cancel_requested or reason):
             return
         if active.record.cancel_requested:
-            state, detail = WorkState.CANCELLED, "Cancelled before it was begun."
+            state, detail, code = WorkState.CANCELLED, "Cancelled before it was begun.", None
         else:
-            state, detail = WorkState.SKIPPED, reason or ""
+            state, detail, code = WorkState.SKIPPED, reason or "", ErrorCode.PRECONDITION_FAILED
             active.record.stopped = detail
-        await self.store.drop_queued(queued, state, detail)
+        queued = active.ledger.drop_queued()
+        try:
+            await self.store.drop_queued(queued, state, detail)
+        except BaseException:
+            active.ledger.put_back(queued)
+            raise
         for row in queued:
-            row.state, row.detail = state, detail
-            row.code = ErrorCode.PRECONDITION_FAILED if state is WorkState.SKIPPED else None
+            active.ledger.turn(row, state)
+            row.detail, row.code = detail, code
         self._tell()
 
-    async def _begin(self, active: Active, row: WorkRow, group: asyncio.TaskGroup) -> None:
-        if not await self.store.take(row):
-            return
-        if active.record.started_at is None:
-            active.record.started_at = self._now()
-            active.record.turn(TaskState.RUNNING)
-            await self.store.save(active.record)
-        row.state = WorkState.RUNNING
-        work = active.working[row.position] = Work(row, self.store, self._tell)
+    def _begin(self, active: Active, row: WorkRow, group: asyncio.TaskGroup) -> None:
+        active.ledger.turn(row, WorkState.RUNNING)
+        work = active.working[row.position] = Work(row, self.store, self._tell, active.record.kind)
         if active.record.cancel_requested:
             work.cancelling.set()
         self._busy[row.device] = active.record.id
         group.create_task(self._work(active, row, work), name=f"task-{active.record.kind}-{row.device}")
-        self._tell()
 
     async def _work(self, active: Active, row: WorkRow, work: Work) -> None:
         job = self._kinds.get(active.record.kind)
@@ -276,7 +305,8 @@ class TaskRunner:
         else:
             if job is not None:
                 await job.release(row.device)
-            row.state, row.detail, row.code = outcome.state, outcome.detail, outcome.code
+            row.detail, row.code = outcome.detail, outcome.code
+            active.ledger.turn(row, outcome.state)
             await self._work_done(active.record, row)
         finally:
             active.working.pop(row.position, None)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from sqlite3 import Connection
 from typing import Any
 
 from farsite_edge.store import Database
-from farsite_edge.store.database import Transaction
 from farsite_edge.tasks.record import MAX_DETAIL, Outcome, TaskRecord, WorkRow
 from farsite_signaling.wire.edge_tasks import TaskStep, WorkCounts, WorkState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -45,23 +45,24 @@ class TaskStore:
         self, record: TaskRecord, rows: Sequence[WorkRow], idempotency: str | None
     ) -> TaskRecord | None:
         """`None` when made; else the task that was made with the same idempotency key before."""
-        async with self._database.transaction() as transaction:
+
+        def make(connection: Connection) -> TaskRecord | None:
             if idempotency is not None:
                 sql = "SELECT record FROM tasks WHERE idempotency = ?"
-                if known := await transaction.fetch(sql, (idempotency,)):
-                    return TaskRecord.model_validate_json(known[0]["record"])
+                if known := connection.execute(sql, (idempotency,)).fetchone():
+                    return TaskRecord.model_validate_json(known["record"])
             sql = "INSERT INTO tasks (id, idempotency, record) VALUES (?, ?, ?)"
-            await transaction.execute(sql, (record.id, idempotency, record.model_dump_json()))
+            connection.execute(sql, (record.id, idempotency, record.model_dump_json()))
             sql = (
                 "INSERT INTO task_devices (task, position, device, state, step, detail, code, payload) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
             )
-            await transaction.execute_many(sql, [_values(row) for row in rows])
-            for row in rows:
-                if row.detail:
-                    await _log(transaction, row, row.state.value, row.detail)
-            await _trim(transaction)
-        return None
+            connection.executemany(sql, map(_values, rows))
+            _log(connection, [(row, row.state.value, row.detail) for row in rows if row.detail])
+            _trim(connection)
+            return None
+
+        return await self._database.write(make)
 
     async def get(self, task: str) -> TaskRecord:
         """Raises `not_found`."""
@@ -88,42 +89,55 @@ class TaskStore:
         return [TaskStep.model_validate({name: row[name] for name in names}) for row in rows]
 
     async def save(self, record: TaskRecord) -> None:
-        sql = "UPDATE tasks SET record = ?, finished = ? WHERE id = ?"
-        values = (record.model_dump_json(), int(record.state.finished), record.id)
-        await self._database.execute(sql, values)
+        await self._database.write(lambda connection: _save(connection, record))
 
     async def forget(self, task: str) -> None:
         """A finished task nobody needs to know of."""
-        async with self._database.transaction() as transaction:
-            if await transaction.fetch("SELECT 1 FROM tasks WHERE id = ? AND finished = 1", (task,)):
-                await _delete(transaction, task)
 
-    async def take(self, row: WorkRow) -> bool:
-        """Whether the row is ours to work on now."""
+        def act(connection: Connection) -> None:
+            if connection.execute("SELECT 1 FROM tasks WHERE id = ? AND finished = 1", (task,)).fetchone():
+                _delete(connection, task)
+
+        await self._database.write(act)
+
+    async def take(self, rows: Sequence[WorkRow], record: TaskRecord | None = None) -> list[bool]:
+        """Whether each row is ours to work on now; with what is new about their task."""
         sql = (
             "UPDATE task_devices SET lease = ?, state = 'running' WHERE task = ? AND position = ? "
             "AND state IN ('queued', 'running') AND (lease IS NULL OR lease = ?)"
         )
-        async with self._database.transaction() as transaction:
-            values = (self.lease, row.task, row.position, self.lease)
-            return await transaction.execute(sql, values) == 1
+
+        def act(connection: Connection) -> list[bool]:
+            if record is not None:
+                _save(connection, record)
+            values = [(self.lease, row.task, row.position, self.lease) for row in rows]
+            return [connection.execute(sql, one).rowcount == 1 for one in values]
+
+        return await self._database.write(act)
 
     async def checkpoint(self, row: WorkRow, memory: dict[str, Any], step: str, detail: str) -> None:
         """How far the work got, before it goes on. Raises `LeaseLost`."""
         sql = "UPDATE task_devices SET memory = ?, step = ?, detail = ? WHERE task = ? AND position = ?"
         values = (json.dumps(memory), step, detail[:MAX_DETAIL], row.task, row.position)
-        async with self._database.transaction() as transaction:
-            await self._held(transaction, sql, values)
-            if (step, detail) != (row.step, row.detail):
-                await _log(transaction, row, step, detail)
+        told = (step, detail) != (row.step, row.detail)
+
+        def act(connection: Connection) -> None:
+            self._held(connection, sql, values)
+            if told:
+                _log(connection, [(row, step, detail)])
+
+        await self._database.write(act)
 
     async def finish(self, row: WorkRow, outcome: Outcome) -> None:
         """Raises `LeaseLost`."""
         sql = "UPDATE task_devices SET state = ?, detail = ?, code = ?, lease = NULL WHERE task = ? AND position = ?"
         values = (outcome.state.value, outcome.detail, outcome.code, row.task, row.position)
-        async with self._database.transaction() as transaction:
-            await self._held(transaction, sql, values)
-            await _log(transaction, row, outcome.state.value, outcome.detail)
+
+        def act(connection: Connection) -> None:
+            self._held(connection, sql, values)
+            _log(connection, [(row, outcome.state.value, outcome.detail)])
+
+        await self._database.write(act)
 
     async def drop_queued(self, rows: Sequence[WorkRow], state: WorkState, detail: str) -> None:
         """End rows nobody has begun."""
@@ -132,21 +146,22 @@ class TaskStore:
             "WHERE task = ? AND position = ? AND state = 'queued'"
         )
         code = ErrorCode.PRECONDITION_FAILED if state is WorkState.SKIPPED else None
-        async with self._database.transaction() as transaction:
-            for row in rows:
-                await transaction.execute(sql, (state.value, detail, code, row.task, row.position))
-                await _log(transaction, row, state.value, detail)
+
+        def act(connection: Connection) -> None:
+            values = [(state.value, detail, code, row.task, row.position) for row in rows]
+            connection.executemany(sql, values)
+            _log(connection, [(row, state.value, detail) for row in rows])
+
+        await self._database.write(act)
 
     async def counts(self, task: str) -> WorkCounts:
         sql = "SELECT state, count(*) AS number FROM task_devices WHERE task = ? GROUP BY state"
         rows = await self._database.fetch(sql, (task,))
         return WorkCounts.model_validate({row["state"]: row["number"] for row in rows})
 
-    async def _held(self, transaction: Transaction, sql: str, values: tuple[Any, ...]) -> None:
-        if (
-            await transaction.execute(f"{sql} AND lease = ? AND state = 'running'", (*values, self.lease))
-            != 1
-        ):
+    def _held(self, connection: Connection, sql: str, values: tuple[Any, ...]) -> None:
+        held = f"{sql} AND lease = ? AND state = 'running'"
+        if connection.execute(held, (*values, self.lease)).rowcount != 1:
             raise LeaseLost
 
 
@@ -155,18 +170,24 @@ def _values(row: WorkRow) -> tuple[Any, ...]:
     return (row.task, row.position, row.device, row.state.value, row.step, row.detail, row.code, payload)
 
 
-async def _log(transaction: Transaction, row: WorkRow, step: str, detail: str) -> None:
+def _save(connection: Connection, record: TaskRecord) -> None:
+    sql = "UPDATE tasks SET record = ?, finished = ? WHERE id = ?"
+    connection.execute(sql, (record.model_dump_json(), int(record.state.finished), record.id))
+
+
+def _log(connection: Connection, steps: Iterable[tuple[WorkRow, str, str]]) -> None:
     sql = "INSERT INTO task_steps (task, device, at, step, detail) VALUES (?, ?, ?, ?, ?)"
     at = datetime.now(UTC).isoformat()
-    await transaction.execute(sql, (row.task, row.device, at, step, detail[:MAX_DETAIL]))
+    values = [(row.task, row.device, at, step, detail[:MAX_DETAIL]) for row, step, detail in steps]
+    connection.executemany(sql, values)
 
 
-async def _trim(transaction: Transaction) -> None:
+def _trim(connection: Connection) -> None:
     sql = "SELECT id FROM tasks WHERE finished = 1 ORDER BY seq DESC LIMIT -1 OFFSET ?"
-    for old in await transaction.fetch(sql, (KEPT,)):
-        await _delete(transaction, old["id"])
+    for old in connection.execute(sql, (KEPT,)).fetchall():
+        _delete(connection, old["id"])
 
 
-async def _delete(transaction: Transaction, task: str) -> None:
+def _delete(connection: Connection, task: str) -> None:
     for table, column in (("task_steps", "task"), ("task_devices", "task"), ("tasks", "id")):
-        await transaction.execute(f"DELETE FROM {table} WHERE {column} = ?", (task,))  # noqa: S608
+        connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (task,))  # noqa: S608

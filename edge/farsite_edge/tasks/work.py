@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from farsite_edge.tasks.record import Outcome, WorkRow
 from farsite_edge.tasks.store import TaskStore
 
+logger = logging.getLogger(__name__)
+
 
 class Work:
     """One device's work, taken with a lease. Every `checkpoint` survives the process."""
 
-    def __init__(self, row: WorkRow, store: TaskStore, changed: Callable[[], None]) -> None:
+    def __init__(self, row: WorkRow, store: TaskStore, changed: Callable[[], None], kind: str = "") -> None:
         self._row = row
+        self._kind = kind
         self._store = store
         self._changed = changed
         self.cancelling = asyncio.Event()
@@ -36,6 +40,7 @@ class Work:
         """Call before what must not be done twice. Raises `LeaseLost`, `disk_full`, `storage_failed`."""
         await self._store.checkpoint(self._row, memory, step, detail)
         self._row.memory, self._row.step, self._row.detail = memory, step, detail
+        logger.debug("task %s (%s), device %s: step %s", self._row.task, self._kind, self._row.device, step)
         self._changed()
 
     def progress(self, share: float) -> None:

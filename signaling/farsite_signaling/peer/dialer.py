@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,6 +22,8 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 if TYPE_CHECKING:
     from farsite_signaling.peer.tunnel import Tunnel
+
+GIVE_UP_TIMEOUT = 0.5
 
 Use = Callable[[RtcLink], Awaitable[None]]
 
@@ -179,8 +181,19 @@ async def open_link(
             error = _too_late(negotiation, options.open_timeout)
         except FarsiteError as failure:
             error = failure
+        except asyncio.CancelledError:
+            await _given_up(negotiation)
+            raise
         await negotiation.abandon(error)
         raise error
+
+
+async def _given_up(negotiation: Negotiation) -> None:
+    """The edge host lets a client open a few links at a time: it should not wait for one nobody wants."""
+    if negotiation.offered:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GIVE_UP_TIMEOUT):
+                await negotiation.abandon(FarsiteError(ErrorCode.CLOSED, "The client gave up."))
 
 
 def _too_late(negotiation: Negotiation, seconds: float) -> FarsiteError:

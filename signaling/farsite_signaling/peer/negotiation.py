@@ -53,6 +53,7 @@ class Negotiation:
         self._stands = False
         self._refused = False
         self.link = RtcLink(servers, options)
+        self.offered = False
         self.answered = False
 
     async def __aenter__(self) -> Self:
@@ -81,6 +82,7 @@ class Negotiation:
             resume=purpose.resume,
             direct=purpose.direct,
         )
+        self.offered = True
         await self._send(offer)
         self._start()
 

@@ -49,6 +49,16 @@ class ClaimRequest(_Request):
     again: bool = False
 
 
+class StorageState(StrEnum):
+    """Whether an edge host can keep what happens. `damaged`: it is repaired at the next start."""
+
+    OK = "ok"
+    FULL = "full"
+    READ_ONLY = "read_only"
+    FAILED = "failed"
+    DAMAGED = "damaged"
+
+
 class EdgeStatus(_Schema):
     id: str
     name: str
@@ -68,6 +78,10 @@ class EdgeStatus(_Schema):
     devices_discovered: int = 0
     licence: LicenceState | None = Field(default=None, description="as the cloud told; None: it never did")
     changes_allowed: bool = Field(default=True, description="whether devices may be changed, by the licences")
+    storage: StorageState = Field(
+        default=StorageState.OK, description="other than ok: what is known is served, changes are refused"
+    )
+    storage_detail: str = ""
     time: datetime
 
 

@@ -256,7 +256,7 @@ async def test_tasks_and_their_devices_are_told(core: EdgeCore) -> None:
     assert (len(delta.tasks), len(delta.work)) == (1, 3)
     await journal.sending(delta)
     await journal.accepted(delta.epoch, delta.last, complete=True)
-    assert await store.take(rows[1])
+    assert await store.take(rows[1:2]) == [True]
     await store.finish(rows[1], Outcome(WorkState.FAILED, "It broke.", "device_answer"))
     delta = await journal.next()
     assert delta is not None

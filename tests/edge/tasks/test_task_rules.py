@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -10,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from farsite_edge.tasks.ledger import Ledger
 from farsite_edge.tasks.record import WorkRow
-from farsite_edge.tasks.rollout import startable, stop_reason
 from farsite_edge.tasks.window import is_open, next_opening
 from farsite_edge.tasks.zone import MachineZone, site_zone
 from farsite_signaling.wire.edge_tasks import Rollout, UpdateWindow, WorkState
@@ -99,7 +100,33 @@ def rows(text: str) -> list[WorkRow]:
 )
 def test_stages(states: str, stages: list[int], next_ones: str) -> None:
     rollout = Rollout(stages=stages, max_failures=2)
-    assert "".join(row.device for row in startable(rows(states), rollout)) == next_ones
+    assert "".join(row.device for row in startable(Ledger(rows(states), rollout))) == next_ones
+
+
+def startable(ledger: Ledger, *busy: str) -> Iterator[WorkRow]:
+    while row := ledger.take(lambda one: one.state is WorkState.QUEUED and one.device not in busy, new=True):
+        yield row
+
+
+def test_a_stage_is_over_with_its_last_device() -> None:
+    """As `rows` and their turns say it, device by device: whoever ends in between."""
+    ledger = Ledger(rows("qqqqqqqqqq"), Rollout(stages=[20, 50, 100]))
+    first, second = startable(ledger)
+    for row in (first, second):
+        assert not list(startable(ledger))
+        ledger.turn(row, WorkState.RUNNING)
+        ledger.turn(row, WorkState.SUCCEEDED)
+    assert "".join(row.device for row in startable(ledger)) == "234"
+
+
+def test_busy_devices_are_passed_over_and_come_later() -> None:
+    ledger = Ledger(rows("rqqq"), Rollout())
+    assert "".join(row.device for row in startable(ledger, "1", "2")) == "3"
+    assert "".join(row.device for row in startable(ledger)) == "12"
+    assert ledger.take(lambda _row: True, new=False) is ledger.rows[0]
+    ledger.put_back([ledger.rows[1], ledger.rows[2]])
+    assert ledger.take(lambda _row: True, new=False) is None
+    assert [row.device for row in ledger.drop_queued()] == ["1", "2"]
 
 
 @pytest.mark.parametrize("stages", [[], [50], [50, 40, 100], [0, 100], [100, 100]])
@@ -109,5 +136,22 @@ def test_stages_that_make_no_sense(stages: list[int]) -> None:
 
 
 def test_the_threshold_is_named() -> None:
-    assert "2 devices failed" in (stop_reason(rows("ffq"), Rollout(max_failures=2)) or "")
-    assert stop_reason(rows("fq"), Rollout(max_failures=2)) is None
+    assert "2 devices failed" in (Ledger(rows("ffq"), Rollout(max_failures=2)).stop_reason() or "")
+    assert Ledger(rows("fq"), Rollout(max_failures=2)).stop_reason() is None
+
+
+def test_what_is_next_costs_the_same_for_many_devices() -> None:
+    ledger, asked = Ledger(rows("q" * 5000), Rollout(stages=[10, 100])), 0
+
+    def usable(_row: WorkRow) -> bool:
+        nonlocal asked
+        asked += 1
+        return True
+
+    for _ in range(5000):
+        row = ledger.take(usable, new=True)
+        assert row is not None
+        ledger.turn(row, WorkState.RUNNING)
+        ledger.turn(row, WorkState.SUCCEEDED)
+        assert ledger.all_finished is (row.position == 4999)
+    assert asked == 5000

@@ -211,6 +211,22 @@ async def test_the_cloud_ends_a_session(start_site: StartSite, acme: Any) -> Non
     assert (await refusal(site.dial())).code is ErrorCode.SESSION_ENDED
 
 
+SILENT = (IceServer(urls=["turn:192.0.2.1?transport=udp"], username="u", credential="c"),)
+
+
+async def test_a_client_that_gives_up_says_so(start_site: StartSite) -> None:
+    """The place that its half-open link takes at the edge host is free at once, not after a timeout."""
+    site = await start_site(client=replace(LOCAL, addresses=(), ice_servers=SILENT))
+    dialing = asyncio.get_running_loop().create_task(site.dial())
+    await until(lambda: bool(site.wire.seen_by_client))  # answered, and no way found
+    dialing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await dialing
+    await until(lambda: bool(site.refused))
+    ((error, _, _),) = site.refused
+    assert (error.code, error.detail) == (ErrorCode.CLOSED, "The client gave up.")
+
+
 async def test_a_session_announced_for_another_client_is_refused(start_site: StartSite) -> None:
     site = await start_site()
     site.listener.announced(SessionAnnounced(session="s1", client="urn:farsite:acme:user:bob:device:pc"))

@@ -250,6 +250,8 @@ class Association:
             self._often = False
         elif peer.window == _STOCK_WINDOW and peer.extensions == _STOCK_EXTENSIONS:
             self.sender.most_waiting = settings.foreign_flight
+            # Its own receiver does so, and its sender counts acknowledgements to find losses.
+            self.received.ack_every = 1
         self._window_at = now
         self.channels.established(self._resets)
         self._events.established()
