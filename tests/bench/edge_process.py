@@ -44,6 +44,8 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         await writer.drain()
         writer.write_eof()
         await reader.read()
+    except ConnectionError:
+        pass  # the client is gone, which is its business
     finally:
         writer.close()
 

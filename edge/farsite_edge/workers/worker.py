@@ -147,7 +147,9 @@ class Worker:
             case m.Begin():
                 self._begin(message)
             case m.Offered():
-                self._spawn(self._link(message), f"link {message.link}")
+                # Heard from now on: candidates follow on the heels of the offer.
+                talk = self._talks[message.link] = RemoteTalk(self._session, message.link, self._say)
+                self._spawn(self._link(message, talk), f"link {message.link}")
             case m.LinkHeard():
                 self._hear(message.link, Heard(message.body, message.fingerprint))
             case m.LinkFailed():
@@ -200,8 +202,7 @@ class Worker:
 
     # Links
 
-    async def _link(self, message: m.Offered) -> None:
-        talk = self._talks[message.link] = RemoteTalk(self._session, message.link, self._say)
+    async def _link(self, message: m.Offered, talk: RemoteTalk) -> None:
         first = self._first is None
         if first:
             self._first = message.link

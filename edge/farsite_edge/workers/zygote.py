@@ -168,12 +168,11 @@ def main(arguments: list[str]) -> None:
     )
     for noisy in ("aioice", "aiortc", "websockets"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    gc.disable()
     confine.harden()
     heap.tidy()
     preload()
     confine.close_doors(Path(folder[0]) if folder else None)
-    gc.collect()
-    gc.disable()
     gc.freeze()
     Zygote(socket.socket(fileno=descriptor)).run()
 

@@ -77,3 +77,30 @@ def test_a_small_receive_buffer_does_not_limit_a_long_path(monkeypatch: pytest.M
     simulator.run(lambda: simulator.b.received >= 24 * MIB)
     assert 24 * MIB * 8 / (simulator.now - begin) > 75e6
     assert max(waited for _, waited in simulator.there.queued) < 0.025
+
+
+@pytest.mark.usefixtures("foreign")
+def test_a_peer_is_offered_what_the_path_takes_and_not_a_queue_more() -> None:
+    """One that goes by loss doubles up to what it is offered: were that all our memory, it would lose hundreds."""
+    simulator = Simulator(Path(rate=100e6), Path(rate=100e6), settings=Settings(interleaving=False))
+    simulator.connect()
+    offers: list[int] = []
+    receive = simulator.a.association.receive
+
+    def listen(packet: bytes, now: float) -> None:
+        if packet[12] == wire.SACK:
+            offers.append(int.from_bytes(packet[20:24]))
+        receive(packet, now)
+
+    simulator.a.last = listen
+    Upload(simulator, simulator.a, 24 * MIB)
+    simulator.run(lambda: simulator.b.received >= 24 * MIB)
+    in_flight = 100e6 / 8 * 0.04
+    assert max(offers[:20]) <= 384 * 1024
+    assert in_flight < max(offers) <= 1.6 * in_flight
+
+
+def test_our_own_peers_are_offered_all_our_memory() -> None:
+    simulator = Simulator(Path(rate=100e6), Path(rate=100e6))
+    simulator.connect()
+    assert simulator.b.association._offered == Settings().max_window
