@@ -79,9 +79,9 @@ def test_a_small_receive_buffer_does_not_limit_a_long_path(monkeypatch: pytest.M
     assert max(waited for _, waited in simulator.there.queued) < 0.025
 
 
-@pytest.mark.usefixtures("foreign")
-def test_a_peer_is_offered_what_the_path_takes_and_not_a_queue_more() -> None:
+def test_a_peer_is_offered_what_the_path_takes_and_not_a_queue_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that goes by loss doubles up to what it is offered: were that all our memory, it would lose hundreds."""
+    look_like(*ANOTHER, monkeypatch)
     simulator = Simulator(Path(rate=100e6), Path(rate=100e6), settings=Settings(interleaving=False))
     simulator.connect()
     offers: list[int] = []
