@@ -71,8 +71,7 @@ class Relay:
 
     def describe(self) -> dict[str, Any]:
         """For the ready event."""
-        running = self.running and self._settings is not None
-        found = ice_servers(self._settings, "x", 0) if running and self._settings is not None else []
+        found = [] if self._settings is None else ice_servers(self._settings, "x", 0, own=self.running)
         urls = [url for server in found for url in server.urls]
         return {"mode": self.mode, "running": self.running, "urls": urls, "warning": self.warning}
 
@@ -82,6 +81,7 @@ def turn_settings(settings: CloudSettings, urls: PublicUrls) -> TurnSettings:
     host = settings.turn_host or urls.host
     values: dict[str, Any] = {
         "host": host,
+        "more_hosts": tuple(settings.turn_more_hosts),
         "secrets": _secrets(settings),
         "listening_ips": tuple(settings.turn_listening_ip) or _default_addresses(settings),
         "external_ip": settings.turn_external_ip,

@@ -77,6 +77,9 @@ class CloudSettings(PartSettings):
         default="auto", description="relay: run coturn when installed, none, or one run elsewhere"
     )
     turn_host: str | None = Field(default=None, description="name or address of the relay (the public URL's)")
+    turn_more_hosts: Texts = Field(
+        default_factory=list, description="further relays, with the same secret and ports: one may fail"
+    )
     turn_secret: SecretStr | None = Field(default=None, description="secret shared with an external relay")
     turn_secret_previous: SecretStr | None = Field(
         default=None, description="relay: an old secret that is still accepted while it is being replaced"

@@ -153,6 +153,28 @@ def settings(
     _guarded(act, as_json)
 
 
+@edge.command("debug-bundle")
+def debug_bundle(
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write, or - for standard output.", dir_okay=False)
+    ] = None,
+    anonymous: Annotated[
+        bool, typer.Option("--anonymous", help="Replace serial numbers, addresses and names.")
+    ] = False,
+    config: ConfigOption = None,
+    data_dir: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Collect what is needed to find a fault, without secrets, whether the edge host runs or not."""
+
+    def act() -> None:
+        from farsite_edge.debug_bundle.command import write
+
+        write(_settings(config, {"data_dir": data_dir}), out, anonymous=anonymous, as_json=as_json)
+
+    _guarded(act, as_json)
+
+
 def _doctor(config: ConfigOption = None, data_dir: DataOption = None, as_json: JsonOption = False) -> None:
     """Check network, ports, certificates, storage and devices of this edge host; exit code 1 when something fails."""
 

@@ -205,6 +205,7 @@ class EdgeHost:
             work_done=self._work_done,
             task_done=self._task_done,
             held=self._held,
+            carrying=self.device_tasks.carrying,
         )
         self.os = OsService(self.registry, folder, self.tasks)
         self.scans = ScanService(self.tasks, settings.discovery_ports, settings.discovery_rate)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import signal
 import sys
 from collections.abc import Coroutine
@@ -14,12 +13,13 @@ from typing import Any
 
 from farsite_edge import heap
 from farsite_edge.host import EdgeHost
+from farsite_edge.logs import begin_logging
 from farsite_edge.settings import EdgeSettings
 
 
 def serve(settings: EdgeSettings, *, as_json: bool) -> None:
     """Until SIGTERM or SIGINT. Raises `FarsiteError` when it cannot start."""
-    _log_to_stderr(settings.log_level)
+    begin_logging(settings.log_level, settings.data_dir)
     with contextlib.suppress(KeyboardInterrupt):
         _run(_serve(settings, Events(as_json)))
 
@@ -82,15 +82,3 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
         asyncio.run(work)
     else:
         uvloop.run(work)
-
-
-def _log_to_stderr(level: str) -> None:
-    """Events go to standard output, everything else here."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=level.upper(),
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-    )
-    # These tell every packet and candidate.
-    for name in ("aioice", "aiortc", "zeroconf", "websockets", "aiosqlite"):
-        logging.getLogger(name).setLevel(logging.WARNING)

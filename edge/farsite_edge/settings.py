@@ -87,6 +87,13 @@ class EdgeSettings(PartSettings):
         le=900,
         description="how long streams wait for a client that sleeps or lost its way",
     )
+    tunnel_workers: Literal["auto", "off"] = Field(
+        default="auto", description="auto: a process for each session where the system can; off: one for all"
+    )
+    tunnel_limit: int = Field(default=64, ge=1, le=1000, description="remote sessions at the same time")
+    tunnel_memory: int = Field(
+        default=512, ge=0, le=65536, description="MiB a session's process may take; 0: as much as it wants"
+    )
     time_zone: str = Field(
         default="", max_length=64, description="of the site, IANA name; empty: this machine's"
     )

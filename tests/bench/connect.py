@@ -49,7 +49,8 @@ async def measure() -> Result:
     elif "lab" in parts:
         figures += await _in_lab(rows)
     if "loopback" in parts:
-        figures += await _on_loopback(rows)
+        figures += await _on_loopback(rows, workers=True)
+        figures += await _on_loopback(rows, workers=False)
     return Result(figures, rows, " ".join(notes))
 
 
@@ -82,9 +83,10 @@ def _lab_figures(title: str, opens: Rows, path: str, bar: float) -> list[Figure]
     ]
 
 
-async def _on_loopback(rows: Rows) -> list[Figure]:
+async def _on_loopback(rows: Rows, *, workers: bool) -> list[Figure]:
+    """`workers`: as an edge host runs sessions, each in its own process; without, what that costs is to be seen."""
     with tempfile.TemporaryDirectory(prefix="farsite-bench-") as folder:
-        async with Rig() as rig, TurnServer(turn_settings(Path(folder))) as turn:
+        async with Rig(workers=workers) as rig, TurnServer(turn_settings(Path(folder))) as turn:
             if turn.problem is not None:
                 raise turn.problem
             await _open(rig.dial)  # the library's import is no part of it
@@ -95,11 +97,12 @@ async def _on_loopback(rows: Rows) -> list[Figure]:
             ]
             dial = lambda: rig.dial(udp, relay_only=True)  # noqa: E731
             relay = [await _open(dial) for _ in range(_times(RELAY_OPENS))]
-    rows += [{"at": "loopback", "path": "direct", "open_ms": ms} for ms in direct]
-    rows += [{"at": "loopback", "path": "relay", "open_ms": ms} for ms in relay]
+    where = "loopback" if workers else "loopback, one process for all"
+    rows += [{"at": where, "path": "direct", "open_ms": ms} for ms in direct]
+    rows += [{"at": where, "path": "relay", "open_ms": ms} for ms in relay]
     return [
-        *_spread("loopback, direct", direct, BARS["direct"]),
-        *_spread("loopback, relay", relay, BARS["relay"]),
+        *_spread(f"{where}, direct", direct, BARS["direct"]),
+        *_spread(f"{where}, relay", relay, BARS["relay"]),
     ]
 
 

@@ -1,4 +1,6 @@
-"""The listening end of a bench: `python -m tests.bench.edge_process FOLDER`.
+"""The listening end of a bench: `python -m tests.bench.edge_process FOLDER [portable] [workers]`.
+
+With `workers` each session has a process of its own, as an edge host runs them; without, this process does it all.
 
 Streams take one line: `PUT n` (n bytes follow, answered by a line), `GET n` (n bytes come back), `CPU 0`.
 """
@@ -9,7 +11,11 @@ import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from farsite_edge.remote.acceptor import EdgeAcceptor
+from farsite_edge.remote.reach import ApiAccess
+from farsite_edge.workers.listener import WorkerListener
 from farsite_signaling.identity import Identity, OrganizationTrust, load_public_key
 from farsite_signaling.peer.listener import TunnelListener
 from farsite_signaling.peer.router import EnvelopeRouter
@@ -38,6 +44,8 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         await writer.drain()
         writer.write_eof()
         await reader.read()
+    except ConnectionError:
+        pass  # the client is gone, which is its business
     finally:
         writer.close()
 
@@ -62,6 +70,13 @@ class Acceptor:
         return lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader(), serve)
 
 
+class EverythingAllowed:
+    """In place of the edge host's `StreamJudge`."""
+
+    async def judge(self, *_: object) -> ApiAccess:
+        return ApiAccess()
+
+
 async def lines() -> asyncio.StreamReader:
     reader = asyncio.StreamReader(LINE_LIMIT)
     loop = asyncio.get_running_loop()
@@ -78,21 +93,30 @@ async def send(message: EnvelopeMessage) -> None:
     say(dump(message))
 
 
-async def main(folder: Path) -> None:
+def listener_of(router: EnvelopeRouter, folder: Path, *, workers: bool) -> TunnelListener | WorkerListener:
+    parts: dict[str, Any] = {
+        "identity": Identity.load(folder / "edge"),
+        "trust": OrganizationTrust((folder / "ca.pem").read_text()),
+        "grant_key": load_public_key((folder / "grant.pem").read_text()),
+        "admit": lambda grant: None,
+        "options": OPTIONS,
+        "router": router,
+    }
+    if not workers:
+        return TunnelListener(**parts, acceptor=Acceptor())
+    judge: Any = EverythingAllowed()
+    protocol = lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader(), serve)  # noqa: E731
+    return WorkerListener(**parts, acceptor=EdgeAcceptor(judge, protocol, timeout=10.0))
+
+
+async def main(folder: Path, *, workers: bool) -> None:
     import aiortc  # noqa: F401 - before anybody measures how fast a session opens
 
     router = EnvelopeRouter(send)
-    listener = TunnelListener(
-        identity=Identity.load(folder / "edge"),
-        trust=OrganizationTrust((folder / "ca.pem").read_text()),
-        grant_key=load_public_key((folder / "grant.pem").read_text()),
-        acceptor=Acceptor(),
-        admit=lambda grant: None,
-        options=OPTIONS,
-        router=router,
-    )
+    listener = listener_of(router, folder, workers=workers)
     reader = await lines()
     async with listener:
+        listener.prepare()
         say("ready")
         while line := await reader.readline():
             message = parse_hub_message(line)
@@ -104,4 +128,4 @@ if __name__ == "__main__":
     if "portable" in sys.argv:
         without_offload()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(main(Path(sys.argv[1])))
+        runner.run(main(Path(sys.argv[1]), workers="workers" in sys.argv))

@@ -76,14 +76,16 @@ class Child:
 
 
 class Rig:
-    """`dial` opens tunnels to the child. `portable`: neither end has segmentation offload."""
+    """`dial` opens tunnels to the child. `portable`: neither end has segmentation offload; `workers`: the child has a
+    process for each session."""
 
-    def __init__(self, *, portable: bool = False) -> None:
+    def __init__(self, *, portable: bool = False, workers: bool = False) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="farsite-bench-")
         folder = Path(self._folder.name)
         self._organization = Organization(folder)
         self._trust = OrganizationTrust(self._organization.trust_pem)
-        self._child = Child("tests.bench.edge_process", str(folder), *(["portable"] if portable else []))
+        flags = [name for name, wanted in (("portable", portable), ("workers", workers)) if wanted]
+        self._child = Child("tests.bench.edge_process", str(folder), *flags)
         self._portable = portable
         self._router = EnvelopeRouter(self._send)
         self._number = 0
@@ -99,9 +101,11 @@ class Rig:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pump.cancel()
-        await self._group.__aexit__(kind, error, trace)
-        await self._child.__aexit__(kind, error, trace)
-        self._folder.cleanup()
+        try:
+            await self._group.__aexit__(kind, error, trace)
+        finally:
+            await self._child.__aexit__(kind, error, trace)
+            self._folder.cleanup()
 
     async def _send(self, message: EnvelopeMessage) -> None:
         await self._child.send(dump(message))

@@ -4,9 +4,8 @@ One after another on the same link, a fresh connection for each transfer, each e
 the side that accepts (the site) to the one that dials. What is too slow to move all bytes is cut after a while.
 
 Environment, for quick looks: `FARSITE_BENCH_LINKS=W1,W2`, `FARSITE_BENCH_MIB=8`, `FARSITE_BENCH_SECONDS=10` (the most
-that one transfer takes), `FARSITE_BENCH_WHO=farsite,ssh`,
-`FARSITE_BENCH_PARTS=links,outage,fairness`, `FARSITE_BENCH_WAYS=up`. `WHO` knows `link`, too: Farsite's link without
-the tunnel on it.
+that one transfer takes), `FARSITE_BENCH_WHO=farsite,ssh`, `FARSITE_BENCH_PARTS=links,outage,fairness,chromium`,
+`FARSITE_BENCH_WAYS=up`. `WHO` knows `link`, too: Farsite's link without the tunnel on it.
 """
 
 from __future__ import annotations
@@ -40,6 +39,7 @@ SSH_FACTOR, AIORTC_FACTOR = 15.0, 20.0  # on W2
 FAST_LINKS = ("W1", "W2")
 START_UP_BAR, RECOVERY_BAR = 3.0, 1.0
 CORE_BAR = 25.0
+CHROMIUM_LINK, CHROMIUM_BAR = "W1", 40.0
 SHARE_BARS = (30.0, 70.0)
 
 OUTAGE_AT, OUTAGE, OUTAGE_RUN = 5.0, 2.0, 14.0
@@ -54,7 +54,7 @@ def _chosen(name: str, default: str) -> list[str]:
 class Bench:
     links: list[str] = field(default_factory=lambda: _chosen("LINKS", ",".join(LINKS)))
     who: list[str] = field(default_factory=lambda: _chosen("WHO", "aiortc,mixed,ssh,farsite"))
-    parts: list[str] = field(default_factory=lambda: _chosen("PARTS", "links,outage,fairness"))
+    parts: list[str] = field(default_factory=lambda: _chosen("PARTS", "links,outage,fairness,chromium"))
     seconds: float = field(default_factory=lambda: float(_chosen("SECONDS", str(FARSITE_SECONDS))[0]))
     ways: list[Way] = field(
         default_factory=lambda: [w for w in ("up", "down") if w in _chosen("WAYS", "up,down")]
@@ -91,6 +91,9 @@ async def _on_link(bench: Bench, name: str, link: WanLink) -> None:
             row = await _row(bench, name, way, link, percentile(empty.trips, 0.95))
             bench.rows.append(row)
             bench.figures += _figures(name, way, row)
+    if name == CHROMIUM_LINK and "chromium" in bench.parts:
+        for way in bench.ways:
+            bench.figures.append(await _chromium(name, way, link))
     if name in FAST_LINKS and "farsite" in bench.who:
         if "outage" in bench.parts:
             for way in bench.ways:
@@ -98,6 +101,15 @@ async def _on_link(bench: Bench, name: str, link: WanLink) -> None:
         if "fairness" in bench.parts:
             for way in bench.ways:
                 bench.figures += await _fairness(name, way, link)
+
+
+async def _chromium(name: str, way: Way, link: WanLink) -> Figure:
+    """A browser at the other end of our link."""
+    async with connected(link, "chromium") as pair:
+        transfer = await pair.transfer(way, _size(name), OTHERS_SECONDS)
+    mbit = transfer.timeline.steady(START_UP * CHROMIUM_BAR)
+    print(f"{name} {way} Chromium: {mbit:.1f} Mbit/s", flush=True)
+    return Figure(f"{name} {way}, Chromium as the peer", mbit, "Mbit/s", CHROMIUM_BAR)
 
 
 def rate(name: str, way: Way) -> float:

@@ -225,6 +225,7 @@ CARRIERS: dict[tuple[str, str], type[Carrier]] = {
     ("link", "accept"): LinkAccept,
     ("link", "dial"): LinkDial,
     ("mixed", "accept"): LinkAccept,
+    ("chromium", "accept"): LinkAccept,
     ("mixed", "dial"): StockDial,
     ("tcp", "accept"): TcpAccept,
     ("tcp", "dial"): TcpDial,

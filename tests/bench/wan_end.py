@@ -15,6 +15,7 @@ from tests.bench.edge_process import lines, say
 from tests.bench.harness import loop_factory
 from tests.bench.rig import cpu_seconds
 from tests.bench.wan_carriers import CARRIERS, Carrier
+from tests.bench.wan_chromium import ChromiumDial
 
 
 async def signal(line: str) -> None:
@@ -41,10 +42,14 @@ async def obey(carrier: Carrier, order: dict[str, Any]) -> None:
     say(json.dumps({"did": order["do"], "result": result}))
 
 
+def carrier_of(name: str, role: str) -> type[Carrier]:
+    return ChromiumDial if (name, role) == ("chromium", "dial") else CARRIERS[name, role]
+
+
 async def main(carrier_name: str, role: str, arguments: str) -> None:
     reader = await lines()
     async with (
-        CARRIERS[carrier_name, role](json.loads(arguments), signal) as carrier,
+        carrier_of(carrier_name, role)(json.loads(arguments), signal) as carrier,
         asyncio.TaskGroup() as group,
     ):
         tasks = [group.create_task(carrier.start(), name="start")]

@@ -18,7 +18,7 @@ from farsite_client.lab.namespaces import Namespace
 from tests.bench.organization import Organization
 from tests.bench.timeline import Timeline
 from tests.bench.wan_ssh import ssh_forward
-from tests.lab.wan.link import WanLink
+from tests.lab.wan.link import INTERFACE, WanLink
 
 Way = Literal["up", "down"]
 TCP_PORT = 9100
@@ -140,11 +140,12 @@ class Pair:
 async def connected(link: WanLink, who: str) -> AsyncIterator[Pair]:
     """A fresh connection of `farsite`, `aiortc`, `ssh` or plain `tcp`.
 
-    Or of `link`, ours without a tunnel; or `mixed`: ours on the left, a stock peer on the right.
+    Or of `link`, ours without a tunnel; `mixed`: ours on the left, a stock peer on the right; `chromium`: the same
+    with a browser.
     """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="farsite-bench-")))
-        carrier, dialing, accepting = _arguments(link, who, folder)
+        carrier, dialing, accepting = await _arguments(link, who, folder)
         accept = await stack.enter_async_context(End(link.left, carrier, "accept", accepting))
         await accept.result("start")
         if who == "ssh":
@@ -158,7 +159,7 @@ async def connected(link: WanLink, who: str) -> AsyncIterator[Pair]:
         yield Pair(dial, accept)
 
 
-def _arguments(link: WanLink, who: str, folder: Path) -> tuple[str, dict[str, Any], dict[str, Any]]:
+async def _arguments(link: WanLink, who: str, folder: Path) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Carrier, and what its dialing and accepting ends are told."""
     if who == "farsite":
         ticket = Organization(folder).ticket("s1").model_dump(mode="json")
@@ -169,6 +170,10 @@ def _arguments(link: WanLink, who: str, folder: Path) -> tuple[str, dict[str, An
         return "aiortc", {}, {}
     if who == "mixed":
         return "mixed", {}, {"address": link.left_address}
+    if who == "chromium":
+        # It asks for the way to the internet to learn its own address.
+        await link.right.run("ip", "route", "replace", "default", "dev", INTERFACE)
+        return "chromium", {}, {"address": link.left_address}
     if who == "link":
         return "link", {"address": link.right_address}, {"address": link.left_address}
     if who == "ssh":

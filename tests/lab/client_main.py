@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from farsite_client.cloud import CloudClient
 from farsite_client.profile import Profile
-from farsite_client.session import connect
+from farsite_client.session import RemoteSession, connect
 from farsite_signaling.peer.rtc import preload
 from farsite_signaling.wire.errors import FarsiteError
 from tests.lab.reach import reaching
 
 SETTLE = 12.0
+PART = 256 * 1024
+PART_DIGEST = hashlib.sha256(bytes(PART)).hexdigest()
+SHOWN = {"path", "reason", "moves", "last_move"}
 
 
 async def sign_in(profile: Profile, *, url: str, email: str, password: str) -> dict[str, Any]:
@@ -67,7 +72,49 @@ async def reach(profile: Profile, *, edge: str, times: int) -> dict[str, Any]:
         return {"opens": [await opener.once() for _ in range(times)]}
 
 
-COMMANDS = {"sign_in": sign_in, "setup_code": setup_code, "open": open_session, "reach": reach}
+class Held:
+    """One session that stays open between commands."""
+
+    def __init__(self) -> None:
+        self._stack = AsyncExitStack()
+        self._session: RemoteSession | None = None
+
+    def _status(self) -> dict[str, Any]:
+        assert self._session is not None, "no session"
+        return self._session.status().model_dump(mode="json", include=SHOWN)
+
+    async def begin(self, profile: Profile, *, edge: str) -> dict[str, Any]:
+        self._session = await self._stack.enter_async_context(connect(profile, edge))
+        return self._status()
+
+    async def carry(self, profile: Profile, *, seconds: float) -> dict[str, Any]:
+        """Upload until the tunnel has moved once more, or the time is up; and how long the slowest part took."""
+        assert self._session is not None, "no session"
+        before = self._session.status().moves
+        whole, slowest, parts = True, 0.0, 0
+        end = time.monotonic() + seconds
+        while (begin := time.monotonic()) < end and self._session.status().moves == before:
+            arrived = await self._session.edge.upload(PART)
+            whole = whole and (arrived.bytes, arrived.sha256) == (PART, PART_DIGEST)
+            slowest, parts = max(slowest, time.monotonic() - begin), parts + 1
+        return {**self._status(), "whole": whole, "slowest": slowest, "parts": parts}
+
+    async def end(self, profile: Profile) -> dict[str, Any]:
+        self._session = None
+        await self._stack.aclose()
+        return {}
+
+
+HELD = Held()
+COMMANDS: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
+    "sign_in": sign_in,
+    "setup_code": setup_code,
+    "open": open_session,
+    "reach": reach,
+    "begin": HELD.begin,
+    "carry": HELD.carry,
+    "end": HELD.end,
+}
 
 
 async def answer(profile: Profile, line: str) -> dict[str, Any]:

@@ -12,10 +12,14 @@ from typing import Any
 
 from farsite_client.demo.processes import Part
 from farsite_client.lab import CLOUD_ADDRESS, TURN_ADDRESS, Lab, Namespace, Nat, Site
+from farsite_client.lab.namespaces import which
 from farsite_cloud.turn.certificate import ensure_certificate
+from farsite_cloud.turn.config import TurnSettings, render
 
 URL = f"https://{CLOUD_ADDRESS}"
 OWNER, PASSWORD = "owner@lab.example", "see-the-lab-work"
+SECOND_TURN = "5.9.0.21"
+TURN_SECRET = "the-secret-of-the-lab-s-relays"
 PROXY_PASSWORD = "open: sesame/1"
 SAME_LAN = "same-lan"
 WRONG_PASSWORD = "proxy-only, wrong password"
@@ -52,7 +56,7 @@ class Client:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    async def ask(self, do: str, **arguments: str | int) -> dict[str, Any]:
+    async def ask(self, do: str, **arguments: str | float) -> dict[str, Any]:
         assert self._process is not None and self._process.stdin is not None
         async with self._turn:
             self._process.stdin.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
@@ -63,18 +67,29 @@ class Client:
 
 
 class Grid:
-    """`edges`, `clients`: the kinds of site that get an edge host, a client. All, and some more, by default."""
+    """`edges`, `clients`: the kinds of site that get an edge host, a client. All, and some more, by default.
+
+    `two_relays`: the cloud tells of a second one, which does not run before `second_relay`.
+    """
 
     def __init__(
-        self, lab: Lab, *, edges: Sequence[Nat] = tuple(Nat), clients: Sequence[Nat] | None = None
+        self,
+        lab: Lab,
+        *,
+        edges: Sequence[Nat] = tuple(Nat),
+        clients: Sequence[Nat] | None = None,
+        two_relays: bool = False,
     ) -> None:
         self.lab = lab
         self._edge_kinds = edges
         self._client_kinds = tuple(Nat) if clients is None else clients
         self._extras = clients is None
+        self._two_relays = two_relays
         self.folder = lab.directory
         self.clients: dict[str, Client] = {}
         self.sites: dict[str, Site] = {}
+        """Of edge hosts."""
+        self.client_sites: dict[str, Site] = {}
         self.edges: list[str] = []
         self.rows: list[dict[str, Any]] = []
         self._stack = AsyncExitStack()
@@ -106,7 +121,10 @@ class Grid:
             "FARSITE_TURN_HOST": TURN_ADDRESS,
             "FARSITE_TURN_LISTENING_IP": TURN_ADDRESS,
             "FARSITE_TURN_ALT_TLS_PORT": "443",
+            "FARSITE_TURN_SECRET": TURN_SECRET,
         }
+        if self._two_relays:
+            environment["FARSITE_TURN_MORE_HOSTS"] = SECOND_TURN
         part = Part("cloud", ["up"], environment=environment, prefix=self.lab.internet.command())
         ready = await (await self._stack.enter_async_context(part)).event("ready")
         assert ready["turn"]["running"], ready["turn"]["warning"]
@@ -115,6 +133,7 @@ class Grid:
         places: dict[str, tuple[Namespace, str]] = {}
         for nat in self._client_kinds:
             site = await self.lab.site(nat, password=PROXY_PASSWORD)
+            self.client_sites[nat] = site
             places[nat] = (site.host, site.proxy.url() if site.proxy else "")
             if site.proxy and self._extras:
                 places[WRONG_PASSWORD] = (site.host, site.proxy.url("guess"))
@@ -127,6 +146,35 @@ class Grid:
             if name != WRONG_PASSWORD:
                 answer = await self.clients[name].sign_in()
                 assert answer["ok"], answer
+
+    @asynccontextmanager
+    async def second_relay(self) -> AsyncIterator[None]:
+        """The one that the cloud has told of all along."""
+        await self.lab.internet.run("ip", "addr", "add", f"{SECOND_TURN}/16", "dev", "wan")
+        folder = self.folder / "second relay"
+        folder.mkdir()
+        settings = TurnSettings(
+            host=SECOND_TURN,
+            secrets=(TURN_SECRET,),
+            listening_ips=(SECOND_TURN,),
+            tls_port=None,
+            alt_tls_port=None,
+            data_dir=folder,
+        )
+        (folder / "turnserver.conf").write_text(render(settings))
+        command = self.lab.internet.command(
+            which("turnserver") or "turnserver", "-c", str(folder / "turnserver.conf")
+        )
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
+        try:
+            yield
+        finally:
+            process.kill()
+            await process.wait()
+
+    def first_relay(self) -> int:
+        """Its process."""
+        return int((self.folder / "cloud" / "turn" / "turnserver.pid").read_text())
 
     def edge_environment(self, nat: Nat, folder: str) -> dict[str, str]:
         return {

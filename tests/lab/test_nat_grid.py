@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -19,7 +21,7 @@ KINDS = [str(nat) for nat in Nat]
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def grid(lab: Lab) -> AsyncIterator[Grid]:
-    grid = Grid(lab)
+    grid = Grid(lab, two_relays=True)
     try:
         async with grid.running():
             yield grid
@@ -39,6 +41,44 @@ async def test_same_lan(grid: Grid) -> None:
     row = await grid.open(Nat.EASY, SAME_LAN, expected_path(Nat.EASY, SAME_LAN))
     assert row["connected"], row["reason"]
     assert row["path"] == "lan", row["reason"]
+
+
+async def test_direct_takes_over_from_the_relay_that_opened_first(grid: Grid) -> None:
+    """The sites cannot reach one another at first; streams go on while they move."""
+    client = grid.clients[Nat.EASY]
+    router = grid.client_sites[Nat.EASY].router
+    assert router is not None
+    other = f"{grid.sites[Nat.EASY].public_address}/32"
+    await router.run("ip", "route", "add", "blackhole", other)
+    try:
+        begun = await client.ask("begin", edge=Nat.EASY)
+    finally:
+        await router.run("ip", "route", "del", "blackhole", other)
+    try:
+        assert (begun["path"], begun["moves"]) == ("relay-udp", 0), begun
+        carried = await client.ask("carry", seconds=25.0)
+    finally:
+        await client.ask("end")
+    assert (carried["path"], carried["moves"], carried["whole"]) == ("direct", 1, True), carried
+    assert carried["last_move"].startswith("a direct path was proven"), carried
+    assert carried["reason"].startswith("direct"), carried
+    assert carried["slowest"] < 2.0, carried
+
+
+async def test_tunnels_move_when_one_of_the_clouds_relays_dies(grid: Grid) -> None:
+    """N9: killed, and kept from coming back, which the cloud would see to."""
+    client = grid.clients[Nat.HARD]
+    begun = await client.ask("begin", edge=Nat.HARD)
+    assert begun["path"] == "relay-udp", begun
+    async with grid.second_relay():
+        os.kill(grid.first_relay(), signal.SIGSTOP)
+        try:
+            carried = await client.ask("carry", seconds=20.0)
+        finally:
+            os.kill(grid.first_relay(), signal.SIGKILL)
+            await client.ask("end")
+    assert (carried["path"], carried["moves"], carried["whole"]) == ("relay-udp", 1, True), carried
+    assert carried["slowest"] <= 10.0, carried
 
 
 async def test_wrong_proxy_password_is_said_to_the_client(grid: Grid) -> None:

@@ -6,6 +6,7 @@ import ipaddress
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -27,6 +28,9 @@ class TurnSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = Field(pattern=_PLAIN, description="name or address clients reach the relay at")
+    more_hosts: tuple[Annotated[str, Field(pattern=_PLAIN)], ...] = Field(
+        default=(), max_length=3, description="further relays, run elsewhere with the same secret and ports"
+    )
     secrets: tuple[str, ...] = Field(
         min_length=1, max_length=2, repr=False, description="the first signs; a second is still accepted"
     )
@@ -217,9 +221,9 @@ def _host(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def urls(settings: TurnSettings) -> list[str]:
-    """RFC 7064 and RFC 7065 URLs, cheapest path first."""
-    host = _host(settings.host)
+def urls(settings: TurnSettings, host: str | None = None) -> list[str]:
+    """RFC 7064 and RFC 7065 URLs of one host, cheapest path first."""
+    host = _host(host or settings.host)
     found = []
     if settings.port is not None:
         found += [f"stun:{host}:{settings.port}"]
@@ -228,11 +232,21 @@ def urls(settings: TurnSettings) -> list[str]:
     return found + [f"turns:{host}:{port}?transport=tcp" for port in tls]
 
 
-def ice_servers(settings: TurnSettings, session: str, now: float, ttl: int | None = None) -> list[IceServer]:
-    """What a peer of `session` may use from `now` (Unix seconds) until the credentials expire (`ttl` seconds)."""
+def ice_servers(
+    settings: TurnSettings, session: str, now: float, ttl: int | None = None, *, own: bool = True
+) -> list[IceServer]:
+    """What a peer of `session` may use from `now` (Unix seconds) until the credentials expire (`ttl` seconds).
+
+    Every host, since one may be away; `own`: also the first. A certificate made here is the first's.
+    """
     username, credential = turn_credentials(settings.secrets[0], session, ttl or settings.credential_ttl, now)
-    every = urls(settings)
-    stun = [url for url in every if url.startswith("stun:")]
-    turn = [url for url in every if not url.startswith("stun:")]
-    servers = [IceServer(urls=stun)] if stun else []
-    return [*servers, IceServer(urls=turn, username=username, credential=credential, ca=settings.ca)]
+    hosts = [(host, None) for host in settings.more_hosts]
+    first = [(settings.host, settings.ca)] if own else []
+    servers: list[IceServer] = []
+    for host, ca in [*first, *hosts]:
+        every = urls(settings, host)
+        stun = [url for url in every if url.startswith("stun:")]
+        turn = [url for url in every if not url.startswith("stun:")]
+        servers += [IceServer(urls=stun)] if stun else []
+        servers.append(IceServer(urls=turn, username=username, credential=credential, ca=ca))
+    return servers

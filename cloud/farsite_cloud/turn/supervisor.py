@@ -81,8 +81,8 @@ class TurnServer:
         return self.settings.data_dir / CONFIG_FILE
 
     def ice_servers(self, session: str, now: float, ttl: int | None = None) -> list[IceServer]:
-        """Nothing while the relay does not run: peers would only wait for it."""
-        return ice_servers(self.settings, session, now, ttl) if self.running else []
+        """Without our own while it does not run: peers would only wait for it."""
+        return ice_servers(self.settings, session, now, ttl, own=self.running)
 
     async def __aenter__(self) -> Self:
         group = await self._stack.enter_async_context(asyncio.TaskGroup())

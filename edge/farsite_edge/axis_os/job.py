@@ -56,6 +56,8 @@ class OsJob:
         await self._manager.release(device)
 
     async def __call__(self, work: Work) -> Outcome:
+        if not work.payload:  # of a task tried again
+            return Outcome.skipped("It was left out when the task was made. Start a new one for it.")
         plan = Plan.model_validate(work.payload)
         now = self._clock()
         if work.memory is None:

@@ -1,4 +1,4 @@
-"""Passwords a task was given: sealed, and forgotten when it is finished."""
+"""Passwords a task was given: sealed, and forgotten when it is done with, or some time after it failed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class TaskSecrets:
         if text is None:
             raise FarsiteError(
                 ErrorCode.PRECONDITION_FAILED,
-                "The passwords of the task were forgotten when it was finished. Start a new one instead.",
+                "The passwords this task was given are forgotten: they are kept sealed for an hour after a task failed. "
+                "Start the task anew and enter them again.",
             )
         return [Account(*pair) for pair in json.loads(text)]
 

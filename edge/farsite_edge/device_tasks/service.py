@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
 
@@ -24,7 +25,7 @@ from farsite_edge.devices.credentials import Account
 from farsite_edge.store import Vault
 from farsite_edge.tasks import Job, Outcome, TaskRecord, TaskRunner, WorkRow
 from farsite_signaling.wire.edge_api import DiscoverRequest
-from farsite_signaling.wire.edge_tasks import Rollout, WorkState
+from farsite_signaling.wire.edge_tasks import Rollout, TaskState, WorkState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 LOG_IN, SET_UP, ROTATE, SERVICE = (
@@ -51,6 +52,9 @@ TITLES = {
     NETWORK: "Network settings",
     ASSIGN: "Host names and addresses",
 }
+RETRIED_WITHIN = timedelta(hours=1)
+"""How long the passwords of a task that failed stay sealed, so that it can be tried again."""
+LOOK = 300.0
 Sees = Callable[[str], bool]
 
 
@@ -66,6 +70,7 @@ class DeviceTasks:
         self._tidy = asyncio.Event()
         self._making: set[str] = set()
         self.kinds = self._kinds()
+        self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def _kinds(self) -> dict[str, Job]:
         manager, secrets, timing = self._manager, self._secrets, self._timing
@@ -137,10 +142,31 @@ class DeviceTasks:
             self._manager.registry.managed(device)
         except FarsiteError as error:
             skipped = Outcome(WorkState.SKIPPED, error.detail, error.code)
-            return WorkRow(task, number, device, {}, skipped.state, detail=skipped.detail, code=skipped.code)
+            return WorkRow(
+                task, number, device, payload, skipped.state, detail=skipped.detail, code=skipped.code
+            )
         return WorkRow(task, number, device, payload)
 
-    # Passwords of finished tasks are forgotten.
+    # Passwords of tasks that are done with are forgotten.
+
+    @asynccontextmanager
+    async def carrying(self, rows: Sequence[WorkRow]) -> AsyncIterator[None]:
+        """For the runner: rows of a retry get the passwords of the task before. Raises `precondition_failed` when
+        these are forgotten."""
+        before = {str(row.payload["secret"]) for row in rows if row.payload.get("secret")}
+        if not before:
+            yield
+            return
+        task = rows[0].task
+        self._making.add(task)
+        try:
+            await self._secrets.put(task, await self._secrets.get(before.pop()))
+            for row in rows:
+                row.payload = row.payload | {"secret": task}
+            yield
+        finally:
+            self._making.discard(task)
+            self._tidy.set()
 
     def finished(self) -> None:
         self._tidy.set()
@@ -149,7 +175,11 @@ class DeviceTasks:
         while True:
             self._tidy.clear()
             await self.tidy()
-            await self._tidy.wait()
+            try:
+                async with asyncio.timeout(LOOK):
+                    await self._tidy.wait()
+            except TimeoutError:
+                pass
 
     async def tidy(self) -> None:
         assert self._runner is not None
@@ -158,12 +188,15 @@ class DeviceTasks:
                 await self._secrets.forget(task)
 
     async def _is_over(self, task: str) -> bool:
+        """Nobody can use its passwords any more, by trying again what failed either."""
         assert self._runner is not None
         try:
-            over = (await self._runner.store.get(task)).state.finished
+            record = await self._runner.store.get(task)
         except FarsiteError as error:
             return error.code is ErrorCode.NOT_FOUND
-        return over
+        if not record.state.finished or record.finished_at is None:
+            return False
+        return record.state is TaskState.SUCCEEDED or self.now() - record.finished_at >= RETRIED_WITHIN
 
     async def _search(self, device: str) -> None:
         """By multicast: whoever is found is asked over HTTP who it is."""

@@ -17,11 +17,14 @@ from farsite_edge.audit import AuditLog
 from farsite_edge.claim.cloud import cloud_tls
 from farsite_edge.identity.keeper import IdentityKeeper
 from farsite_edge.preferences import Preferences
+from farsite_edge.remote.acceptor import EdgeAcceptor
 from farsite_edge.remote.events import TunnelEvents
 from farsite_edge.remote.held import HeldSessions
 from farsite_edge.remote.usage import Usage
 from farsite_edge.settings import EdgeSettings
 from farsite_edge.version import __version__
+from farsite_edge.workers.pool import supported
+from farsite_signaling.peer.options import PeerOptions
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.grant import Grant
 from farsite_signaling.wire.hub import (
@@ -38,10 +41,16 @@ from farsite_signaling.wire.rights import Right
 from farsite_signaling.wire.work import WorkOrder, WorkReportAccepted
 
 if TYPE_CHECKING:
+    from farsite_edge.workers.listener import WorkerListener
     from farsite_signaling.peer.listener import TunnelListener
+    from farsite_signaling.peer.router import EnvelopeRouter
     from farsite_signaling.peer.signaling import SignalingClient
 
+    Listener = TunnelListener | WorkerListener
+
 MAX_ENDED = 10_000
+TUNNELS = "tunnels"
+"""Folder of what the processes of sessions write; the rest of the data folder is closed to them."""
 logger = logging.getLogger(__name__)
 
 
@@ -67,7 +76,7 @@ class RemoteAccess:
         preferences: Preferences,
         audit: AuditLog,
         *,
-        acceptor: Any,
+        acceptor: EdgeAcceptor,
         usage: Usage | None = None,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
@@ -85,7 +94,7 @@ class RemoteAccess:
         self.on_tags: Callable[[TagsSet], Awaitable[None]] = _ignore
         self._events = TunnelEvents(audit, usage)
         self._client: SignalingClient | None = None
-        self._listener: TunnelListener | None = None
+        self._listener: Listener | None = None
         self._router: Any = None
         self._held: HeldSessions | None = None
         self._restart = asyncio.Event()
@@ -174,14 +183,13 @@ class RemoteAccess:
         self._stopping = True
         deadline = time.monotonic() + patience
         # Streams of any tunnel, of any kind: there is no one event to wait for.
-        while self._busy() and time.monotonic() < deadline:  # noqa: ASYNC110
+        while await self._busy() and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
         await self._close_all(ErrorCode.CLOSED, "The edge host is shutting down.")
 
     async def _connect(self) -> None:
         # In a thread: importing takes longer than the loop may be kept from its other work.
-        await asyncio.to_thread(_preload)
-        from farsite_signaling.peer.listener import TunnelListener
+        await asyncio.to_thread(_preload, own_processes=self._own_processes)
         from farsite_signaling.peer.router import EnvelopeRouter
         from farsite_signaling.peer.signaling import SignalingClient
 
@@ -199,18 +207,7 @@ class RemoteAccess:
             ssl_context=cloud_tls(self._settings.cloud_ca) if url.startswith("wss:") else None,
         )
         self._router = EnvelopeRouter(client.send)
-        listener = TunnelListener(
-            identity=self._keeper.identity,
-            trust=self._keeper.trust,
-            grant_key=self._keeper.grant_key,
-            acceptor=self._acceptor,
-            admit=self.admit,
-            options=self._options(proxy),
-            router=self._router,
-            on_opened=self._events.opened,
-            on_closed=self._tunnel_closed,
-            on_refused=self._events.refused,
-        )
+        listener = self._make_listener(self._router, self._options(proxy))
         self._client, self._listener = client, listener
         self._held = held = HeldSessions(self._session_ids, client.send)
         try:
@@ -220,6 +217,35 @@ class RemoteAccess:
             self._client = self._listener = self._router = self._held = None
             await self._events.drain()
             self._moved()
+
+    @property
+    def _own_processes(self) -> bool:
+        return self._settings.tunnel_workers == "auto" and supported()
+
+    def _make_listener(self, router: EnvelopeRouter, options: PeerOptions) -> Listener:
+        keeper = self._keeper
+        parts: dict[str, Any] = {
+            "identity": keeper.identity,
+            "trust": keeper.trust,
+            "grant_key": keeper.grant_key,
+            "acceptor": self._acceptor,
+            "admit": self.admit,
+            "options": options,
+            "router": router,
+            "on_opened": self._events.opened,
+            "on_closed": self._tunnel_closed,
+            "on_refused": self._events.refused,
+        }
+        if not self._own_processes:
+            from farsite_signaling.peer.listener import TunnelListener
+
+            return TunnelListener(**parts)
+        from farsite_edge.workers.listener import WorkerListener
+        from farsite_edge.workers.session import WorkerLimits
+
+        (self._settings.data_dir / TUNNELS).mkdir(mode=0o700, exist_ok=True)
+        memory = self._settings.tunnel_memory * 1024 * 1024
+        return WorkerListener(**parts, limits=WorkerLimits(memory=memory))
 
     async def _attend(self, held: HeldSessions) -> None:
         async with asyncio.TaskGroup() as group:
@@ -232,7 +258,7 @@ class RemoteAccess:
             for task in helpers:
                 task.cancel()
 
-    def _options(self, proxy: str | None) -> Any:
+    def _options(self, proxy: str | None) -> PeerOptions:
         from farsite_signaling.peer.options import PeerOptions
 
         turn_ca = self._settings.turn_ca
@@ -240,8 +266,9 @@ class RemoteAccess:
             proxy=proxy,
             turn_ca=str(turn_ca) if turn_ca else None,
             loopback=self._settings.offer_loopback,
-            network_memory=str(self._settings.data_dir / "networks.json"),
+            network_memory=str(self._settings.data_dir / TUNNELS / "networks.json"),
             resume_timeout=self._settings.resume_timeout,
+            max_sessions=self._settings.tunnel_limit,
         )
 
     async def _received(self, message: HubMessage) -> None:
@@ -333,6 +360,8 @@ class RemoteAccess:
         state = RemoteState.OFF if not wanted else RemoteState.ACTIVE if online else RemoteState.CONNECTING
         if online and self._held is not None:
             self._held.connected()
+        if state is RemoteState.ACTIVE and self._listener is not None:
+            self._listener.prepare()
         if state is not self._state:
             logger.info("remote access %s -> %s", self._state, state)
             self._state = state
@@ -346,8 +375,8 @@ class RemoteAccess:
             for tunnel in self._tunnels():
                 group.create_task(tunnel.close(code, detail), name="tunnel close")
 
-    def _busy(self) -> bool:
-        return any(tunnel.status().streams for tunnel in self._tunnels())
+    async def _busy(self) -> bool:
+        return self._listener is not None and await self._listener.busy()
 
     def _session_ids(self) -> list[str]:
         return self._listener.sessions if self._listener is not None else []
@@ -364,9 +393,14 @@ async def _ignore(_message: TagsSet) -> None:
     pass
 
 
-def _preload() -> None:
-    import farsite_signaling.peer.listener
-    import farsite_signaling.peer.signaling  # noqa: F401
+def _preload(*, own_processes: bool) -> None:
+    import farsite_signaling.peer.signaling
+
+    if own_processes:
+        import farsite_edge.workers.listener  # noqa: F401  # the WebRTC stack is loaded in those processes
+
+        return
+    import farsite_signaling.peer.listener  # noqa: F401
     from farsite_signaling.peer.rtc import preload
 
     preload()

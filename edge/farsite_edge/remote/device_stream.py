@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from farsite_edge.devices.pins import check_pin, device_tls
+from farsite_edge.remote.pins import check_pin, device_tls
 from farsite_edge.remote.reach import DeviceAccess
 from farsite_edge.remote.splice import Splice
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError

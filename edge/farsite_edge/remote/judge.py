@@ -10,9 +10,9 @@ from collections.abc import Callable
 from farsite_edge.audit import AuditLog
 from farsite_edge.devices.addresses import AddressRule
 from farsite_edge.devices.manager import DeviceManager
-from farsite_edge.devices.pins import certificate_changed
 from farsite_edge.devices.record import DeviceRecord
 from farsite_edge.devices.registry import Registry
+from farsite_edge.remote.pins import certificate_changed
 from farsite_edge.remote.reach import ApiAccess, DeviceAccess
 from farsite_signaling.wire.edge_api import DeviceState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError

@@ -23,12 +23,18 @@ class DeviceUse:
     received: int = 0
     live: set[Splice] = field(default_factory=set)
 
-    def details(self, now: float) -> dict[str, object]:
+    @property
+    def bytes(self) -> tuple[int, int]:
+        """Sent, received; what is under way too."""
         live = [splice.counts for splice in self.live]
+        return self.sent + sum(down for _, down in live), self.received + sum(up for up, _ in live)
+
+    def details(self, now: float) -> dict[str, object]:
+        sent, received = self.bytes
         return {
             "streams": self.streams,
-            "bytes_sent": self.sent + sum(down for _, down in live),
-            "bytes_received": self.received + sum(up for up, _ in live),
+            "bytes_sent": sent,
+            "bytes_received": received,
             "seconds": round(now - self.since, 1),
         }
 
@@ -65,8 +71,28 @@ class Usage:
         if use.streams == 0:
             del self._uses[session, device]
 
+    def so_far(self, session: str) -> list[tuple[str, int, int, int]]:
+        """Devices, with streams and bytes sent and received; forgets nothing."""
+        uses = [use for (owner, _), use in self._uses.items() if owner == session]
+        return [(use.device, use.streams, *use.bytes) for use in uses]
+
+    def allowed(self, session: str, device: str) -> None:
+        """Another process will use the device, and say how much by `report`."""
+        self._uses.setdefault((session, device), DeviceUse(device, self._clock()))
+        if len(self._uses) > MAX_KEPT:
+            self._uses.popitem(last=False)
+
+    def report(self, session: str, device: str, *, streams: int, sent: int, received: int) -> None:
+        """What another process used in all; never of a device that it was not allowed, and never less than before."""
+        use = self._uses.get((session, device))
+        if use is not None:
+            use.streams = max(use.streams, streams)
+            use.sent = max(use.sent, sent)
+            use.received = max(use.received, received)
+
     def end(self, session: str) -> list[tuple[str, dict[str, object]]]:
         """Devices and what was used of each."""
         keys = [key for key in self._uses if key[0] == session]
         now = self._clock()
-        return [(device, self._uses.pop((session, device)).details(now)) for _, device in keys]
+        ended = [(device, self._uses.pop((session, device))) for _, device in keys]
+        return [(device, use.details(now)) for device, use in ended if use.streams]

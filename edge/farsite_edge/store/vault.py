@@ -79,14 +79,11 @@ class Vault:
         rows = await self._database.fetch("SELECT nonce, sealed FROM secrets WHERE name = ?", (name,))
         if not rows:
             return None
-        try:
-            plain = AESGCM(self._key).decrypt(rows[0]["nonce"], rows[0]["sealed"], _CONTEXT + name.encode())
-        except (InvalidTag, ValueError):
-            raise FarsiteError(
-                ErrorCode.STORAGE_FAILED,
-                "A stored secret does not open with this vault key; enter it again.",
-            ) from None
-        return plain.decode()
+        plain = unseal(self._key, name, rows[0]["nonce"], rows[0]["sealed"])
+        if plain is None:
+            detail = "A stored secret does not open with this vault key; enter it again."
+            raise FarsiteError(ErrorCode.STORAGE_FAILED, detail)
+        return plain
 
     async def forget(self, name: str) -> None:
         await self._database.execute("DELETE FROM secrets WHERE name = ?", (name,))
@@ -94,6 +91,14 @@ class Vault:
     def digest(self, text: str) -> str:
         """Recognises a text again without keeping it; useless without the vault key."""
         return hmac.new(self._key, _DIGEST_CONTEXT + text.encode(), hashlib.sha256).hexdigest()
+
+
+def unseal(key: bytes, name: str, nonce: bytes, sealed: bytes) -> str | None:
+    """`None` when it was not sealed under this name with this key."""
+    try:
+        return AESGCM(key).decrypt(nonce, sealed, _CONTEXT + name.encode()).decode()
+    except (InvalidTag, ValueError):
+        return None
 
 
 def _keep_private(path: Path) -> None:

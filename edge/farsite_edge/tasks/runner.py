@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 
@@ -22,6 +23,7 @@ LOOK_AGAIN = 30.0
 STORAGE_PAUSE = 5.0
 _STORAGE = (ErrorCode.DISK_FULL, ErrorCode.STORAGE_FAILED)
 WorkDone = Callable[[TaskRecord, WorkRow], Awaitable[None]]
+Carrying = Callable[[Sequence[WorkRow]], AbstractAsyncContextManager[None]]
 TaskDone = Callable[[TaskRecord], None]
 logger = logging.getLogger(__name__)
 
@@ -51,7 +53,8 @@ class Active:
 class TaskRunner:
     """`await load()` first, then `run()` for ever. `kinds` are the jobs by the kind of task.
 
-    `held` says why devices of a kind of task are not begun for now; those at work go on.
+    `held` says why devices of a kind of task are not begun for now; those at work go on. `carrying` brings along what
+    the rows of a retry need and their payloads do not hold.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class TaskRunner:
         work_done: WorkDone,
         task_done: TaskDone = lambda _record: None,
         held: Callable[[str], str | None] = lambda _kind: None,
+        carrying: Carrying = lambda _rows: nullcontext(),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.store = store
@@ -73,6 +77,7 @@ class TaskRunner:
         self._work_done = work_done
         self._task_done = task_done
         self._held = held
+        self._carrying = carrying
         self._now = now
         self._active: dict[str, Active] = {}
         self._busy: dict[str, str] = {}  # device -> task that works on it
@@ -156,7 +161,8 @@ class TaskRunner:
             rollout=record.rollout,
         )
         rows = [WorkRow(new.id, number, row.device, row.payload) for number, row in enumerate(chosen)]
-        return await self.submit(new, rows, idempotency)
+        async with self._carrying(rows):
+            return await self.submit(new, rows, idempotency)
 
     # What users see
 

@@ -85,6 +85,13 @@ class TunnelListener:
                 self._watching.cancel()
             await self._group.__aexit__(kind, error, trace)
 
+    async def busy(self) -> bool:
+        """Whether streams are open."""
+        return any(tunnel.status().streams for tunnel in self.tunnels)
+
+    def prepare(self) -> None:
+        """Sessions can come from now on; here nothing needs to be made ready."""
+
     def announced(self, message: SessionAnnounced) -> None:
         """The cloud granted a client a session: its offer follows."""
         self._gate.announcements.add(message)

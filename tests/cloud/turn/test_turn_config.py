@@ -71,6 +71,23 @@ def test_urls_name_every_open_listener() -> None:
     assert urls(settings(port=None, tls_port=None)) == ["turns:turn.example.org:443?transport=tcp"]
 
 
+def test_further_relays_are_told_with_the_same_credentials() -> None:
+    several = settings(ca="PEM", more_hosts=("turn2.example.com", "2001:db8::2"))
+    servers = ice_servers(several, "s1", 0)
+    turn = [server for server in servers if server.username is not None]
+    assert [server.urls[0] for server in turn] == [
+        f"turn:{several.host}:3478?transport=udp",
+        "turn:turn2.example.com:3478?transport=udp",
+        "turn:[2001:db8::2]:3478?transport=udp",
+    ]
+    assert len({(server.username, server.credential) for server in turn}) == 1
+    assert [server.ca for server in turn] == ["PEM", None, None]  # ours is signed by an authority made here
+    # While our own does not run, peers are told of the others alone.
+    others = [url for server in ice_servers(several, "s1", 0, own=False) for url in server.urls]
+    assert others
+    assert not any(several.host in url for url in others)
+
+
 def test_443_opens_on_every_listening_address() -> None:
     found = lines(listening_ips=["5.1.1.1", "2a00::1"])
     assert "aux-server=5.1.1.1:443" in found

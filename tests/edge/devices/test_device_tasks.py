@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,32 @@ async def test_no_device_sees_a_wrong_password_twice(site: Site) -> None:
     states = [(row.state, row.code) for row in done.devices]
     assert states == [(WorkState.FAILED, "device_credentials"), (WorkState.SKIPPED, "device_unknown")]
     assert device.failed_logins == 1
+
+
+async def test_a_failed_task_is_tried_again_with_the_passwords_it_was_given(site: Site) -> None:
+    """They stay sealed for an hour; then whoever retries is told to enter them anew, before anything is begun."""
+    await site.edge.host.manager.remove(site.ids)
+    await site.edge.host.manager.add(site.ids)
+    device, tasks = site.devices[0], site.edge.host.device_tasks
+    await device.stop()
+    body = {"ids": site.ids, "credentials": [{"username": RIGHT.username, "password": RIGHT.password}]}
+    done = await site.task("/devices/tasks/log-in", body)
+    assert done.state is TaskState.FAILED
+    await tasks.tidy()
+    again = await site.task(f"/tasks/{done.id}/retry", {})
+    assert [row.code for row in again.devices] == ["device_unreachable"]
+    await device.start()
+    third = await site.task(f"/tasks/{again.id}/retry", {})
+    assert third.state is TaskState.SUCCEEDED, third.devices
+    files = b"".join(file.read_bytes() for file in site.edge.host.settings.data_dir.glob("edge.db*"))
+    assert RIGHT.password.encode() not in files
+    tasks.now = lambda: datetime.now(UTC) + timedelta(hours=2)
+    await tasks.tidy()
+    assert await site.edge.host.core.vault.names("task:") == []
+    with pytest.raises(FarsiteError) as caught:
+        await site.task(f"/tasks/{done.id}/retry", {})
+    assert caught.value.code is ErrorCode.PRECONDITION_FAILED
+    assert "enter them again" in caught.value.detail
 
 
 @pytest.mark.parametrize("model", EVERY)

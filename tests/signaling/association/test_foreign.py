@@ -13,15 +13,18 @@ from farsite_signaling.peer.association.testing import Path, Simulator, Upload
 MIB = 1024 * 1024
 
 
-@pytest.fixture
-def foreign(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither end knows the other for one of ours; each looks as stock aiortc does."""
+STOCK = (1024 * 1024, b"\xc0\x82")
+ANOTHER = (5 * 1024 * 1024, b"\xc0\x82\x40")
+
+
+def look_like(window: int, extensions: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither end knows the other for one of ours."""
     real = Init.parse
 
     def parse(packet: bytes, start: int, end: int) -> Init:
         init = real(packet, start, end)
         init.farsite = False
-        init.window, init.extensions = 1024 * 1024, b"\xc0\x82"
+        init.window, init.extensions = window, extensions
         return init
 
     monkeypatch.setattr(Init, "parse", parse)
@@ -38,14 +41,19 @@ def together(association: Association, count: int, now: float) -> list[bytes]:
     return association.flush(now)
 
 
-@pytest.mark.usefixtures("foreign")
-def test_packets_read_together_are_acknowledged_as_if_they_came_one_by_one() -> None:
-    """A sender that sends four packets for each acknowledgement would starve (RFC 9260 section 6.1 D)."""
+@pytest.mark.parametrize(("kind", "count"), [(STOCK, 20), (ANOTHER, 10)], ids=["stock", "another"])
+def test_packets_read_together_are_acknowledged_as_if_they_came_one_by_one(
+    kind: tuple[int, bytes], count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sender that sends four packets for each acknowledgement would starve (RFC 9260 section 6.1 D); stock aiortc
+    counts acknowledgements to find losses, and its own receiver sends one for each packet.
+    """
+    look_like(*kind, monkeypatch)
     simulator = Simulator(Path(), Path(), settings=Settings(interleaving=False))
     simulator.connect()
     packets = together(simulator.b.association, 20, simulator.now)
     acknowledgements = [packet for packet in packets if packet[12] == wire.SACK]
-    assert len(acknowledgements) == 10
+    assert len(acknowledgements) == count
     last = wire.parse_sack(acknowledgements[-1], 16, len(acknowledgements[-1]))
     received = simulator.b.association.received
     assert received is not None
@@ -59,9 +67,9 @@ def test_our_own_peers_take_one_acknowledgement_for_all() -> None:
     assert [packet[12] for packet in packets] == [wire.SACK]
 
 
-@pytest.mark.usefixtures("foreign")
-def test_a_small_receive_buffer_does_not_limit_a_long_path() -> None:
+def test_a_small_receive_buffer_does_not_limit_a_long_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """100 Mbit/s and 40 ms need 500 KB in flight, of which nothing waits at the peer."""
+    look_like(*STOCK, monkeypatch)
     simulator = Simulator(Path(rate=100e6), Path(rate=100e6), settings=Settings(interleaving=False))
     simulator.connect()
     Upload(simulator, simulator.a, 24 * MIB)
@@ -69,3 +77,30 @@ def test_a_small_receive_buffer_does_not_limit_a_long_path() -> None:
     simulator.run(lambda: simulator.b.received >= 24 * MIB)
     assert 24 * MIB * 8 / (simulator.now - begin) > 75e6
     assert max(waited for _, waited in simulator.there.queued) < 0.025
+
+
+def test_a_peer_is_offered_what_the_path_takes_and_not_a_queue_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that goes by loss doubles up to what it is offered: were that all our memory, it would lose hundreds."""
+    look_like(*ANOTHER, monkeypatch)
+    simulator = Simulator(Path(rate=100e6), Path(rate=100e6), settings=Settings(interleaving=False))
+    simulator.connect()
+    offers: list[int] = []
+    receive = simulator.a.association.receive
+
+    def listen(packet: bytes, now: float) -> None:
+        if packet[12] == wire.SACK:
+            offers.append(int.from_bytes(packet[20:24]))
+        receive(packet, now)
+
+    simulator.a.last = listen
+    Upload(simulator, simulator.a, 24 * MIB)
+    simulator.run(lambda: simulator.b.received >= 24 * MIB)
+    in_flight = 100e6 / 8 * 0.04
+    assert max(offers[:20]) <= 384 * 1024
+    assert in_flight < max(offers) <= 1.6 * in_flight
+
+
+def test_our_own_peers_are_offered_all_our_memory() -> None:
+    simulator = Simulator(Path(rate=100e6), Path(rate=100e6))
+    simulator.connect()
+    assert simulator.b.association._offered == Settings().max_window

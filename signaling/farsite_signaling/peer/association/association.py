@@ -60,6 +60,8 @@ class Association:
         self.received: Received | None = None
         self._resets: Resets | None = None
         self._ports = (5000, 5000)
+        self._offered = self._settings.max_window
+        self._arrived = 0.0
         self._window_bytes = 0
         self._window_at = 0.0
 
@@ -138,7 +140,7 @@ class Association:
 
     def _acknowledgement(self, received: Received, now: float) -> bytes:
         self._tune(now)
-        return received.sack(max(0, self._window - self.reassembly.held))
+        return received.sack(min(self._offered, max(0, self._window - self.reassembly.held)))
 
     def _expected(self, tag: int, kind: int, flags: int) -> bool:
         if kind == wire.INIT:
@@ -245,11 +247,15 @@ class Association:
         self.received = Received(peer.tsn, settings.ack_delay)
         self._resets = Resets(self._tsn, peer.tsn, self._reset_in, self.channels.reset_out)
         self.sender.start(peer.window, self._handshake.rtt, now)
+        if not peer.farsite:
+            self._offered = settings.foreign_offer
         if peer.farsite:
             self.received.ack_every = _OWN_ACK_EVERY
             self._often = False
         elif peer.window == _STOCK_WINDOW and peer.extensions == _STOCK_EXTENSIONS:
             self.sender.most_waiting = settings.foreign_flight
+            # Its own receiver does so, and its sender counts acknowledgements to find losses.
+            self.received.ack_every = 1
         self._window_at = now
         self.channels.established(self._resets)
         self._events.established()
@@ -341,4 +347,8 @@ class Association:
             return
         if 4 * self._window_bytes > self._window:
             self._window = min(2 * self._window, self._settings.max_window)
+        # What a peer doubles up to in start-up: one that goes by loss would fill every queue, and lose hundreds at once.
+        arrived = self._window_bytes * trip / (now - self._window_at)
+        steady, self._arrived = min(arrived, self._arrived), arrived
+        self._offered = max(self._offered, min(int(1.5 * steady), self._settings.max_window))
         self._window_bytes, self._window_at = 0, now

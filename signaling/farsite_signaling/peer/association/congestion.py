@@ -35,6 +35,9 @@ _MOST_LOSS, _LOSS_ROUNDS = 0.06, 8
 _FULL_SAMPLES = 8
 _FULL_TRIP, _FULL_EXTRA = 1.25, 0.004
 """So many trips in a row this much longer than the shortest one: start-up has filled the path (after HyStart++)."""
+_GENTLE = 1.15
+_MORE = 1.05
+"""A look upwards that found less than this more: the next one builds less of a queue."""
 _FREE_QUEUE = 0.002
 _MOST_RESTRAINT = 0.1
 _FIRST_RTT = 0.1
@@ -84,6 +87,8 @@ class Congestion:
         self._drained = 0.0
         self._drained_samples = 0
         self._base: float | None = None
+        self._up = _GAINS[Phase.UP]
+        self._rate_below = 0.0
         self._round_delivered = 0
         self._round_lost = 0
 
@@ -116,9 +121,13 @@ class Congestion:
             return _STARTUP_GAIN * INITIAL_WINDOW / (self.round_trip or _FIRST_RTT)
         margin = 1.0 if self.phase is Phase.STARTUP else _MARGIN
         return max(
-            _GAINS[self.phase] * self._correction * self.rate * margin,
+            self._gain * self._correction * self.rate * margin,
             2 * SEGMENT / (self.round_trip or _FIRST_RTT),
         )
+
+    @property
+    def _gain(self) -> float:
+        return self._up if self.phase is Phase.UP else _GAINS[self.phase]
 
     def handshake(self, rtt: float, now: float) -> None:
         self.round_trip, self._round_trip_at = rtt, now
@@ -207,6 +216,10 @@ class Congestion:
         self.phase = phase
         self._phase_at = now
         self._drained_at = now if phase is Phase.CRUISE else float("inf")
+        if phase is Phase.UP:
+            self._rate_below = self.rate
+        if phase is Phase.DOWN:
+            self._up = _GAINS[Phase.UP] if self.rate > _MORE * self._rate_below else _GENTLE
         if phase is Phase.CRUISE:
             self._cruise = self._random.uniform(4.0, 7.0)
 
@@ -234,7 +247,7 @@ class Congestion:
             self._limit = None
             self._enter(Phase.UP, now)
         elif self.phase is Phase.UP and elapsed > trip:
-            if flight.bytes >= 1.2 * self.product or elapsed > 2 * trip:
+            if flight.bytes >= (self._up - 0.05) * self.product or elapsed > 2 * trip:
                 self._enter(Phase.DOWN, now)
         elif self.phase is Phase.DOWN and (flight.bytes <= self.product or elapsed > 2 * trip):
             self._enter(Phase.CRUISE, now)

@@ -109,7 +109,7 @@ class Received:
         """`bundled`: it would go along with data."""
         if self.ack_at is None:
             return False
-        every = 2 if self._ranges or bundled else self.ack_every
+        every = min(2, self.ack_every) if self._ranges or bundled else self.ack_every
         return self._urgent or self._packets >= every or now >= self.ack_at
 
     def sack(self, window: int) -> bytes:

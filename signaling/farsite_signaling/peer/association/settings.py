@@ -23,6 +23,8 @@ class Settings:
     """Incoming streams with something in them."""
     interleaving: bool = True
     """Whether messages are interleaved with a peer that can (RFC 8260)."""
+    foreign_offer: int = 384 * 1024
+    """Receive window that a peer which is not ours is told at first; it grows with what arrives in a round trip."""
     foreign_flight: int = 160 * 1024
     """In flight at most on top of what the path holds, towards a peer whose receive buffer is known to be small
     (stock aiortc: 256 KiB)."""
