@@ -15,6 +15,7 @@ from farsite_edge import heap
 from farsite_edge.host import EdgeHost
 from farsite_edge.logs import begin_logging
 from farsite_edge.settings import EdgeSettings
+from farsite_edge.workers.confine import raise_descriptors
 
 
 def serve(settings: EdgeSettings, *, as_json: bool) -> None:
@@ -76,6 +77,7 @@ def _on_signals(stop: asyncio.Event) -> None:
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
     heap.tidy()
+    raise_descriptors()
     try:
         import uvloop
     except ImportError:

@@ -23,11 +23,13 @@ import aiohttp
 from aiohttp import web
 
 from farsite_cloud.turn.credentials import turn_credentials
+from farsite_edge.remote.acceptor import EdgeAcceptor
+from farsite_edge.remote.reach import ApiAccess
+from farsite_edge.workers.listener import WorkerListener
 from farsite_signaling.hub import Hub
 from farsite_signaling.identity import Identity, OrganizationTrust, load_private_key, sign_grant
 from farsite_signaling.identity.certificates import public_key_of
 from farsite_signaling.peer.dialer import open_tunnel
-from farsite_signaling.peer.listener import TunnelListener
 from farsite_signaling.peer.options import PeerOptions
 from farsite_signaling.peer.router import EnvelopeRouter
 from farsite_signaling.peer.rtc import preload
@@ -38,7 +40,7 @@ from farsite_signaling.wire.grant import Grant
 from farsite_signaling.wire.hub import EnvelopeMessage, Hello, Report, SessionAnnounced, Undeliverable
 from farsite_signaling.wire.ice import IceServer
 from farsite_signaling.wire.rights import Role, rights_of
-from farsite_signaling.wire.stream import ApiTarget, OpenRequest, Priority
+from farsite_signaling.wire.stream import ApiTarget, Priority
 from farsite_signaling.wire.work import WorkReport
 
 PIECE = 32 * 1024
@@ -148,11 +150,18 @@ async def run_hub(folder: Folder) -> None:
 # The edge host
 
 
+class Everything:
+    """In place of the edge host's `StreamJudge`: every stream goes to `exchange`."""
+
+    async def judge(self, *_: object) -> ApiAccess:
+        return ApiAccess()
+
+
 class Exchange:
     """Sends and takes bytes at a pace; tells the hash and the longest stall."""
 
-    async def accept(self, tunnel: Tunnel, request: OpenRequest) -> Callable[[], asyncio.BaseProtocol]:
-        return lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader(), self._serve)
+    def protocol(self) -> asyncio.BaseProtocol:
+        return asyncio.StreamReaderProtocol(asyncio.StreamReader(), self._serve)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         order = json.loads(await reader.readline())
@@ -206,7 +215,7 @@ async def at_hub(folder: Folder, name: str, receive: Callable[[Any], None]) -> A
 
 
 async def run_edge(folder: Folder) -> None:
-    preload()
+    """Each session in a process of its own, as edge hosts run them."""
     parts: list[Any] = []
 
     def receive(message: Any) -> None:
@@ -217,11 +226,12 @@ async def run_edge(folder: Folder) -> None:
 
     async with at_hub(folder, "edge", receive) as client:
         parts.append(EnvelopeRouter(client.send))
-        listener = TunnelListener(
+        judge: Any = Everything()
+        listener = WorkerListener(
             identity=folder.identity("edge"),
             trust=folder.trust,
             grant_key=folder.key("grant").public_key(),
-            acceptor=Exchange(),
+            acceptor=EdgeAcceptor(judge, Exchange().protocol, timeout=10.0),
             admit=lambda grant: None,
             options=PeerOptions(resume_timeout=120.0),
             router=parts[0],
@@ -229,6 +239,7 @@ async def run_edge(folder: Folder) -> None:
         )
         parts.append(listener)
         async with listener:
+            listener.prepare()
             say(event="ready")
             await asyncio.Event().wait()
 

@@ -36,6 +36,9 @@ def _prctl(option: int, value: object) -> bool:
 
 def harden() -> None:
     """For the zygote, and so for all it forks: no further privileges, no core files, no debugger of the same user."""
+    # When memory is short sessions go before device management does. (Later /proc/self is root's.)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(OOM_ADJUST)
     _prctl(_NO_NEW_PRIVS, 1)
     _prctl(_DUMPABLE, 0)
     _prctl(_NAME, NAME)
@@ -44,9 +47,6 @@ def harden() -> None:
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     raise_descriptors()
-    # When memory is short sessions go before device management does.
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(OOM_ADJUST)
 
 
 def close_doors(writable: Path | None) -> None:

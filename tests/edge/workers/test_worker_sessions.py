@@ -215,6 +215,20 @@ async def test_the_limit_is_said_clearly() -> None:
         assert "1 sessions open" in refused.value.detail
 
 
+async def test_a_session_whose_client_is_away_gives_its_place() -> None:
+    async with site(max_sessions=1) as full, await full.dial() as away:
+        there = await full.other_end(away)
+        keeping, link = away._keeping, away._link
+        assert keeping is not None and link is not None
+        keeping.cancel()  # it does not come back by itself
+        await link.close()
+        await until(lambda: there.detached_at is not None)
+        async with await full.dial() as next_one:
+            await full.other_end(next_one)
+            error = await full.end_of(away.session)
+            assert error is not None and "Its place was needed" in error.detail
+
+
 async def test_one_that_takes_too_much_memory_is_ended() -> None:
     async with site(limits=WorkerLimits(memory=1024 * 1024)) as small, await small.dial() as tunnel:
         error = await small.end_of(tunnel.session)
