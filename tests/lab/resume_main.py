@@ -36,6 +36,7 @@ from farsite_signaling.peer.rtc import preload
 from farsite_signaling.peer.signaling import SignalingClient
 from farsite_signaling.peer.tunnel import Tunnel
 from farsite_signaling.wire.cloud_api import SessionTicket
+from farsite_signaling.wire.errors import FarsiteError
 from farsite_signaling.wire.grant import Grant
 from farsite_signaling.wire.hub import EnvelopeMessage, Hello, Report, SessionAnnounced, Undeliverable
 from farsite_signaling.wire.ice import IceServer
@@ -233,7 +234,7 @@ async def run_edge(folder: Folder) -> None:
             grant_key=folder.key("grant").public_key(),
             acceptor=EdgeAcceptor(judge, Exchange().protocol, timeout=10.0),
             admit=lambda grant: None,
-            options=PeerOptions(resume_timeout=120.0),
+            options=PeerOptions(resume_timeout=folder.settings["resume"]),
             router=parts[0],
             on_refused=lambda error, sender, session: say(event="refused", error=str(error)),
         )
@@ -278,11 +279,27 @@ class Way:
 
 
 async def run_client(folder: Folder) -> None:
+    """One tunnel; when it is given up, another one, as a user would open it."""
     preload()
     way = Way(folder)
+    orders = iter(sys.stdin.readline, "")
+    while True:
+        async with await open_one(folder, way) as tunnel:
+            say(event="ready", path=str(tunnel.path))
+            try:
+                while line := await asyncio.to_thread(next, orders, ""):
+                    result = await transfer(tunnel, json.loads(line))
+                    say(event="done", **result, **state(tunnel), renewals=way.renewals)
+                return
+            except (FarsiteError, OSError, EOFError):
+                error = tunnel.error
+                say(event="lost", code=None if error is None else str(error.code))
+
+
+async def open_one(folder: Folder, way: Way) -> Tunnel:
     ticket = await way.ticket()
     async with way.signaling() as router:
-        tunnel = await open_tunnel(
+        return await open_tunnel(
             ticket,
             identity=folder.identity("client"),
             trust=folder.trust,
@@ -290,11 +307,6 @@ async def run_client(folder: Folder) -> None:
             options=PeerOptions(),
             redial=way,
         )
-    async with tunnel:
-        say(event="ready", path=str(tunnel.path))
-        while line := await asyncio.to_thread(sys.stdin.readline):
-            result = await transfer(tunnel, json.loads(line))
-            say(event="done", **result, **state(tunnel), renewals=way.renewals)
 
 
 def state(tunnel: Tunnel) -> dict[str, Any]:

@@ -67,18 +67,22 @@ async def test_direct_takes_over_from_the_relay_that_opened_first(grid: Grid) ->
 
 async def test_tunnels_move_when_one_of_the_clouds_relays_dies(grid: Grid) -> None:
     """N9: killed, and kept from coming back, which the cloud would see to."""
-    client = grid.clients[Nat.HARD]
-    begun = await client.ask("begin", edge=Nat.HARD)
+    relayed, direct = grid.clients[Nat.HARD], grid.clients[Nat.EASY]
+    begun = await relayed.ask("begin", edge=Nat.HARD)
     assert begun["path"] == "relay-udp", begun
+    assert (await direct.ask("begin", edge=Nat.EASY))["path"] == "direct"
     async with grid.second_relay():
         os.kill(grid.first_relay(), signal.SIGSTOP)
         try:
-            carried = await client.ask("carry", seconds=20.0)
+            carried = await relayed.ask("carry", seconds=20.0)
+            unaffected = await direct.ask("carry", seconds=0.5)
         finally:
             os.kill(grid.first_relay(), signal.SIGKILL)
-            await client.ask("end")
+            await relayed.ask("end")
+            await direct.ask("end")
     assert (carried["path"], carried["moves"], carried["whole"]) == ("relay-udp", 1, True), carried
     assert carried["slowest"] <= 10.0, carried
+    assert (unaffected["path"], unaffected["moves"], unaffected["whole"]) == ("direct", 0, True), unaffected
 
 
 async def test_wrong_proxy_password_is_said_to_the_client(grid: Grid) -> None:

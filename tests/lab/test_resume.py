@@ -101,7 +101,7 @@ class Rig:
 
     async def prepare(self) -> None:
         self._write_keys()
-        self.settings(ttl=3600)
+        self.settings()
         await self.lab.internet.run("ip", "addr", "add", f"{SECOND_TURN}/16", "dev", "wan")
         for nat in (Nat.EASY, Nat.HARD):
             for end in ("client", "edge"):
@@ -121,13 +121,15 @@ class Rig:
             (self.folder / f"{name}.pem").write_text(authority.issue(make_request(key, "lab"), urn))
         (self.folder / "grant.key").write_bytes(private_pem(generate_key()))
 
-    def settings(self, *, ttl: float) -> None:
+    def settings(self, *, ttl: float = 3600, resume: float = 120) -> None:
+        """`ttl`: of the relays' credentials. `resume`: how long the edge host keeps a tunnel whose client is away."""
         values = {
             "address": [CLOUD_ADDRESS, 8080],
             "hub": f"ws://{CLOUD_ADDRESS}:8080/hub",
             "turn": [TURN_ADDRESS, SECOND_TURN],
             "secret": SECRET,
             "ttl": ttl,
+            "resume": resume,
         }
         (self.folder / "settings.json").write_text(json.dumps(values))
 
@@ -191,7 +193,7 @@ async def shared(lab: Lab) -> Rig:
 async def rig(shared: Rig) -> AsyncIterator[Rig]:
     async with AsyncExitStack() as stack:
         shared._stack = stack
-        shared.settings(ttl=3600)
+        shared.settings()
         yield shared
 
 
@@ -260,10 +262,35 @@ async def test_client_sleeps(rig: Rig) -> None:
     _, client, _ = await rig.ends(Nat.EASY)
     start(client, "down")
     await client.event("quarter")
+    await asleep(client, 10)
+    assert (await finished(client, 15.0))["moves"] >= 1
+
+
+async def asleep(client: Process, seconds: float) -> None:
+    """Longer than six seconds: the edge host has noticed."""
     client.signal(signal.SIGSTOP)
-    await asyncio.sleep(20)
+    await asyncio.sleep(seconds)
     client.signal(signal.SIGCONT)
-    assert (await finished(client, 25.0))["moves"] >= 1
+
+
+async def test_client_sleeps_for_longer_than_it_is_waited_for(rig: Rig) -> None:
+    """N6, the ten minutes: the tunnel is gone, which is said at once, and the next one opens. Both within 5 s."""
+    rig.settings(resume=1)
+    await rig.hub()
+    await rig.turn(TURN_ADDRESS)
+    _, client, _ = await rig.ends(Nat.EASY)
+    start(client, "down")
+    await client.event("quarter")
+    await asleep(client, 10)
+    woken = time.monotonic()
+    lost = await client.event("lost", 5)
+    assert lost["code"] == "session_ended", lost
+    await client.event("ready", 5)
+    took = time.monotonic() - woken
+    note({"bound": 5.0, "reopened": round(took, 2), **lost})
+    assert took <= 5.0
+    start(client, "down")
+    await finished(client, 5.0)
 
 
 async def test_hub_dies_and_comes_back(rig: Rig) -> None:
