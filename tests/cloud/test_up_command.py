@@ -56,11 +56,12 @@ async def _up(folder: Path, *arguments: str, **environment: str) -> AsyncIterato
         "up", "--data-dir", str(folder), "--port", "0", "--json", *arguments, **environment
     )
     try:
-        line = await asyncio.wait_for(process.stdout.readline(), 40)
+        # As long as the machine is busy: a process that ends without a word ends this as well.
+        line = await asyncio.wait_for(process.stdout.readline(), 120)
         assert line, (await process.stderr.read()).decode()
         yield json.loads(line)
         process.send_signal(signal.SIGTERM)
-        rest, _ = await asyncio.wait_for(process.communicate(), 20)
+        rest, _ = await asyncio.wait_for(process.communicate(), 60)
         assert json.loads(rest) == {"event": "stopped"}
         assert process.returncode == 0
     finally:
