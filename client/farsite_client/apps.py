@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from pydantic import BaseModel
+
 from farsite_client.edge_tasks import Ask
 from farsite_signaling.wire.apps_api import (
     AppAction,
@@ -40,6 +42,20 @@ class AppClient:
 
     async def remove(self, device: str, app: str) -> list[DeviceApp]:
         return (await self._ask("DELETE", _app(device, app), DeviceApps)).apps
+
+    async def license(self, device: str, app: str, key: str) -> list[DeviceApp]:
+        """Install a licence key, the content of the vendor's file for this device."""
+        path = f"{_app(device, app)}/license"
+        return (await self._ask("PUT", path, DeviceApps, _Key(key=key))).apps
+
+    async def unlicense(self, device: str, app: str) -> list[DeviceApp]:
+        return (await self._ask("DELETE", f"{_app(device, app)}/license", DeviceApps)).apps
+
+
+class _Key(BaseModel):
+    """`AppLicence` as it is sent: a secret is masked when it is written."""
+
+    key: str
 
 
 def _app(device: str, app: str) -> str:

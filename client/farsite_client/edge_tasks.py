@@ -26,6 +26,7 @@ from farsite_signaling.wire.edge_tasks import (
     TaskList,
     UpgradeRequest,
 )
+from farsite_signaling.wire.os_catalogue_api import DownloadRequest, OsCatalogue
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 WAIT = 20.0
@@ -94,6 +95,19 @@ class OsClient:
 
     async def images(self) -> OsImages:
         return await self._ask("GET", "/os/images", OsImages)
+
+    async def catalogue(self, *, refresh: bool = False) -> OsCatalogue:
+        """Images the edge host can download; `refresh`: as it is now."""
+        if refresh:
+            return await self._ask("POST", "/os/catalogue/refresh", OsCatalogue)
+        return await self._ask("GET", "/os/catalogue", OsCatalogue)
+
+    async def download(
+        self, images: Iterable[str] = (), *, model: str | None = None, version: str | None = None
+    ) -> Task:
+        """Images by their id, or one of a model: a version, or its newest."""
+        request = DownloadRequest(images=list(images), model=model, version=version)
+        return await self._ask("POST", "/os/downloads", Task, request, headers=_once())
 
     async def upgrade(
         self,

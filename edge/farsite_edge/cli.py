@@ -153,6 +153,24 @@ def settings(
     _guarded(act, as_json)
 
 
+@edge.command("os-index")
+def os_index(
+    folder: Annotated[Path, typer.Argument(help="Folder of AXIS OS images.")],
+    key: Annotated[
+        Path | None, typer.Option("--key", help="Ed25519 private key (PEM) to sign it with.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write an index of images, for a web server that edge hosts download them from."""
+
+    def act() -> None:
+        from farsite_edge.os_catalogue.make import make_index
+
+        _tell(make_index(folder, key), as_json)
+
+    _guarded(act, as_json)
+
+
 @edge.command("debug-bundle")
 def debug_bundle(
     out: Annotated[
@@ -211,8 +229,10 @@ def _pairs(given: list[str]) -> dict[str, str]:
 def _wait(work: Coroutine[Any, Any, Any], as_json: bool) -> None:
     import asyncio
 
-    answer = asyncio.run(work)
-    values = answer.model_dump(mode="json")
+    _tell(asyncio.run(work).model_dump(mode="json"), as_json)
+
+
+def _tell(values: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(values))
         return

@@ -15,6 +15,7 @@ from farsite_edge.admin.site import AdminSite
 from farsite_edge.api.app import build_app, join
 from farsite_edge.api.app_routes import AppRoutes
 from farsite_edge.api.assign_routes import AssignRoutes
+from farsite_edge.api.catalogue_routes import CatalogueRoutes
 from farsite_edge.api.device_routes import DeviceRoutes
 from farsite_edge.api.device_task_routes import DeviceTaskRoutes
 from farsite_edge.api.diagnostics_routes import DiagnosticsRoutes
@@ -29,7 +30,6 @@ from farsite_edge.api.tag_routes import TagRoutes
 from farsite_edge.api.task_routes import TaskRoutes
 from farsite_edge.assign import AssignService
 from farsite_edge.audit import AuditLog
-from farsite_edge.axis_os.folder import ImageFolder
 from farsite_edge.axis_os.job import OsJob
 from farsite_edge.axis_os.service import ROLLBACK, UPGRADE, OsService
 from farsite_edge.core import EdgeCore
@@ -50,6 +50,8 @@ from farsite_edge.lan.hosts import HostRule
 from farsite_edge.lan.listening import LIMITS, listen
 from farsite_edge.lan.multicast import MulticastResponder
 from farsite_edge.licence import LicenceGate
+from farsite_edge.os_catalogue.host import ImageHost
+from farsite_edge.os_catalogue.job import DOWNLOAD
 from farsite_edge.policies import BY_ITSELF, POLICY, PolicyHost, uneventful
 from farsite_edge.remote.acceptor import EdgeAcceptor
 from farsite_edge.remote.access import RemoteAccess, RemoteState
@@ -121,6 +123,7 @@ class EdgeHost:
             self._build(await stack.enter_async_context(Connections()))
             await self._credentials.load()
             await self.policies.store.load()
+            await self.images.catalogue.load()
             await self.tasks.load()
             await self._open_ports(stack)
             self._group = await asyncio.TaskGroup().__aenter__()
@@ -173,9 +176,8 @@ class EdgeHost:
             timeout=settings.device_timeout,
         )
         self.finder = Finder(self.registry, gateway, self._rule, settings)
-        self.monitor = Monitor(
-            self.manager, interval=settings.poll_interval, refresh=settings.refresh_interval
-        )
+        intervals = {"interval": settings.poll_interval, "refresh": settings.refresh_interval}
+        self.monitor = Monitor(self.manager, **intervals)
         self._build_tasks()
         self._build_remote()
         self._build_work()
@@ -185,10 +187,8 @@ class EdgeHost:
 
     def _build_tasks(self) -> None:
         settings = self.settings
-        self._images = folder = ImageFolder(
-            settings.os_images or settings.data_dir / "images", self.core.database
-        )
-        job = OsJob(self.manager, folder, os_limits(settings))
+        self.images = ImageHost(self.core, self.registry, lambda: self.os.needed())
+        job = OsJob(self.manager, self.images.folder, os_limits(settings), ensure=self.images.service.ensure)
         self.policies = PolicyHost(settings, self.core, self.manager, self._credentials)
         self.device_tasks = DeviceTasks(self.manager, self.finder, self.core.vault, device_timing(settings))
         self.tasks = TaskRunner(
@@ -198,6 +198,7 @@ class EdgeHost:
                 ROLLBACK: job,
                 POLICY: self.policies.job,
                 SCAN: ScanJob(self.finder),
+                DOWNLOAD: self.images.job,
                 **self.device_tasks.kinds,
             },
             parallel=settings.task_parallel,
@@ -207,7 +208,8 @@ class EdgeHost:
             held=self._held,
             carrying=self.device_tasks.carrying,
         )
-        self.os = OsService(self.registry, folder, self.tasks)
+        self.os = OsService(self.registry, self.images.folder, self.tasks, self.images.service.offered)
+        self.images.service.runner = self.tasks
         self.scans = ScanService(self.tasks, settings.discovery_ports, settings.discovery_rate)
         self.policies.build(self.tasks)
         self.device_tasks.build(self.tasks)
@@ -237,6 +239,7 @@ class EdgeHost:
             self.remote.send,
             interval=settings.report_interval,
             path=self.remote.newest_path,
+            online=lambda: self.remote.online,
         )
         self.remote.on_accepted = self.reporter.accepted
         self.remote.on_licence = self.licence.take
@@ -273,7 +276,8 @@ class EdgeHost:
             self.remote.send,
             interval=self.settings.report_interval,
             watch=self.tasks.watch,
-            look=self._images.images,
+            look=self.images.folder.images,
+            online=lambda: self.remote.online,
         )
         self.remote.on_inventory = self.inventory.answered
         self.remote.on_tags = lambda message: self.tags.take(message.things)
@@ -291,6 +295,7 @@ class EdgeHost:
                 DiscoveryRoutes(self.finder, self.scans, self.audit).api(),
                 TaskRoutes(self.tasks, self.audit).api(),
                 OsRoutes(self.os, self.tasks, self.audit).api(),
+                CatalogueRoutes(self.images.service, self.tasks, self.audit).api(),
                 AppRoutes(guard, self.policies.apps, self.manager, self.audit).api(),
                 PolicyRoutes(self.policies, self.tasks, self.audit).api(),
                 ReportRoutes(self.policies.reports, lambda: self.preferences.name).api(),
@@ -357,6 +362,7 @@ class EdgeHost:
             "work": self.work.run,
             "work reports": self.work_reporter.run,
             "inventory": self.inventory.run,
+            "catalogue": self.images.catalogue.run,
             "renewal": self.renewal.run,
             "licence clock": self.licence.run,
             "storage": StorageWatch(self.core.database, self.core.facts, self._storage_recovered).run,

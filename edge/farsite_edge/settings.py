@@ -101,6 +101,16 @@ class EdgeSettings(PartSettings):
     os_images: Path | None = Field(
         default=None, description="folder of AXIS OS images; without it images in the data folder"
     )
+    os_catalogue: str = Field(
+        default="", max_length=2000, description="address of an index of AXIS OS images; empty: none"
+    )
+    os_catalogue_key: str = Field(
+        default="", max_length=100, description="Ed25519 public key (base64) that signs the index"
+    )
+    os_catalogue_interval: float = Field(default=86400.0, ge=60, description="between fetches of the index")
+    os_downloads_limit: int = Field(
+        default=8 * 1024**3, gt=0, description="bytes of downloaded images; the oldest give way"
+    )
     apps: Path | None = Field(
         default=None, description="folder of app packages (.eap); without it apps in the data folder"
     )

@@ -22,6 +22,7 @@ from farsite_edge.admin.site import FILE, AdminAddress
 from farsite_edge.devices.credentials import Account
 from farsite_edge.discovery import FoundDevice
 from farsite_edge.simulator import SimulatedDevice, Simulator, describe
+from farsite_edge.simulator.applications import SimulatedApp
 from farsite_edge.testing import run_edge
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from tests.edge.apps.packages import eap
@@ -92,6 +93,25 @@ async def test_apps(site: Site) -> None:
     assert site.device.applications.apps == {}
 
 
+async def test_licence_keys(site: Site, tmp_path: Path) -> None:
+    apps = site.device.applications
+    apps.apps["counter"] = SimulatedApp("counter", "1.0", license="Missing")
+    key = tmp_path / "counter.key"
+    with pytest.raises(FarsiteError, match="another serial number"):
+        await site.client.apps.license(site.device.serial, "counter", f"{'0' * 12} counter")
+    key.write_text(f"{site.device.serial} counter")
+    shown = json.loads(
+        await site.run("apps", "Garage", "license", site.device.serial, "counter", str(key), "--json")
+    )
+    assert [(one["name"], one["license"]) for one in shown] == [("counter", "Valid")]
+    await site.run("apps", "Garage", "start", site.device.serial, "counter")
+    with pytest.raises(FarsiteError, match="not installed"):
+        await site.client.apps.license(site.device.serial, "other", "a key")
+    await site.run("apps", "Garage", "license", site.device.serial, "counter", "--remove")
+    assert apps.apps["counter"].license == "Missing"
+    await site.run("apps", "Garage", "license", site.device.serial, "counter", code=2)
+
+
 async def test_certificates(site: Site) -> None:
     assert "No certificates policy" in await site.run("certificates", "Garage", "list")
     await site.run("certificates", "Garage", "policy", "HTTPS", "--days", "30")
@@ -114,5 +134,5 @@ async def test_assign(site: Site, tmp_path: Path) -> None:
     assert "host name has letters" in await site.run(
         "device", "assign", "Garage", "--table", str(table), "--json", code=1
     )
-    await site.run("device", "assign", "Garage", site.device.serial, "--host-name", "cam-{serial}", "--wait")
+    await site.run("devices", "assign", "Garage", site.device.serial, "--host-name", "cam-{serial}", "--wait")
     assert site.device.network.host_name == f"cam-{site.device.serial.lower()}"

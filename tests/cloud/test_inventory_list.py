@@ -7,12 +7,13 @@ import io
 import json
 from collections import Counter
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import pytest
 
 from farsite_cloud.catalogue.file import read_catalogue
 from farsite_cloud.catalogue.service import replace_catalogue
-from farsite_cloud.database import Scope
+from farsite_cloud.database import Scope, text_index
 from farsite_cloud.inventory.devices import warranty_until
 from farsite_cloud.inventory.ingest import receive
 from farsite_signaling.wire.ids import clean
@@ -291,3 +292,46 @@ async def test_no_cell_is_a_formula(world):
         assert not row["name"].startswith(("=", "+", "-", "@", "\t", "＝"))
     exported = await world.owner("GET", "~/devices/export?format=json&sort=serial")
     assert [one["name"] for one in exported.body] == [clean(name) for name in EVIL]
+
+
+TEXTS = ("cam 7", "aa0000", "10.3.0.4", "p3265-lv cam", "%", "_", '"', "aa\\", "nothing like this", "m3085")
+
+
+@pytest.mark.parametrize("indexed", [True, False], ids=["index", "no index"])
+async def test_rare_texts_are_found_by_an_index_where_there_is_one(world, sites, monkeypatch, indexed):
+    monkeypatch.setattr("farsite_cloud.inventory.selection.SAMPLE", 1)
+    monkeypatch.setattr("farsite_cloud.inventory.selection.COMMON", 2)
+    used = []
+
+    async def is_indexed(session, table):
+        used.append(await text_index.is_indexed(session, table))
+        return used[-1] and indexed
+
+    monkeypatch.setattr("farsite_cloud.inventory.selection.is_indexed", is_indexed)
+    everything = (await world.owner.ok("GET", "~/devices?limit=500"))["devices"]
+    for text in TEXTS:
+        for sort in ("name", "-address"):
+            found = await serials(world.owner, f"&sort={sort}&q={quote(text)}")
+            wanted = [one["serial"] for one in everything if _has(one, text)]
+            assert sorted(found) == sorted(wanted), text
+    assert used and all(used), "both databases of the tests have such an index"
+
+
+def _has(one, text) -> bool:
+    search = " ".join((one["serial"], one["name"], one["model"], one["address"])).casefold()
+    return all(word in search for word in text.split())
+
+
+async def test_the_index_of_texts_follows_what_changes(world, sites, monkeypatch):
+    monkeypatch.setattr("farsite_cloud.inventory.selection.SAMPLE", 1)
+    monkeypatch.setattr("farsite_cloud.inventory.selection.COMMON", 2)
+    first = device(0, "AA").model_copy(update={"name": "Loading bay"})
+    delta = InventoryDelta(epoch="e", after=12, last=13, devices=[first])
+    async with world.services.database.writing() as session:
+        await receive(Scope(session, world.owner.org), sites["North"], delta, world.clock())
+    assert await serials(world.owner, "&q=loading") == ["AA000000"]
+    assert await serials(world.owner, "&q=loading+cam") == []
+    gone = InventoryDelta(epoch="e", after=13, last=14, devices_gone=["AA000000"])
+    async with world.services.database.writing() as session:
+        await receive(Scope(session, world.owner.org), sites["North"], gone, world.clock())
+    assert await serials(world.owner, "&q=loading") == []

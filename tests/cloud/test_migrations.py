@@ -50,7 +50,11 @@ async def test_migrations_make_exactly_the_models_tables(database):
     await upgrade(database)
 
     def compare(connection):
-        return compare_metadata(MigrationContext.configure(connection), metadata)
+        # What models cannot say: the index of parts of texts.
+        options = {
+            "include_name": lambda name, *_: "_text" not in (name or "") and name != "ix_devices_search"
+        }
+        return compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
 
     async with database.engine.connect() as connection:
         assert await connection.run_sync(compare) == []

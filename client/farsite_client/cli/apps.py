@@ -1,7 +1,8 @@
-"""`farsite apps EDGE packages|list|start|stop|restart|remove|policy`."""
+"""`farsite apps EDGE packages|list|start|stop|restart|remove|license|policy`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +15,8 @@ from farsite_client.cli.policies import policy_row
 from farsite_client.cli.reach import Lan
 from farsite_client.cli.tasks import on
 from farsite_client.edge import EdgeClient
-from farsite_signaling.wire.apps_api import AppAction, AppPackage, DeviceApp
+from farsite_signaling.wire.apps_api import MAX_LICENCE, AppAction, AppPackage, DeviceApp
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.policy_api import Policy, PolicyMode
 
 apps = typer.Typer(
@@ -96,6 +98,46 @@ def remove(ctx: typer.Context, device: Device, app: App, lan: Lan = None) -> Non
     invocation = Invocation(ctx)
     found = on(invocation, ctx.obj["edge"], lan, lambda client: client.apps.remove(device, app))
     _show(invocation, found)
+
+
+@apps.command("license")
+def license_(
+    ctx: typer.Context,
+    device: Device,
+    app: App,
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="The vendor's key file for this device.", dir_okay=False),
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the key.")] = False,
+    lan: Lan = None,
+) -> None:
+    """Install the licence key of an app, or remove it."""
+    invocation = Invocation(ctx)
+    if (file is None) != remove:
+        raise typer.BadParameter("a key file, or --remove: one of them", param_hint="FILE")
+    key = "" if file is None else _key(file)
+
+    async def act(client: EdgeClient) -> list[DeviceApp]:
+        if remove:
+            return await client.apps.unlicense(device, app)
+        return await client.apps.license(device, app, key)
+
+    _show(invocation, on(invocation, ctx.obj["edge"], lan, act))
+
+
+def _key(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_LICENCE + 1)
+        text = content.decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FarsiteError(ErrorCode.INVALID_REQUEST, f"{file} holds no licence key: {error}.") from None
+    if not text.strip() or len(content) > MAX_LICENCE:
+        raise FarsiteError(
+            ErrorCode.INVALID_REQUEST, f"{file} holds no licence key: it is empty or too large."
+        )
+    return text
 
 
 @apps.command("policy")

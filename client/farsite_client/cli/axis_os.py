@@ -1,4 +1,4 @@
-"""`farsite os EDGE inventory|images|upgrade|rollback`."""
+"""`farsite os EDGE inventory|images|catalogue|download|upgrade|rollback`."""
 
 from __future__ import annotations
 
@@ -72,6 +72,78 @@ def images(ctx: typer.Context, lan: Lan = None) -> None:
     ]
     empty = f"There is no image in {found.folder}."
     invocation.output.table(found, ("FILE", "VERSION", "MODELS", "SIZE", "PROBLEM"), rows, empty)
+
+
+@os.command("catalogue")
+def catalogue(
+    ctx: typer.Context,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Fetch it now.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also of models that are not managed.")] = False,
+    lan: Lan = None,
+) -> None:
+    """Images the edge host can download, for the models it manages."""
+    invocation = Invocation(ctx)
+    found = on(invocation, ctx.obj["edge"], lan, lambda client: client.os.catalogue(refresh=refresh))
+    if found.problem:
+        invocation.output.note(f"{found.problem} Images can be put into the folder {found.folder}.")
+    for line in found.skipped:
+        invocation.output.note(f"left out: {line}")
+    rows = [
+        (
+            ", ".join(one.models),
+            one.version,
+            one.track,
+            size_text(one.bytes),
+            "yes" if one.stored else "",
+            one.id[:12],
+        )
+        for one in found.images
+        if everything or one.wanted
+    ]
+    empty = (
+        "It offers nothing for the models managed."
+        if found.url
+        else "No catalogue is set (setting os_catalogue)."
+    )
+    invocation.output.table(found, ("MODELS", "VERSION", "TRACK", "SIZE", "STORED", "IMAGE"), rows, empty)
+
+
+@os.command("download")
+def download(
+    ctx: typer.Context,
+    images: Annotated[
+        list[str] | None, typer.Argument(metavar="[IMAGE]...", help="Ids, or how they begin.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The newest image of a model.")] = None,
+    version: Annotated[str | None, typer.Option("--version", help="With --model: this one.")] = None,
+    wait: WaitFlag = False,
+    lan: Lan = None,
+) -> None:
+    """Download images to the edge host before they are needed; upgrades do so by themselves."""
+    invocation = Invocation(ctx)
+    if bool(images) == (model is not None):
+        raise typer.BadParameter("images, or --model: one of them", param_hint="IMAGE")
+
+    async def act(client: EdgeClient) -> Task:
+        chosen = await _whole_ids(client, images or [])
+        task = await client.os.download(chosen, model=model, version=version)
+        return await follow(client.tasks, task.id, invocation.output) if wait else task
+
+    finish(invocation, on(invocation, ctx.obj["edge"], lan, act))
+
+
+async def _whole_ids(client: EdgeClient, given: list[str]) -> list[str]:
+    if not given:
+        return []
+    known = [one.id for one in (await client.os.catalogue()).images]
+    whole: list[str] = []
+    for text in given:
+        fitting = [image for image in known if image.startswith(text.lower())]
+        if len(fitting) != 1:
+            several = "several images begin" if fitting else "no image of the catalogue begins"
+            raise FarsiteError(ErrorCode.NOT_FOUND, f"{several.capitalize()} with {text[:64]!r}.")
+        whole += fitting
+    return whole
 
 
 @os.command("upgrade")

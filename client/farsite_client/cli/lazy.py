@@ -36,7 +36,7 @@ class LazyGroup(typer.core.TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         # Names for the suggestions after a typing error.
         self.commands: dict[str, Any] = dict.fromkeys(self.list_commands(ctx))
-        name, command, rest = super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, _meant(args))
         command = command and self._load(name or "")
         return name, command, _passed_on(ctx, command, name or "", rest)
 
@@ -44,6 +44,12 @@ class LazyGroup(typer.core.TyperGroup):
         if name in OWN:
             return load_own(name)
         return command_of(self._points[name].load(), name)
+
+
+def _meant(args: list[str]) -> list[str]:
+    """`devices assign EDGE …` is `device assign EDGE …`; an edge host called assign still lists its devices."""
+    many = args[:2] == ["devices", "assign"] and len(args) > 2 and not args[2].startswith("-")
+    return ["device", *args[1:]] if many else args
 
 
 def _passed_on(ctx: Any, command: Any, name: str, rest: list[str]) -> list[str]:

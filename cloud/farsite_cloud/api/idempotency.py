@@ -1,7 +1,12 @@
-"""`Idempotency-Key`: a creation repeated with the same key gives the first answer again."""
+"""`Idempotency-Key`: a creation repeated with the same key gives the first answer again.
+
+One that comes while the first is still at work waits for it, for a moment; then it is told to come back (409
+`in_progress`, draft-ietf-httpapi-idempotency-key-header, 2.6).
+"""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -9,7 +14,7 @@ from typing import TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel
-from sqlalchemy import delete
+from sqlalchemy import delete, func, select
 
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.models import KeptAnswer
@@ -19,13 +24,16 @@ HEADER = "Idempotency-Key"
 KEPT_FOR = timedelta(hours=24)
 _LONGEST = 200
 _PURPOSE = "kept answer"
+_WAIT, _LOOK = 1.0, 0.02
+"""Seconds until who waits for another one with the same key is sent away, and between two looks."""
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 async def once(
     request: web.Request, who: str, model: type[ModelT], create: Callable[[], Awaitable[ModelT]]
 ) -> ModelT:
-    """`who` is the credential that the key is private to. Raises `conflict` for a key used on another request."""
+    """`who` is the credential that the key is private to. Raises `conflict` for a key used on another request,
+    `in_progress` for one whose first request is still at work."""
     given = request.headers.get(HEADER)
     if given is None:
         return await create()
@@ -34,12 +42,28 @@ async def once(
     call = call_of(request)
     key = _digest(request.method, request.path, who, given)
     body = _digest((await request.read()).decode(errors="replace"))
+    await _take_turn(call, key)
     kept = await call.session.get(KeptAnswer, key)
     if kept is not None and call.now - kept.created_at <= KEPT_FOR:
         return _again(call, kept, body, model)
     answer = await create()
     await _keep(call, key, body, answer)
     return answer
+
+
+async def _take_turn(call: Call, key: str) -> None:
+    """Until the end of this unit of work nobody else has it. SQLite has one writer at a time anyhow."""
+    if call.services.database.kind == "sqlite":
+        return
+    number = int.from_bytes(bytes.fromhex(key)[:8], "big", signed=True)
+    mine = select(func.pg_try_advisory_xact_lock(number))
+    until = asyncio.get_running_loop().time() + _WAIT
+    # Not by waiting in the database: a statement that takes long is one of a database that does not answer.
+    while not await call.session.scalar(mine):
+        if asyncio.get_running_loop().time() > until:
+            detail = f"The first request with this {HEADER} is still at work. Send it again in a moment."
+            raise FarsiteError(ErrorCode.IN_PROGRESS, detail, retry_after=1)
+        await asyncio.sleep(_LOOK)
 
 
 def _again(call: Call, kept: KeptAnswer, body: str, model: type[ModelT]) -> ModelT:

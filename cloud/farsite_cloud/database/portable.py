@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, String
+from sqlalchemy import Boolean, ColumnElement, Select, String
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import NullType
 
 
 class contains(FunctionElement[bool]):
@@ -46,3 +47,26 @@ def has_text(column: Any, text: str) -> ColumnElement[bool]:
 
 def row_by_row(column: Any) -> ColumnElement[str]:
     return unindexed(column)
+
+
+class one_of(FunctionElement[Any]):
+    """A column among what a statement gives; the statement is to come first, because it gives few.
+
+    PostgreSQL would rather go through all rows in order until enough of them are among it.
+    """
+
+    type = NullType()
+    inherit_cache = True
+
+
+@compiles(one_of)
+def _one_of(element: Any, compiler: Any, **options: Any) -> str:
+    column, found = (compiler.process(clause, **options) for clause in element.clauses)
+    return (
+        f"{column} = ANY(ARRAY{found})" if compiler.dialect.name == "postgresql" else f"{column} IN {found}"
+    )
+
+
+def among_few(column: Any, found: Select[Any]) -> ColumnElement[bool]:
+    """`found` gives one column."""
+    return one_of(column, found.scalar_subquery())

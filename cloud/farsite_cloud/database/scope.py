@@ -16,6 +16,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from farsite_cloud.database.base import OrganizationOwned
 from farsite_cloud.database.portable import row_by_row
+from farsite_cloud.database.text_index import has_words
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 OwnedT = TypeVar("OwnedT", bound=OrganizationOwned)
@@ -65,6 +66,13 @@ class Scope:
         own = row_by_row(model.organization_id) == self.organization_id
         found = model.id if column is None else column
         return select(model).where(found.in_(ids if isinstance(ids, Select) else list(ids)), own)
+
+    def with_words(
+        self, model: type[OwnedT], column: InstrumentedAttribute[str], words: Sequence[str]
+    ) -> Select[OwnedT]:
+        """Rows found by an index of parts of texts, few of all organizations' (`text_index.is_indexed`)."""
+        own = row_by_row(model.organization_id) == self.organization_id
+        return select(model).where(has_words(column, words), own)
 
     def update(self, model: type[OwnedT]) -> Update:
         return update(model).where(model.organization_id == self.organization_id)

@@ -25,6 +25,7 @@ from farsite_cloud.inventory.selection import Selection
 from farsite_signaling.wire.inventory_api import DeviceCounts, Facet
 
 MOST = 200
+FEW = 10_000
 _D = ManagedDevice
 
 
@@ -50,13 +51,14 @@ async def count_devices(scope: Scope, selection: Selection, today: date) -> Devi
 async def _kept(scope: Scope, selection: Selection) -> tuple[list[Group], Counter[str], Counter[str]]:
     all_groups = await groups(scope, selection.edges, selection.wanted, DIMENSIONS)
     found = [group for group in all_groups if selection.takes(group)]
+    number = sum(group.number for group in found)
     if selection.pairs is not None:
-        return found, await _edges(scope, selection), await _tags(scope, selection)
+        return found, await _edges(scope, selection), await _tags(scope, selection, number)
     if selection.wanted:
         edges = await by_edge_host(scope, selection.edges, selection.wanted)
     else:
         edges = await devices_by_edge_host(scope, selection.edges)
-    tags = await (_tags(scope, selection) if selection.wanted else by_tag(scope, selection.edges))
+    tags = await (_tags(scope, selection, number) if selection.wanted else by_tag(scope, selection.edges))
     return found, edges, tags
 
 
@@ -65,7 +67,8 @@ async def _counted(scope: Scope, selection: Selection) -> tuple[list[Group], Cou
     shown = grouped_columns(_D, DIMENSIONS)
     statement = selection.apply(scope, scope.select(_D)).with_only_columns(func.count(_D.id), *shown)
     found = [Group._make(row) for row in await scope.rows(statement.group_by(*columns))]
-    return found, await _edges(scope, selection), await _tags(scope, selection)
+    number = sum(group.number for group in found)
+    return found, await _edges(scope, selection), await _tags(scope, selection, number)
 
 
 async def _edges(scope: Scope, selection: Selection) -> Counter[str]:
@@ -74,15 +77,16 @@ async def _edges(scope: Scope, selection: Selection) -> Counter[str]:
     return Counter({edge: int(number) for edge, number in await scope.rows(grouped)})
 
 
-async def _tags(scope: Scope, selection: Selection) -> Counter[str]:
+async def _tags(scope: Scope, selection: Selection, number: int) -> Counter[str]:
+    """`number`: of devices that are left. Of few each one's tags are looked up, of many all tags gone through."""
     ids = selection.apply(scope, scope.select(_D)).with_only_columns(_D.id)
-    statement = (
-        scope.select(ThingTag)
-        .with_only_columns(ThingTag.tag, func.count(ThingTag.id))
-        .where(ThingTag.present, ThingTag.thing_id.in_(ids))
-        .group_by(row_by_row(ThingTag.tag))
-    )
-    return Counter({tag: int(number) for tag, number in await scope.rows(statement)})
+    if number <= FEW:
+        marks = scope.among(ThingTag, ids, ThingTag.thing_id)
+    else:
+        marks = scope.select(ThingTag).where(ThingTag.thing_id.in_(ids))
+    statement = marks.with_only_columns(ThingTag.tag, func.count(ThingTag.id)).where(ThingTag.present)
+    grouped = statement.group_by(row_by_row(ThingTag.tag))
+    return Counter({tag: int(count) for tag, count in await scope.rows(grouped)})
 
 
 def _by(found: list[Group], name: str) -> Counter[str]:

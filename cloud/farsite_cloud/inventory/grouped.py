@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, String, func, literal_column
 
 from farsite_cloud.database import Scope
+from farsite_cloud.database.portable import row_by_row
 from farsite_cloud.inventory.counting import WHOLE
 from farsite_cloud.inventory.models import InventoryCount, InventoryPosition
 from farsite_cloud.inventory.releases import Edges
@@ -54,7 +55,7 @@ async def by_edge_host(scope: Scope, edges: Edges, wanted: dict[str, list[str]])
         _counts(scope, wanted)
         .with_only_columns(row.place, func.sum(row.number))
         .where(row.tag == "", row.place != WHOLE)
-        .group_by(row.place)
+        .group_by(row_by_row(row.place))  # an index that has them in order already would be all there are
     )
     if edges is not None:
         statement = statement.where(row.place.in_(edges))
@@ -92,7 +93,8 @@ async def how_many(scope: Scope, edges: Edges, wanted: dict[str, list[str]]) -> 
 def _counts(scope: Scope, wanted: dict[str, list[str]]) -> Select[InventoryCount]:
     statement = scope.select(InventoryCount)
     for name, values in wanted.items():
-        statement = statement.where(getattr(InventoryCount, name).in_(values))
+        column = getattr(InventoryCount, name)
+        statement = statement.where(column == values[0] if len(values) == 1 else column.in_(values))
     return statement
 
 

@@ -28,8 +28,7 @@ async def list_inventory(request: web.Request) -> web.Response:
     """Managed devices of all edge hosts, filtered and sorted."""
     call, query = call_of(request), read_query(request, wire.DeviceQuery)
     selection = await select_devices(call.scope, query, call.now.date())
-    if query.sort not in (wire.DeviceSort.NAME, wire.DeviceSort.NAME_DOWN):
-        await find_text(call.scope, selection)
+    await find_text(call.scope, selection, by_name=query.sort.removeprefix("-") == "name")
     rows, following = await Devices(call.scope).page(selection, query.sort, query.cursor, query.limit)
     page = {"devices": await answers_of(call).values(rows), "next_cursor": following}
     return web.Response(body=to_json(page), content_type="application/json")
@@ -44,6 +43,7 @@ async def count_inventory(request: web.Request) -> wire.DeviceCounts:
     """How many devices a filter leaves, by model, version, state and more."""
     call, query = call_of(request), read_query(request, wire.DeviceFilter)
     selection = await select_devices(call.scope, query, call.now.date())
+    await find_text(call.scope, selection, by_name=True)
     return await count_devices(call.scope, selection, call.now.date())
 
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from sqlalchemy import ColumnElement, Select, false, tuple_
+from sqlalchemy import ColumnElement, Select, and_, case, false, func, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from farsite_cloud.database import Scope
-from farsite_cloud.database.portable import has_text, row_by_row
+from farsite_cloud.database.portable import among_few, has_text, row_by_row
+from farsite_cloud.database.text_index import SHORTEST, is_indexed
 from farsite_cloud.edge_hosts.service import EdgeHosts
 from farsite_cloud.folders.service import Folders
 from farsite_cloud.inventory.grouped import DIMENSIONS, Group, by_tag, groups, how_many
@@ -22,6 +23,10 @@ from farsite_signaling.wire.tags import plain_tag
 FEW = 3000
 """So many devices are found by an index and sorted; more are met soon enough while going through all in order."""
 MOST_WORDS = 8
+MOST_FOUND = 1000
+"""Of devices with a rare text: their ids go into the statement that shows them."""
+SAMPLE, COMMON = 2000, 0.03
+"""A text that so many of so many devices have is met often enough."""
 
 
 @dataclass
@@ -79,7 +84,7 @@ class Selection:
     def _tagged(self, scope: Scope, tag: str) -> ColumnElement[bool]:
         marks = scope.select(ThingTag).where(ThingTag.tag == tag, ThingTag.present)
         if tag in self.rare_tags:
-            return ManagedDevice.id.in_(marks.with_only_columns(ThingTag.thing_id))
+            return among_few(ManagedDevice.id, marks.with_only_columns(ThingTag.thing_id))
         own = marks.where(ThingTag.thing_id == ManagedDevice.id)
         return own.with_only_columns(ThingTag.id).exists()
 
@@ -107,16 +112,37 @@ async def reached_edges(scope: Scope, folder: str | None, edge_hosts: str | None
     return [edge.id for edge in await EdgeHosts(scope).within(folder, ids)]
 
 
-async def find_text(scope: Scope, selection: Selection) -> None:
-    """Look for the texts first, where one index has them all; when few have them they are sorted by anything at once."""
-    if not selection.words:
+async def find_text(scope: Scope, selection: Selection, *, by_name: bool) -> None:
+    """Look for the texts first when few have them: what is found is sorted by anything at once, while who goes through
+    all in order meets what many have soon enough.
+
+    `by_name`: they are wanted in the order in which all are gone through anyhow.
+    """
+    words = selection.words
+    if not words or await _are_common(scope, words):
         return
-    statement = scope.select(ManagedDevice).with_only_columns(ManagedDevice.id)
-    for word in selection.words:
+    long = [word for word in words if len(word) >= SHORTEST]
+    statement = scope.select(ManagedDevice).order_by(ManagedDevice.name_key)
+    if long and await is_indexed(scope.session, ManagedDevice.__tablename__):
+        statement = scope.with_words(ManagedDevice, ManagedDevice.search, long)
+    elif by_name:
+        return
+    for word in words:
         statement = statement.where(has_text(ManagedDevice.search, word))
-    ids = [row.id for row in await scope.rows(statement.order_by(ManagedDevice.name_key).limit(FEW + 1))]
-    if len(ids) <= FEW:
+    statement = statement.with_only_columns(ManagedDevice.id)
+    ids = [row.id for row in await scope.rows(statement.limit(MOST_FOUND + 1))]
+    if len(ids) <= MOST_FOUND:
         selection.found = ids
+
+
+async def _are_common(scope: Scope, words: Sequence[str]) -> bool:
+    """Whether enough of the first devices have them all; an organization of few devices is gone through either way."""
+    first = scope.select(ManagedDevice).with_only_columns(ManagedDevice.search)
+    sample = first.order_by(ManagedDevice.name_key, ManagedDevice.id).limit(SAMPLE).subquery()
+    having = [has_text(sample.c.search, word) for word in words]
+    number = func.sum(case((and_(*having), 1), else_=0))
+    [(looked_at, have)] = await scope.rows(sample.select().with_only_columns(func.count(), number))
+    return int(looked_at) < SAMPLE or int(have) >= SAMPLE * COMMON
 
 
 def values_of(text: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,9 +12,10 @@ from farsite_edge.api.guard import PRINCIPAL, Guard
 from farsite_edge.apps import AppFolder
 from farsite_edge.audit import AuditLog
 from farsite_edge.devices import DeviceManager
-from farsite_edge.vapix.applications import ControlApplication, ListApplications
+from farsite_edge.vapix.applications import ControlApplication, ListApplications, RemoveLicence, UploadLicence
+from farsite_edge.vapix.request import ApiRequest
 from farsite_signaling.rest import Api
-from farsite_signaling.wire.apps_api import AppControl, AppPackages, DeviceApps
+from farsite_signaling.wire.apps_api import AppControl, AppLicence, AppPackages, DeviceApps
 from farsite_signaling.wire.rights import Right
 
 SECONDS = 60.0
@@ -36,6 +37,9 @@ class AppRoutes:
         one = "/devices/{id}/apps/{app}"
         route("POST", one, need=manage, request=AppControl, response=DeviceApps)(self.control)
         route("DELETE", one, need=manage, response=DeviceApps)(self.remove)
+        licence = f"{one}/license"
+        route("PUT", licence, need=manage, request=AppLicence, response=DeviceApps)(self.license)
+        route("DELETE", licence, need=manage, response=DeviceApps)(self.unlicense)
         return api
 
     async def packages(self, request: web.Request) -> AppPackages:
@@ -55,7 +59,21 @@ class AppRoutes:
         """Remove an app from a device. An apps policy that wants it installs it again."""
         return await self._change(request, "remove")
 
+    async def license(self, request: web.Request, body: AppLicence) -> DeviceApps:
+        """Install the licence key of an app; the device checks that it is for it."""
+        key = body.key.get_secret_value().encode()
+        return await self._asked(request, "license", lambda app: UploadLicence(app, key))
+
+    async def unlicense(self, request: web.Request) -> DeviceApps:
+        """Remove the licence key of an app."""
+        return await self._asked(request, "unlicense", RemoveLicence)
+
     async def _change(self, request: web.Request, action: str) -> DeviceApps:
+        return await self._asked(request, action, lambda app: ControlApplication(action, app))
+
+    async def _asked(
+        self, request: web.Request, action: str, ask: Callable[[str], ApiRequest[None]]
+    ) -> DeviceApps:
         principal, app = request[PRINCIPAL], request.match_info["app"][:64]
         async with self._client(request, Right.DEVICE_MANAGE) as client:
             await self._audit.write(
@@ -65,7 +83,7 @@ class AppRoutes:
                 session=principal.session,
                 details={"app": app},
             )
-            await client.send_slowly(ControlApplication(action, app), timeout=SECONDS)
+            await client.send_slowly(ask(app), timeout=SECONDS)
             return DeviceApps(apps=await client.send(ListApplications()))
 
     @asynccontextmanager

@@ -64,9 +64,12 @@ class Ready:
 
 @dataclass(frozen=True)
 class Info:
+    """`unsigned`: apps installed that have no signature, as far as the device tells."""
+
     version: str
     model: str = ""
     soc: str = ""
+    unsigned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,35 +1,27 @@
 """Reads what an AXIS OS image says of itself, without unpacking it.
 
-A container before AXIS OS 13 is a gzip tar with a member `info.json` near its beginning. The file is hostile until
-the device has checked its signature: it is read as a stream, with limits on members, bytes and unpacked size.
+The container is a packed tar with a member `info.json` near its beginning. The file is hostile until the device has
+checked its signature: it is read as a stream, with limits on members, bytes and unpacked size.
 """
 
 from __future__ import annotations
 
 import hashlib
 import tarfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from farsite_edge.axis_os.container import MIB, BadImage, unpacked
 from farsite_edge.vapix.text import clean
 from farsite_signaling.wire.os_versions import parse
 
-MIB = 1024 * 1024
 MAX_FILE = 2048 * MIB
-MAX_UNPACKED = 8192 * MIB
 MAX_HEAD = 64 * MIB  # unpacked, until info.json has been met
 MAX_MEMBERS = 16
 MAX_INFO = MIB
-BLOCK = 256 * 1024
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-
-
-class BadImage(Exception):
-    """Says why a file cannot be used."""
 
 
 class _Product(BaseModel):
@@ -62,15 +54,15 @@ def read_image(path: Path) -> tuple[str, ImageInfo]:
         raise BadImage(f"It has more than the {MAX_FILE // MIB} MiB an image may have.")
     with path.open("rb") as file:
         digest = hashlib.sha256()
-        info = _info(_inflated(file, digest_with=None))
+        info = _info(unpacked(file))
         file.seek(0)
-        unpacked = sum(len(part) for part in _inflated(file, digest_with=digest))
-    if unpacked == 0:
+        total = sum(len(part) for part in unpacked(file, digest.update))
+    if total == 0:
         raise BadImage("It is empty.")
     return digest.hexdigest(), info
 
 
-class _Inflated:
+class Head:
     """A stream tarfile can read, which ends after `MAX_HEAD` bytes."""
 
     def __init__(self, parts: Iterator[bytes]) -> None:
@@ -92,46 +84,9 @@ class _Inflated:
         return data[:wanted]
 
 
-def _inflated(file: BinaryIO, digest_with: hashlib._Hash | None) -> Iterator[bytes]:
-    """The unpacked bytes, a bounded piece at a time."""
-    unpack = zlib.decompressobj(wbits=31)  # gzip
-    total, first = 0, True
-    while block := file.read(BLOCK):
-        if first:
-            _check_magic(block)
-            first = False
-        if digest_with is not None:
-            digest_with.update(block)
-        while block and not unpack.eof:
-            part = _inflate(unpack, block)
-            total += len(part)
-            if total > MAX_UNPACKED:
-                raise BadImage("It unpacks to more than any image has: refused as a decompression bomb.")
-            yield part
-            block = unpack.unconsumed_tail
-    if first:
-        raise BadImage("It is empty.")
-    if not unpack.eof:
-        raise BadImage("It is truncated: the end of the container is missing. Copy the file again.")
-
-
-def _inflate(unpack: zlib._Decompress, block: bytes) -> bytes:
-    try:
-        return unpack.decompress(block, BLOCK)
-    except zlib.error:
-        raise BadImage("Its container is damaged (wrong checksum or data). Copy the file again.") from None
-
-
-def _check_magic(block: bytes) -> None:
-    if block.startswith(_ZSTD):
-        raise BadImage("It is a container of AXIS OS 13 or newer (zstd), which this version cannot read.")
-    if not block.startswith(_GZIP):
-        raise BadImage("It is no AXIS OS image.")
-
-
 def _info(parts: Iterator[bytes]) -> ImageInfo:
     try:
-        with tarfile.open(fileobj=cast("BinaryIO", _Inflated(parts)), mode="r|") as archive:
+        with tarfile.open(fileobj=cast("BinaryIO", Head(parts)), mode="r|") as archive:
             return _parse(_info_bytes(archive))
     except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, RecursionError):
         raise BadImage("It is no AXIS OS image: there is no readable archive in it.") from None

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date
 
-from farsite_edge.axis_os.folder import ImageFile, for_model
+from farsite_edge.axis_os.folder import OFFERED, ImageFile, for_model
 from farsite_edge.devices.record import DeviceRecord
 from farsite_signaling.wire.edge_tasks import OsChoice, OsInventory, OsRow, OsVersion
 from farsite_signaling.wire.os_versions import crosses_major, parse, standing, track_of
@@ -42,9 +42,13 @@ def _row(model: str, devices: list[DeviceRecord], images: list[ImageFile], today
 
 
 def _choice(version: str, offered: Mapping[str, ImageFile], current: str) -> OsChoice:
-    crosses = bool(current) and crosses_major(version, current)
+    image = offered[version].image
     return OsChoice(
-        version=version, image=offered[version].image.id, track=track_of(version).name, crosses_major=crosses
+        version=version,
+        image=image.id,
+        track=track_of(version).name,
+        crosses_major=bool(current) and crosses_major(version, current),
+        stored=not image.file.startswith(OFFERED),
     )
 
 

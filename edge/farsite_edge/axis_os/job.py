@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, BinaryIO
 
 from farsite_edge.axis_os import exchange as x
+from farsite_edge.axis_os.fitness import SIGNED_ONLY
 from farsite_edge.axis_os.folder import ImageFile, ImageFolder
 from farsite_edge.axis_os.limits import Limits
 from farsite_edge.axis_os.machine import UpgradeMachine
@@ -20,19 +21,26 @@ from farsite_edge.store.failures import storage_errors
 from farsite_edge.tasks.record import Outcome
 from farsite_edge.tasks.work import Work
 from farsite_edge.vapix import ApiError, UpgradeFirmware
+from farsite_edge.vapix.applications import ListApplications
+from farsite_edge.vapix.errors import Refused
 from farsite_signaling.wire.edge_tasks import WorkState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.os_versions import parse
 
 UPLOAD_SECONDS = 3600.0
 IDLE_SECONDS = 60.0
 ANSWER_SECONDS = 600.0
 MIB = 1024 * 1024
 _OURS = (ErrorCode.STORAGE_FAILED, ErrorCode.DISK_FULL, ErrorCode.NOT_FOUND, ErrorCode.CONFLICT)
+Ensure = Callable[
+    [list[str], Callable[[], Awaitable[list[ImageFile]]], Work, dict[str, Any]], Awaitable[bool]
+]
+"""Downloads what is missing; False when the work was cancelled meanwhile."""
 logger = logging.getLogger(__name__)
 
 
 class OsJob:
-    """`os.upgrade` and `os.rollback`."""
+    """`os.upgrade` and `os.rollback`. `ensure` gets images that are in the catalogue only."""
 
     def __init__(
         self,
@@ -40,12 +48,14 @@ class OsJob:
         folder: ImageFolder,
         limits: Limits,
         *,
+        ensure: Ensure | None = None,
         clock: Callable[[], float] = time.time,
         idle: float = IDLE_SECONDS,
     ) -> None:
         self._manager = manager
         self._folder = folder
         self._limits = limits
+        self._ensure = ensure
         self._clock = clock
         self._idle = idle
 
@@ -66,7 +76,18 @@ class OsJob:
             memory = Memory.model_validate(work.memory)
             machine = UpgradeMachine.resume(plan, memory, self._limits, now)
             logger.info("device %s: resumed at %s", work.device, machine.stage)
+        if not await self._have_images(plan, machine, work):
+            return Outcome(
+                WorkState.CANCELLED, "Cancelled while the image was downloaded; nothing was installed."
+            )
         return await Run(self._manager, self._folder, machine, work, self._clock, self._idle).run()
+
+    async def _have_images(self, plan: Plan, machine: UpgradeMachine, work: Work) -> bool:
+        if self._ensure is None or plan.kind != "upgrade":
+            return True
+        images = [hop.image for hop in plan.hops[machine.memory.hop :]]
+        memory = machine.memory.model_dump(mode="json")
+        return await self._ensure(images, self._folder.usable, work, memory)
 
 
 class Run:
@@ -175,7 +196,8 @@ class Run:
                 return x.Ready(seen.ready, seen.setup_required, seen.boot_id)
             case x.AskInfo(public=public):
                 info = await self._info(public)
-                return x.Info(info.version, info.model, info.soc)
+                unsigned = () if public else await self._unsigned()
+                return x.Info(info.version, info.model, info.soc, unsigned)
             case x.AskStatus():
                 async with self._client() as client:
                     status = await client.firmware_status()
@@ -198,6 +220,17 @@ class Run:
                     raise  # firmware before 8.50 tells it only to who logs in
         async with self._client() as client:
             return await client.info()
+
+    async def _unsigned(self) -> tuple[str, ...]:
+        """Asked only where it matters; a device that lists no apps has none."""
+        if self._machine.stage is not Stage.INFO or parse(self._machine.plan.target) < SIGNED_ONLY:
+            return ()
+        async with self._client() as client:
+            try:
+                apps = await client.send(ListApplications())
+            except Refused:
+                return ()
+        return tuple(app.title or app.name for app in apps if app.signed is False and not app.bundled)
 
     def _client(self, *, anonymous: bool = False) -> Any:
         wiped = self._machine.plan.factory_default != "none" and self._machine.memory.touched

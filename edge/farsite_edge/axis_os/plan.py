@@ -16,6 +16,8 @@ from farsite_signaling.wire.os_versions import crosses_major, parse, recommended
 
 OLDEST = (7, 40)
 """Firmware before it has no way to go back by itself."""
+HARD_ONLY = (12,)
+"""From here on a downgrade is refused (error 409) unless the device is reset completely."""
 
 
 class Hop(BaseModel):
@@ -51,13 +53,10 @@ def plan_upgrade(record: DeviceRecord, request: UpgradeRequest, images: list[Ima
     _check_known(record)
     offered = for_model(images, record.model)
     if not offered:
-        raise Skip(f"There is no image for {record.model} in the image folder.")
+        raise Skip(f"There is no image for {record.model} in the image folder or the catalogue.")
     target = _target(record, request, offered, today)
-    if parse(target) < parse(record.version) and request.factory_default == "none":
-        raise Skip(
-            f"It runs {record.version}. A downgrade to {target} needs a factory default, which takes the device's "
-            "settings and accounts; ask for it with the option, or use rollback."
-        )
+    if parse(target) < parse(record.version):
+        _check_downgrade(record.version, target, request.factory_default)
     hops = _hops(record, target, request, offered)
     return Plan(model=record.model, hops=hops, factory_default=request.factory_default)
 
@@ -69,6 +68,23 @@ def _check_known(record: DeviceRecord) -> None:
         raise Skip(
             f"AXIS OS {record.version} cannot go back by itself when an upgrade fails (7.40 and newer can): "
             "upgrade it from its own web page."
+        )
+
+
+def _check_downgrade(current: str, target: str, factory_default: str) -> None:
+    if parse(target) < OLDEST:
+        raise Skip(
+            f"{target} is older than 7.40, which cannot go back when something fails: install it by hand."
+        )
+    if factory_default == "none":
+        raise Skip(
+            f"It runs {current}. A downgrade to {target} needs a factory default, which takes the device's "
+            "settings and accounts; ask for it with the option, or use rollback."
+        )
+    if factory_default == "soft" and parse(current) >= HARD_ONLY:
+        raise Skip(
+            f"It runs {current}, which takes an older version with a hard factory default only: its network "
+            "settings go, too. Ask for it with the option hard, or use rollback."
         )
 
 

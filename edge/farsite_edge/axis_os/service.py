@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 
-from farsite_edge.axis_os.folder import ImageFolder
+from farsite_edge.axis_os.folder import ImageFile, ImageFolder
 from farsite_edge.axis_os.inventory import inventory
 from farsite_edge.axis_os.plan import OLDEST, Plan, Skip, plan_upgrade
 from farsite_edge.devices import Registry
@@ -34,24 +34,36 @@ class OsService:
         registry: Registry,
         folder: ImageFolder,
         runner: TaskRunner,
+        offered: Callable[[list[ImageFile]], list[ImageFile]] = lambda _stored: [],
         today: Callable[[], date] = lambda: datetime.now(UTC).date(),
     ) -> None:
         self._registry = registry
         self._folder = folder
         self._runner = runner
         self._today = today
+        self._offered = offered
 
     async def images(self) -> OsImages:
         return OsImages(folder=str(self._folder.folder), images=await self._folder.images())
 
     async def inventory(self, sees: Sees) -> OsInventory:
         devices = [record for record in self._registry.all(managed=True) if sees(record.id)]
-        return inventory(devices, await self._folder.usable(), self._today())
+        return inventory(devices, await self._images(), self._today())
+
+    async def _images(self) -> list[ImageFile]:
+        """Those that are here come first: nothing is downloaded that is in the folder."""
+        stored = await self._folder.usable()
+        return [*stored, *self._offered(stored)]
+
+    def needed(self) -> set[str]:
+        """Images that upgrades under way will send to devices."""
+        plans = [Plan.model_validate(row.payload) for row in self._runner.unfinished(UPGRADE)]
+        return {hop.image for plan in plans for hop in plan.hops}
 
     async def upgrade(
         self, request: UpgradeRequest, sees: Sees, *, actor: str, session: str | None, idempotency: str | None
     ) -> TaskRecord:
-        images = await self._folder.usable()
+        images = await self._images()
         today = self._today()
         record = _record(UPGRADE, f"AXIS OS {request.version or 'recommended'}", request, actor, session)
         plan = self._planned(sees, lambda device: plan_upgrade(device, request, images, today))

@@ -12,10 +12,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from pydantic import BaseModel, ValidationError
-from yarl import URL
 
-from farsite_signaling.peer.http_proxy import connector
-from farsite_signaling.peer.proxy import Proxy, parse_proxy
+from farsite_signaling.peer.http_proxy import connector, proxy_options
+from farsite_signaling.peer.proxy import parse_proxy
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError, Problem
 
 TIMEOUT = 20.0
@@ -101,8 +100,7 @@ class CloudHttp:
     ) -> tuple[int, Any, bytes]:
         assert self._session is not None, "used outside `async with`"
         options: dict[str, Any] = {"json": body} if body is not None else {}
-        if self._proxy is not None and not self._proxy.is_socks:
-            options |= _http_proxy(self._proxy, tunnelled=self.url.startswith("https:"))
+        options |= proxy_options(self._proxy, tunnelled=self.url.startswith("https:"))
         if key is not None:
             options["headers"] = {**options.get("headers", {}), "Idempotency-Key": key}
         try:
@@ -174,16 +172,6 @@ class CloudHttp:
             ErrorCode.CLOUD_UNREACHABLE,
             f"{self.url} does not answer like a Farsite cloud. Check the address.",
         )
-
-
-def _http_proxy(proxy: Proxy, *, tunnelled: bool) -> dict[str, Any]:
-    scheme = "https" if proxy.scheme == "https" else "http"
-    options: dict[str, Any] = {"proxy": URL.build(scheme=scheme, host=proxy.host, port=proxy.port)}
-    if proxy.username is not None:
-        header = aiohttp.encode_basic_auth(proxy.username, proxy.password or "")
-        # With CONNECT the proxy has headers of its own; without, it reads those of the request.
-        options["proxy_headers" if tunnelled else "headers"] = {"Proxy-Authorization": header}
-    return options
 
 
 def _reason(error: BaseException) -> str:

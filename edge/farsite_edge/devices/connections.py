@@ -11,7 +11,7 @@ import aiohttp
 MOST = 128
 MOST_OF_ONE = 8
 """Old firmware serves fewer than ten at a time."""
-KEPT_SECONDS = 3.0
+KEPT_SECONDS = 1.0
 """Long enough for the next question of the same work. A TLS connection takes some 300 KiB here and more of a device
 than it can spare, so that thousands of them are not kept."""
 

@@ -9,6 +9,7 @@ import aiohttp
 from farsite_edge.discovery.found import FoundDevice, Method
 from farsite_edge.vapix.authentication import realm_serial
 from farsite_edge.vapix.basic_device_info import DeviceInfo, GetAllProperties, GetAllUnrestrictedProperties
+from farsite_edge.vapix.errors import Silent
 from farsite_edge.vapix.parameters import ListParameters
 from farsite_edge.vapix.request import Answer, ApiRequest
 from farsite_edge.vapix.system_ready import GetSystemReady
@@ -19,12 +20,27 @@ TIMEOUT = 1.5  # of each request
 HTTPS_PORTS = frozenset({443, 8443})
 
 
-async def probe(session: aiohttp.ClientSession, address: str, port: int) -> FoundDevice | None:
+async def probe(
+    session: aiohttp.ClientSession, address: str, port: int, timeout: float = TIMEOUT
+) -> FoundDevice | None:
     """The device at a place, or None. Never raises for what is (not) there."""
+    try:
+        return await ask(session, address, port, timeout)
+    except Silent:
+        return None
+
+
+async def ask(
+    session: aiohttp.ClientSession, address: str, port: int, timeout: float = TIMEOUT
+) -> FoundDevice | None:
+    """The device at a place, or None; `timeout` is for each request. Raises `Silent` when none of them was answered in
+    time: who is there may be busy."""
     secure_first = port in HTTPS_PORTS
     for secure in (secure_first, not secure_first):
         try:
-            return await _Probe(session, address, port, secure=secure).run()
+            return await _Probe(session, address, port, secure=secure, timeout=timeout).run()
+        except Silent:
+            raise
         except FarsiteError as error:
             if error.code is ErrorCode.DEVICE_UNREACHABLE and not _speaks_other_protocol(error):
                 return None
@@ -37,8 +53,11 @@ def _speaks_other_protocol(error: FarsiteError) -> bool:
 
 
 class _Probe:
-    def __init__(self, session: aiohttp.ClientSession, address: str, port: int, *, secure: bool) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, address: str, port: int, *, secure: bool, timeout: float
+    ) -> None:
         self._session = session
+        self._timeout = timeout
         self._address = address
         self._port = port
         self._secure = secure
@@ -89,7 +108,7 @@ class _Probe:
     async def _send(self, request: ApiRequest[Any]) -> tuple[Answer, list[str]]:
         url = device_url(self._secure, self._address, self._port, request)
         # Anyone's certificate will do: nothing secret is sent, and the pin is taken when the device is added.
-        answer, challenges = await exchange(self._session, url, request, timeout=TIMEOUT, verify=False)
+        answer, challenges = await exchange(self._session, url, request, timeout=self._timeout, verify=False)
         self._setup = self._setup or "axis-setup" in answer.headers
         return answer, challenges
 

@@ -11,14 +11,21 @@ import aiohttp
 
 from farsite_edge.discovery import ssdp
 from farsite_edge.discovery.found import FoundDevice
-from farsite_edge.discovery.http_probe import probe
+from farsite_edge.discovery.http_probe import TIMEOUT, ask
 from farsite_edge.discovery.pace import Pace, turn
 from farsite_edge.discovery.sweep import Place, Sweep
 from farsite_edge.discovery.targets import Target, count
+from farsite_edge.vapix.errors import Silent
 
 PROBES = 64  # at the same time
 RATE = 2000
 CONNECTIONS = 3  # a probe opens about so many
+# Whoever opened a port and said nothing in time is asked once more, when the others are done: it may have been busy, with
+# other questions of ours too. Bounded, so that a network of hosts that never say anything does not hold up the scan.
+LATE_TIMEOUT = 6.0
+LATE_SECONDS = 15.0  # since the last one that was a device
+LATE_LONGEST = 90.0
+LATE_PROBES = 16
 
 
 class Scan:
@@ -52,6 +59,8 @@ class Scan:
         self._unfinished: dict[int, None] = {}  # numbers, in their order
         self._begun = start
         self._asked: set[Place] = set()
+        self._seen: set[str] = set()  # addresses of devices
+        self._late: list[Place] = []
         self.done = start
         self.total = places_of(targets, ports)
 
@@ -66,11 +75,13 @@ class Scan:
         async with asyncio.TaskGroup() as tasks:
             if self._unicast:
                 tasks.create_task(self._search(), name="scan-ssdp")
-            for number in range(PROBES):
-                tasks.create_task(self._identify(pace), name=f"scan-probe-{number}")
-            await sweep.run()
-            for _ in range(PROBES):
-                self._open.put_nowait(None)
+            async with asyncio.TaskGroup() as probes:
+                for number in range(PROBES):
+                    probes.create_task(self._identify(pace), name=f"scan-probe-{number}")
+                await sweep.run()
+                for _ in range(PROBES):
+                    self._open.put_nowait(None)
+            await self._ask_again(pace)
 
     def _numbered(self) -> Iterator[Place]:
         for number, place in enumerate(
@@ -91,17 +102,44 @@ class Scan:
     async def _identify(self, pace: Pace) -> None:
         while (item := await self._open.get()) is not None:
             number, place = item
-            await self._probe(pace, place)
+            if not await self._probe(pace, place):
+                self._late.append(place)
             self._closed(number)
 
-    async def _probe(self, pace: Pace, place: Place) -> None:
+    async def _probe(self, pace: Pace, place: Place, timeout: float = TIMEOUT) -> bool:
+        """False: nothing came in time."""
         if place in self._asked:
-            return
+            return True
         self._asked.add(place)
         await turn(pace, CONNECTIONS)
-        found = await probe(self._session, *place)
+        try:
+            found = await ask(self._session, *place, timeout)
+        except Silent:
+            self._asked.discard(place)
+            return False
         if found is not None:
+            self._seen.add(place[0])
             self._found(found)
+        return True
+
+    async def _ask_again(self, pace: Pace) -> None:
+        """Hosts of which nothing is known yet come first."""
+        self._late.sort(key=lambda place: place[0] in self._seen)
+        waiting = iter(self._late)
+        with suppress(TimeoutError):
+            async with (
+                asyncio.timeout(LATE_LONGEST),
+                asyncio.timeout(LATE_SECONDS) as brings,
+                asyncio.TaskGroup() as tasks,
+            ):
+                for number in range(min(LATE_PROBES, len(self._late))):
+                    tasks.create_task(self._ask_late(pace, waiting, brings), name=f"scan-late-{number}")
+
+    async def _ask_late(self, pace: Pace, waiting: Iterator[Place], brings: asyncio.Timeout) -> None:
+        for place in waiting:
+            await self._probe(pace, place, LATE_TIMEOUT)
+            if place[0] in self._seen:
+                brings.reschedule(asyncio.get_running_loop().time() + LATE_SECONDS)
 
     async def _search(self) -> None:
         hosts = (str(address) for target in self._targets for address in target if ":" not in address)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable
 
 from pydantic import BaseModel
@@ -22,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 class InventorySender:
     """`watch` gives an event that is set when a task moves; `look` is called every `interval` seconds, for what nobody
-    tells of (files in a folder)."""
+    tells of (files in a folder). While it is not `online`, changes wait in the journal."""
 
     def __init__(
         self,
@@ -32,6 +34,7 @@ class InventorySender:
         interval: float,
         watch: Callable[[], asyncio.Event] = asyncio.Event,
         look: Callable[[], Awaitable[object]] | None = None,
+        online: Callable[[], bool] = lambda: True,
         answer_timeout: float = ANSWER_TIMEOUT,
         gathering: float = GATHERING,
     ) -> None:
@@ -40,6 +43,8 @@ class InventorySender:
         self._interval = interval
         self._watch = watch
         self._look = look
+        self._looked_at = -math.inf
+        self._online = online
         self._answer_timeout = answer_timeout
         self._gathering = gathering
         self._due = asyncio.Event()
@@ -68,12 +73,10 @@ class InventorySender:
             await asyncio.sleep(self._gathering)
 
     async def _send_all(self) -> None:
+        await self._look_about()
+        if not self._online():
+            return  # putting together what cannot be sent costs as much as sending it
         refused = 0
-        try:
-            if self._look is not None:
-                await self._look()
-        except FarsiteError as error:
-            logger.warning("inventory: %s", error)
         try:
             while refused < 2 and (delta := await self._journal.next(always=self._greet)) is not None:
                 taken = await self._deliver(delta)
@@ -81,6 +84,16 @@ class InventorySender:
                 refused = 0 if taken else refused + 1
         except (FarsiteError, TimeoutError) as error:
             logger.debug("inventory not delivered: %s", error)
+
+    async def _look_about(self) -> None:
+        now = time.monotonic()
+        if self._look is None or now - self._looked_at < self._interval:
+            return
+        self._looked_at = now
+        try:
+            await self._look()
+        except FarsiteError as error:
+            logger.warning("inventory: %s", error)
 
     async def _deliver(self, delta: InventoryDelta) -> bool:
         """Whether the cloud took it."""

@@ -140,6 +140,11 @@ class RemoteAccess:
         """Whether the cloud said that this session is over."""
         return session in self._ended
 
+    @property
+    def online(self) -> bool:
+        """Whether something can be sent now."""
+        return self._client is not None and str(self._client.state) == "online"
+
     async def send(self, message: BaseModel) -> None:
         """Raises `FarsiteError` (`cloud_unreachable`) when not online."""
         if self._client is None:
@@ -355,7 +360,7 @@ class RemoteAccess:
 
     def _moved(self) -> None:
         """The one place that sets the state."""
-        online = self._client is not None and str(self._client.state) == "online"
+        online = self.online
         wanted = self._preferences.remote_access and self._keeper.claim is not None
         state = RemoteState.OFF if not wanted else RemoteState.ACTIVE if online else RemoteState.CONNECTING
         if online and self._held is not None:

@@ -33,6 +33,7 @@ class Reporter:
         *,
         interval: float,
         path: Callable[[], str] = str,
+        online: Callable[[], bool] = lambda: True,
         accept_timeout: float = ACCEPT_TIMEOUT,
     ) -> None:
         self._registry = registry
@@ -41,6 +42,7 @@ class Reporter:
         self._send = send
         self._interval = interval
         self._path = path
+        self._online = online
         self._accept_timeout = accept_timeout
         self._due = asyncio.Event()
         self._pending: str | None = None
@@ -70,6 +72,8 @@ class Reporter:
 
     async def _report(self) -> bool:
         """Whether there is more to send at once."""
+        if not self._online():
+            return False
         rows = await self._audit.unsent()
         try:
             await self._deliver(self._make(rows))

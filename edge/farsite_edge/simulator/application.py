@@ -84,6 +84,7 @@ def _hardening(device: SimulatedDevice, add: Callable[..., object]) -> None:
     if applications.has_applications(device):
         add("*", "/axis-cgi/applications/list.cgi", _guarded(device, applications.list_apps, "admin"))
         add("*", "/axis-cgi/applications/control.cgi", _guarded(device, applications.control, "admin"))
+        add("POST", "/axis-cgi/applications/license.cgi", _guarded(device, applications.license_key, "admin"))
         add("POST", "/axis-cgi/applications/upload.cgi", _guarded(device, applications.upload, "admin"))
     if version_tuple(device.version) >= (11, 2):
         add("*", "/axis-cgi/applications/config.cgi", _guarded(device, service_cgis.app_settings, "admin"))

@@ -79,6 +79,23 @@ class Applications:
         del self.apps[app.name]
         return 0
 
+    def take_key(self, name: str, key: str, serial: str) -> int:
+        """A key of the simulator's is `SERIAL APP`. The error number; 0: done."""
+        app, words = self.apps.get(name), key.split()
+        if app is None or len(words) != 2:
+            return 24 if app is None else 21
+        if words[0] != serial or words[1] != name:
+            return 30 if words[0] != serial else 25
+        app.license = "Valid"
+        return 0
+
+    def drop_key(self, name: str) -> int:
+        app = self.apps.get(name)
+        if app is None or app.license != "Valid":
+            return 24 if app is None else 23
+        app.license = "Missing"
+        return 0
+
 
 def has_applications(device: SimulatedDevice) -> bool:
     return device.model.acap and version_tuple(device.version) >= OLDEST
@@ -108,6 +125,17 @@ async def control(device: SimulatedDevice, request: web.Request) -> web.Response
     fields = dict(request.query) | {name: str(value) for name, value in (await request.post()).items()}
     number = device.applications.control(fields.get("action", ""), fields.get("package", ""))
     return _text(number)
+
+
+async def license_key(device: SimulatedDevice, request: web.Request) -> web.Response:
+    name, action = request.query.get("package", ""), request.query.get("action", "")
+    if action == "removelicensekey":
+        return _text(device.applications.drop_key(name))
+    part = await (await request.multipart()).next()
+    if action != "uploadlicensekey" or not isinstance(part, BodyPartReader) or not part.filename:
+        return _text(22)
+    key = (await part.read()).decode("utf-8", "replace")
+    return _text(device.applications.take_key(name, key, device.serial))
 
 
 async def upload(device: SimulatedDevice, request: web.Request) -> web.StreamResponse:

@@ -11,7 +11,8 @@ from typing import Any, BinaryIO
 
 from aiohttp import BodyPartReader, web
 
-from farsite_edge.axis_os.image import BadImage, ImageInfo, read_image
+from farsite_edge.axis_os.container import BadImage
+from farsite_edge.axis_os.image import ImageInfo, read_image
 from farsite_edge.simulator.device import SimulatedDevice
 from farsite_edge.simulator.faults import hang_up
 from farsite_edge.simulator.firmware import Options, Refusal

@@ -10,8 +10,10 @@ import os
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO, cast
 
-from farsite_edge.axis_os.image import MAX_INFO
+from farsite_edge.axis_os.container import unpacked
+from farsite_edge.axis_os.image import MAX_INFO, Head
 
 SIGNATURE = "signature"
 _HEAD = 16
@@ -25,8 +27,9 @@ def make_image(
     size: int = 64 * 1024,
     signed: bool = True,
     upgradeable_from: Sequence[str] = (),
+    zstd: bool = False,
 ) -> Path:
-    """`size` bytes of payload that cannot be compressed."""
+    """`size` bytes of payload that cannot be compressed; `zstd`: the container of AXIS OS 13."""
     info = {
         "Release": version,
         "BuildNbr": "1",
@@ -40,7 +43,7 @@ def make_image(
     if signed:
         members[SIGNATURE] = _signature(content)
     members["payload"] = os.urandom(size)
-    with gzip.open(file, "wb", compresslevel=1) as packed, tarfile.open(fileobj=packed, mode="w|") as archive:
+    with _packed(file, zstd) as packed, tarfile.open(fileobj=packed, mode="w|") as archive:
         for name, data in members.items():
             member = tarfile.TarInfo(name)
             member.size = len(data)
@@ -48,10 +51,18 @@ def make_image(
     return file
 
 
+def _packed(file: Path, zstd: bool) -> IO[bytes]:
+    if not zstd:
+        return cast("IO[bytes]", gzip.open(file, "wb", compresslevel=1))
+    import zstandard
+
+    return cast("IO[bytes]", zstandard.open(file, "wb"))
+
+
 def is_signed(file: Path) -> bool:
     """Whether the image was made here and its info.json is the one it was made with."""
     found: dict[str, bytes] = {}
-    with tarfile.open(file, "r|gz") as archive:
+    with file.open("rb") as opened, tarfile.open(fileobj=Head(unpacked(opened)), mode="r|") as archive:  # type: ignore[call-overload]
         for member in (archive.next() for _ in range(_HEAD)):
             if member is None or len(found) == 2:
                 break

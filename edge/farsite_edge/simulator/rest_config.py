@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from farsite_edge.simulator import certificates
+from farsite_edge.simulator import certificates, snmp
 from farsite_edge.simulator.firewall import Firewall, Invalid
 
 if TYPE_CHECKING:
     from farsite_edge.simulator.device import SimulatedDevice
 
-BETA = {"firewall": 1, "lldp": 1}
-RELEASED = {"cert": 1, "firewall": 1, "lldp": 1}
+BETA = {"firewall": 1, "lldp": 1, "snmp": 1}
+RELEASED = {"cert": 1, "firewall": 1, "lldp": 1, "snmp": 1}
 _NEWEST_BETA = {"user-management": 2}
 
 
@@ -101,9 +101,12 @@ async def config(device: SimulatedDevice, request: web.Request) -> web.Response:
 async def _perform(device: SimulatedDevice, request: web.Request, api: str) -> web.Response:
     path = request.match_info["path"].strip("/")
     if request.method == "GET":
-        return _success(_part(device.rest.get(api, device.now()), path))
+        whole = snmp.shown(device) if api == "snmp" else device.rest.get(api, device.now())
+        return _success(_part(whole, path))
     data = await _data(request)
-    if request.method == "PATCH":
+    if request.method == "PATCH" and api == "snmp":
+        snmp.change(device, path, data)
+    elif request.method == "PATCH":
         device.rest.patch(api, path, data)
     elif request.method == "POST" and api == "firewall":
         _firewall(device, path, data)

@@ -16,6 +16,7 @@ from farsite_edge.vapix.text import clean
 from farsite_signaling.wire.apps_api import AppStatus, DeviceApp
 
 MAX_APPS = 200
+LICENCE_PATH = "/axis-cgi/applications/license.cgi"
 _ERROR = re.compile(r"Error:\s*([0-9]{1,4})", re.IGNORECASE)
 _STATUS = {"running": AppStatus.RUNNING, "stopped": AppStatus.STOPPED, "idle": AppStatus.IDLE}
 _UPLOAD = {
@@ -38,6 +39,16 @@ _CONTROL = {
     9: "too many apps run already",
     10: "it could not do it",
     15: "it took too long",
+}
+_LICENCE = {
+    21: "it says that this is no licence key",
+    22: "it could not take the key",
+    23: "it could not remove the key",
+    24: "the app is not installed",
+    25: "the key is for another app",
+    26: "the key is for another version of the app",
+    30: "the key is for a device with another serial number",
+    31: "the key has expired",
 }
 ALREADY = frozenset({6, 7})
 """It runs, or is stopped, as it should."""
@@ -131,6 +142,52 @@ class UploadApplication(ApiRequest[None]):
     def parse(self, answer: Answer) -> None:
         if number := _number(answer, "an installation"):
             raise AppRefused(number, _UPLOAD.get(number, "it does not say why"))
+
+
+class UploadLicence(ApiRequest[None]):
+    """Installs the licence key of an app: the file its vendor gave for this device."""
+
+    path = LICENCE_PATH
+    action = "uploadlicensekey"
+
+    def __init__(self, package: str, key: bytes) -> None:
+        self._package = package
+        boundary = f"farsite-{secrets.token_hex(16)}"
+        self.content_type = f"multipart/form-data; boundary={boundary}"  # type: ignore[misc]  # differs each time
+        head = (
+            f"--{boundary}\r\n"
+            'Content-Disposition: form-data; name="fileData"; filename="license.key"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        )
+        self._body = head.encode() + key + f"\r\n--{boundary}--\r\n".encode()
+
+    def query(self) -> dict[str, str]:
+        return {"action": self.action, "package": self._package}
+
+    def body(self) -> bytes:
+        return self._body
+
+    def parse(self, answer: Answer) -> None:
+        if number := _number(answer, "a licence key"):
+            raise AppRefused(number, _LICENCE.get(number, "it does not say why"))
+
+
+class RemoveLicence(ApiRequest[None]):
+    path = LICENCE_PATH
+    content_type = FORM
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+
+    def query(self) -> dict[str, str]:
+        return {"action": "removelicensekey", "package": self._package}
+
+    def body(self) -> bytes:
+        return b""
+
+    def parse(self, answer: Answer) -> None:
+        if number := _number(answer, "the removal of a licence key"):
+            raise AppRefused(number, _LICENCE.get(number, "it does not say why"))
 
 
 def _number(answer: Answer, what: str) -> int:

@@ -5,6 +5,7 @@ FarsiteError
     ApiMissing   this firmware does not have the CGI (HTTP 404)
     ApiError     the CGI answered with an error of its own; `api_code` is its number
   OtherDevice  device_answer: at the address is another device
+  Silent       device_unreachable: nothing came in time
 """
 
 from __future__ import annotations
@@ -43,6 +44,16 @@ class OtherDevice(FarsiteError):
         super().__init__(
             ErrorCode.DEVICE_ANSWER,
             f"Another device ({serial}) answers at this address; the password was not sent. Discover devices again.",
+        )
+
+
+class Silent(FarsiteError):
+    """Nobody answered in time, or whoever is there is busy."""
+
+    def __init__(self, port: int | None, seconds: float) -> None:
+        super().__init__(
+            ErrorCode.DEVICE_UNREACHABLE,
+            f"No answer at port {port} within {seconds:g} s. Check that it is switched on and in this network.",
         )
 
 

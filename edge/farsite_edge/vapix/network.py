@@ -42,6 +42,10 @@ class NetworkInfo:
     by_api: bool = True  # False: read from, and to be written to, parameters
 
 
+_ABOUT = {"macAddress", "IPv4", "IPv6", "link", "wired"}
+"""What an interface has some of; other APIs have `devices`, too."""
+
+
 class GetNetworkInfo(ApiRequest[NetworkInfo]):
     path = PATH
     content_type = json_api.JSON
@@ -53,7 +57,7 @@ class GetNetworkInfo(ApiRequest[NetworkInfo]):
         data = json_api.parse(answer)
         devices = data.get("devices")
         found = [one for one in devices[:16] if isinstance(one, dict)] if isinstance(devices, list) else []
-        if not found:
+        if not found or not any(_ABOUT & one.keys() for one in found):
             raise bad_answer("network settings without an interface")
         # Wireless models list the wired interface too; the one that carries addresses is meant.
         device = next((one for one in found if _addresses(_table(one, "IPv4"))), found[0])

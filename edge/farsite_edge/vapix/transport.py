@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from farsite_edge.vapix.errors import bad_answer
+from farsite_edge.vapix.errors import Silent, bad_answer
 from farsite_edge.vapix.request import Answer, ApiRequest
 from farsite_edge.vapix.text import clean
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -160,9 +160,7 @@ def device_errors(url: URL, timeout: float) -> Iterator[None]:
         reason = clean(str(getattr(error, "reason", "") or error), 100)
         raise _unreachable(f"TLS failed at port {url.port} ({reason}). Check the HTTPS port.") from None
     except TimeoutError:
-        raise _unreachable(
-            f"No answer at port {url.port} within {timeout:g} s. Check that it is switched on and in this network."
-        ) from None
+        raise Silent(url.port, timeout) from None
     except (aiohttp.ClientConnectionError, OSError) as error:
         raise _unreachable(
             f"Port {url.port} cannot be reached ({_reason(error)}). Check address and port."

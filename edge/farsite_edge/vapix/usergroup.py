@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from farsite_edge.vapix.errors import bad_answer
@@ -31,6 +32,10 @@ class Rights:
         return "ptz" in self.groups
 
 
+_NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
+_GROUPS = re.compile(r"[A-Za-z0-9._-]+(\s+[A-Za-z0-9._-]+)*")
+
+
 class GetRights(ApiRequest[Rights]):
     """Two lines: the account, then its groups."""
 
@@ -39,7 +44,7 @@ class GetRights(ApiRequest[Rights]):
 
     def parse(self, answer: Answer) -> Rights:
         lines = [line.strip() for line in answer.text.splitlines()[:4] if line.strip()]
-        if len(lines) < 2 or "<" in lines[0]:
+        if len(lines) < 2 or not _NAME.fullmatch(lines[0]) or not _GROUPS.fullmatch(lines[1][:4096]):
             raise bad_answer("no rights of the account")
         groups = frozenset(clean(group, 64) for group in lines[1].split()[:50])
         return Rights(clean(lines[0], 64), groups)

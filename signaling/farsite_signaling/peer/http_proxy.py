@@ -11,6 +11,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from python_socks import ProxyConnectionError, ProxyError, ProxyTimeoutError, ProxyType
 from python_socks.async_.asyncio import Proxy as Dialer
+from yarl import URL
 
 from farsite_signaling.peer.proxy import Proxy
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -23,6 +24,19 @@ def connector(proxy: Proxy | None, tls: ssl.SSLContext | bool) -> aiohttp.BaseCo
     if proxy is not None and proxy.is_socks:
         return SocksConnector(proxy, ssl=tls)
     return aiohttp.TCPConnector(ssl=tls)
+
+
+def proxy_options(proxy: Proxy | None, *, tunnelled: bool) -> dict[str, Any]:
+    """Of a request that goes through an HTTP proxy; nothing for another way. `tunnelled`: by CONNECT (https)."""
+    if proxy is None or proxy.is_socks:
+        return {}
+    scheme = "https" if proxy.scheme == "https" else "http"
+    options: dict[str, Any] = {"proxy": URL.build(scheme=scheme, host=proxy.host, port=proxy.port)}
+    if proxy.username is not None:
+        header = aiohttp.encode_basic_auth(proxy.username, proxy.password or "")
+        # With CONNECT the proxy has headers of its own; without, it reads those of the request.
+        options["proxy_headers" if tunnelled else "headers"] = {"Proxy-Authorization": header}
+    return options
 
 
 class _ProxyResolves(AbstractResolver):

@@ -52,4 +52,6 @@ def _codes(route: Route) -> Iterator[ErrorCode]:
         yield from _WITH_A_BODY
     if "If-Match" in route.headers:
         yield ErrorCode.PRECONDITION_FAILED
+    if "Idempotency-Key" in route.headers:
+        yield ErrorCode.IN_PROGRESS
     yield from route.errors

@@ -5,9 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 AppAction = Literal["start", "stop", "restart"]
+MAX_LICENCE = 64 * 1024
 APP_NAME = r"^[A-Za-z0-9_-]{1,64}$"
 
 
@@ -71,3 +72,9 @@ class DeviceApps(_Schema):
 
 class AppControl(_Request):
     action: AppAction
+
+
+class AppLicence(_Request):
+    """The licence key file of the app's vendor, as it is; a key belongs to one device."""
+
+    key: SecretStr = Field(min_length=1, max_length=MAX_LICENCE)

@@ -181,7 +181,7 @@ class RetryRequest(_Request):
 
 
 class OsImage(_Schema):
-    """A file of the operator's folder. `problem` tells why one cannot be used."""
+    """A file of the operator's folder, or one downloaded (`downloads/…`). `problem` tells why one cannot be used."""
 
     id: str = Field(description="SHA-256 of the file, hex")
     file: str
@@ -210,6 +210,9 @@ class OsChoice(_Schema):
     image: str
     track: str
     crosses_major: bool = False
+    stored: bool = Field(
+        default=True, description="false: it is in the catalogue, and downloaded when needed"
+    )
 
 
 class OsVersion(_Schema):

@@ -38,6 +38,7 @@ class ErrorCode(StrEnum):
     # what you sent
     INVALID_REQUEST = "invalid_request"
     CONFLICT = "conflict"
+    IN_PROGRESS = "in_progress"
     CONFIRMATION_NEEDED = "confirmation_needed"
     PRECONDITION_FAILED = "precondition_failed"
     TOO_LARGE = "too_large"
@@ -119,6 +120,7 @@ _STATUS: dict[ErrorCode, int] = {
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.DEVICE_UNKNOWN: 404,
     ErrorCode.CONFLICT: 409,
+    ErrorCode.IN_PROGRESS: 409,
     ErrorCode.CONFIRMATION_NEEDED: 409,
     ErrorCode.ALREADY_CLAIMED: 409,
     ErrorCode.NOT_CLAIMED: 409,

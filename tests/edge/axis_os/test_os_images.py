@@ -11,12 +11,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farsite_edge.axis_os import image
+from farsite_edge.axis_os import container, image
+from farsite_edge.axis_os.container import BadImage
 from farsite_edge.axis_os.folder import ImageFolder, for_model
-from farsite_edge.axis_os.image import BadImage, read_image
+from farsite_edge.axis_os.image import read_image
 from farsite_edge.simulator.image import make_image
 from farsite_edge.store import Database
 from farsite_signaling.wire.edge_tasks import OsImage
@@ -90,7 +92,7 @@ async def test_a_file_is_read_once_and_again_when_it_changes(
         (b"", "empty"),
         (b"not an image", "no AXIS OS image"),
         (os.urandom(5000), "no AXIS OS image"),
-        (b"\x28\xb5\x2f\xfd" + bytes(100), "AXIS OS 13"),
+        (b"\x28\xb5\x2f\xfd" + bytes(100), "truncated"),
         (gzip.compress(b""), "no readable archive"),
         (gzip.compress(os.urandom(5000)), "no readable archive"),
         (gzip.compress(bytes(5000)), "no info.json"),
@@ -129,7 +131,7 @@ async def test_a_link_is_not_followed(folder: ImageFolder, tmp_path: Path) -> No
 def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small limits stand for large files: what unpacks to more than they say is refused while it is read."""
     monkeypatch.setattr(image, "MAX_HEAD", 2**20)
-    monkeypatch.setattr(image, "MAX_UNPACKED", 2**22)
+    monkeypatch.setattr(container, "MAX_UNPACKED", 2**22)
     bomb = tmp_path / "bomb.bin"
     bomb.write_bytes(archive(member("header", bytes(2**21)), member("info.json", json.dumps(INFO).encode())))
     with pytest.raises(BadImage, match="near its beginning"):
@@ -137,6 +139,43 @@ def test_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     bomb.write_bytes(archive(member("info.json", json.dumps(INFO).encode()), member("rest", bytes(2**23))))
     with pytest.raises(BadImage, match="bomb"):
         read_image(bomb)
+
+
+@pytest.mark.parametrize("threads", [0, 2], ids=["one-frame", "threads"])
+async def test_containers_of_axis_os_13(folder: ImageFolder, threads: int) -> None:
+    tar = archive(member("info.json", json.dumps(INFO | {"Release": "13.0.4"}).encode()), packed=False)
+    packed = zstandard.ZstdCompressor(level=3, threads=threads, write_checksum=True).compress(tar)
+    found = await only(folder, packed + b"appended signature")
+    assert (found.problem, found.version, found.models) == (None, "13.0.4", ["P3265-V"])
+
+
+@pytest.mark.parametrize("content_size", [True, False])
+def test_several_frames_are_one_container(tmp_path: Path, content_size: bool) -> None:
+    tar = archive(member("info.json", json.dumps(INFO).encode()), packed=False)
+    pack = zstandard.ZstdCompressor(write_content_size=content_size).compress
+    file = tmp_path / "a.bin"
+    skippable = b"\x50\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"hello"
+    file.write_bytes(skippable + pack(tar[:700]) + pack(tar[700:]))
+    assert read_image(file)[1].release == "12.10.1"
+
+
+def test_damaged_zstd_containers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tar = archive(
+        member("info.json", json.dumps(INFO).encode()), member("rest", os.urandom(400_000)), packed=False
+    )
+    packed = zstandard.ZstdCompressor(write_checksum=True).compress(tar)
+    file = tmp_path / "a.bin"
+    file.write_bytes(packed[:-2])
+    with pytest.raises(BadImage, match="truncated"):
+        read_image(file)
+    file.write_bytes(packed[:-2] + b"xx")
+    with pytest.raises(BadImage, match="damaged"):
+        read_image(file)
+    monkeypatch.setattr(container, "MAX_UNPACKED", 2**22)
+    bomb = archive(member("info.json", json.dumps(INFO).encode()), member("rest", bytes(2**23)), packed=False)
+    file.write_bytes(zstandard.ZstdCompressor(level=19).compress(bomb))
+    with pytest.raises(BadImage, match="bomb"):
+        read_image(file)
 
 
 def test_a_header_that_claims_gigabytes_allocates_nothing(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from farsite_edge.simulator.applications import SimulatedApp
 from farsite_signaling.wire.edge_api import DeviceState
 from farsite_signaling.wire.edge_tasks import TaskState, WorkState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -102,7 +103,7 @@ async def test_a_downgrade_needs_a_factory_default(rig: Rig) -> None:
     _, row = await rig.run("12.1.5")
     assert row.state is WorkState.SKIPPED and "factory default" in row.detail
     _, row = await rig.run("12.1.5", factory_default="soft")
-    assert row.state is WorkState.FAILED and "error 409" in row.detail
+    assert row.state is WorkState.SKIPPED and "hard factory default only" in row.detail
     task, row = await rig.run("12.1.5", factory_default="hard")
     assert task.state is TaskState.SUCCEEDED, row.detail
     assert rig.device.version == "12.1.5" and rig.device.needs_setup
@@ -246,3 +247,23 @@ async def test_a_wrong_model_met_at_the_address_is_left_alone(rig: Rig) -> None:
     _, row = await rig.run("12.11.80")
     assert row.state is WorkState.SKIPPED and f"is a {MODEL}" in row.detail
     assert rig.device.received == 0
+
+
+async def test_apps_without_a_signature_are_in_the_way_of_13(tmp_path: Path) -> None:
+    async with rig_of(tmp_path) as rig:
+        rig.image("12.11.3")
+        rig.image("13.0.4", zstd=True)
+        rig.device.applications.apps["own"] = SimulatedApp("own", "1.0", title="Own App", signed=False)
+        _, row = await rig.run("13.0.4")
+        assert row.state is WorkState.SKIPPED and "Own App" in row.detail
+        assert rig.device.firmware.installs == []
+        del rig.device.applications.apps["own"]
+        task, row = await rig.run("13.0.4")
+        assert task.state is TaskState.SUCCEEDED, row.detail
+        assert rig.device.firmware.installs == ["12.11.3", "13.0.4"]
+
+
+async def test_older_than_what_can_go_back_is_not_installed(rig: Rig) -> None:
+    rig.image("6.50.5")
+    _, row = await rig.run("6.50.5", factory_default="hard")
+    assert row.state is WorkState.SKIPPED and "older than 7.40" in row.detail

@@ -10,6 +10,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from farsite_edge.admin.caller import AdminCaller
 from farsite_edge.devices import scan_job
@@ -17,6 +19,7 @@ from farsite_edge.devices.scan_job import SUBJECT, ScanJob
 from farsite_edge.discovery import scan as scan_module
 from farsite_edge.discovery.found import DiscoveryReport, FoundDevice
 from farsite_edge.discovery.sweep import Sweep
+from farsite_edge.discovery.targets import parse_targets
 from farsite_edge.simulator import Simulator, describe
 from farsite_edge.tasks import Work, WorkRow
 from farsite_edge.testing import RunningEdge, run_edge
@@ -158,14 +161,16 @@ async def test_what_is_found_while_devices_are_written_is_not_passed_by(
     """The position kept is that of the devices kept."""
     monkeypatch.setattr(scan_job, "WRITE_SECONDS", 0.01)
     finder = SlowFinder(len(site.devices))
-    probe = scan_module.probe
+    ask = scan_module.ask
 
-    async def heard(session: aiohttp.ClientSession, host: str, port: int) -> FoundDevice | None:
-        device = await probe(session, host, port)
+    async def heard(
+        session: aiohttp.ClientSession, host: str, port: int, timeout: float
+    ) -> FoundDevice | None:
+        device = await ask(session, host, port, timeout)
         finder.heard()
         return device
 
-    monkeypatch.setattr(scan_module, "probe", heard)
+    monkeypatch.setattr(scan_module, "ask", heard)
     last = int(site.devices[-1].address.rpartition(".")[2])
     work = Checkpoints(finder, ["127.0.45.1-127.0.46.255"])
     async with asyncio.timeout(20):
@@ -173,3 +178,26 @@ async def test_what_is_found_while_devices_are_written_is_not_passed_by(
     assert outcome.state is WorkState.SUCCEEDED
     assert finder.kept == {one.serial for one in site.devices}
     assert all(kept == len(site.devices) for position, kept in work.seen if position >= last)
+
+
+async def test_who_was_too_busy_to_answer_is_asked_again() -> None:
+    """The port opens at once; the first question gets no answer within the time a probe has."""
+    asked: list[str] = []
+    info = {"SerialNumber": "B8A44F000001", "ProdNbr": "P3265-V", "Version": "12.9.57"}
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        if len(asked) == 1:
+            await asyncio.Event().wait()
+        return web.json_response({"apiVersion": "1.3", "data": {"propertyList": info}})
+
+    app = web.Application()
+    app.router.add_post("/axis-cgi/basicdeviceinfo.cgi", answer)
+    found: list[FoundDevice] = []
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        assert server.port is not None
+        scan = scan_module.Scan(session, parse_targets(["127.0.0.1"]), [server.port], found.append)
+        async with asyncio.timeout(20):
+            await scan.run()
+    assert [one.serial for one in found] == ["B8A44F000001"]
+    assert (scan.done, scan.position) == (1, 1)

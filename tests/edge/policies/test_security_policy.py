@@ -293,3 +293,21 @@ async def test_a_pending_password_is_settled_even_when_the_log_in_is_refused(rig
         await rig.finished(made.id)
     assert rig.edge.host.registry.get(rig.device.serial).state == "reachable"
     assert await access.credentials.get(rig.device.serial) == Account("root", NEW)
+
+
+@pytest.mark.parametrize("choice", ["v3", "off"])
+async def test_snmp_by_rest_where_a_device_has_it(tmp_path: Path, choice: str) -> None:
+    """AXIS OS 12 takes it through REST, older ones by their parameters."""
+    async with rig_of(tmp_path, "P3265-V", "P3245-LVE", count=2) as rig:
+        for device in rig.simulator.devices:
+            for name in ("Enabled", "V1", "V2c"):
+                device.parameters[f"SNMP.{name}"] = "yes"
+        new, old = rig.simulator.devices
+        new.parameters.faults.ignores |= {"SNMP.V1", "SNMP.V2c", "SNMP.Enabled"}
+        policy = await secure(rig, {"snmp": choice})
+        task, _ = await rig.run(policy)
+        assert task.state is TaskState.SUCCEEDED
+        for device in (new, old):
+            assert (device.parameters["SNMP.V1"], device.parameters["SNMP.V2c"]) == ("no", "no")
+            assert device.parameters["SNMP.Enabled"] == ("no" if choice == "off" else "yes")
+            assert rig.result(policy, device.serial).settings[0].state is PolicyState.APPLIED

@@ -80,7 +80,9 @@ def unlicensed(have: DeviceApp) -> str | None:
     """Why it cannot be started."""
     if have.license.lower() not in _NO_LICENSE:
         return None
-    return f"Its licence is {have.license.lower()}: install one on the device, then it is started."
+    return (
+        f"Its licence is {have.license.lower()}: install one (farsite apps EDGE license), then it is started."
+    )
 
 
 def wants_start(wanted: WantedApp, have: DeviceApp) -> bool:

@@ -115,9 +115,17 @@ _ENTRIES = (
     Entry(
         "snmp", "SNMP", _SERVICES, 6, 30, kind=SettingKind.CHOICE,
         values={
-            "off": {"param:SNMP.Enabled": "no", "param:SNMP.V1": "no", "param:SNMP.V2c": "no", "param:SNMP.V3": "no"},
-            "v3": {"param:SNMP.V1": "no", "param:SNMP.V2c": "no"},
+            "off": {
+                "param:SNMP.Enabled": "no", "param:SNMP.V1": "no", "param:SNMP.V2c": "no", "param:SNMP.V3": "no",
+                "rest:snmp#enabled": "false", "rest:snmp#snmpV1.enabled": "false",
+                "rest:snmp#snmpV2.enabled": "false", "rest:snmp#snmpV3.enabled": "false",
+            },
+            "v3": {
+                "param:SNMP.V1": "no", "param:SNMP.V2c": "no",
+                "rest:snmp#snmpV1.enabled": "false", "rest:snmp#snmpV2.enabled": "false",
+            },
         },
+        sure="R, REST D",
         about="off, or v3: no version 1 and 2c, whose communities travel in clear text.",
     ),
     Entry(
