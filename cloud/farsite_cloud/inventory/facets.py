@@ -38,7 +38,7 @@ async def count_devices(scope: Scope, selection: Selection, today: date) -> Devi
     kinds: Counter[tuple[str, str]] = Counter()
     for group in found:
         kinds[group.model, group.version] += group.number
-    return DeviceCounts.model_construct(
+    return DeviceCounts(
         total=kinds.total(),
         edge_host=_facets(edges),
         tag=_facets(tags),
