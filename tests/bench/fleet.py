@@ -83,7 +83,7 @@ async def site() -> AsyncIterator[dict[str, Any]]:
     process = await asyncio.create_subprocess_exec(*command, cwd=HERE, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(300):
             ready = json.loads(await process.stdout.readline())
         yield ready
     finally:

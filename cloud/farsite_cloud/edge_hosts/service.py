@@ -185,7 +185,8 @@ def edge_name(edge: EdgeHost) -> EdgeName:
 
 
 def edge_answer(edge: EdgeHost, online: bool, tags: Sequence[str] = ()) -> wire.EdgeHost:
-    return wire.EdgeHost(
+    # What the database holds was checked when it was written.
+    return wire.EdgeHost.model_construct(
         id=edge.id,
         name=edge.name,
         description=edge.description,

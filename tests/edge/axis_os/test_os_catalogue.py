@@ -32,7 +32,7 @@ from farsite_signaling.wire.edge_api import SettingsChange
 from farsite_signaling.wire.edge_tasks import TaskState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.os_catalogue_api import DownloadRequest
-from tests.edge.axis_os.conftest import MODEL, NEW, OLD, rig_of
+from tests.edge.axis_os.conftest import MODEL, NEW, OLD, Rig, rig_of
 from tests.signaling.peer.conftest import squid  # noqa: F401
 from tests.signaling.peer.test_signaling_network import SocksServer
 
@@ -464,6 +464,7 @@ async def test_devices_are_upgraded_from_the_catalogue(vendor: Vendor, tmp_path:
         await host.images.catalogue.refresh()
         [row] = (await host.os.inventory(lambda _device: True)).rows
         assert (row.recommended, [one.stored for one in row.available]) == (NEW, [False])
+        assert await told(rig) == {f"catalogue/P3265-V_12_10_1_{entry.id[:8]}.bin"}
         task, _ = await rig.run()
         assert task.state is TaskState.SUCCEEDED
         assert {one.version for one in host.registry.all()} == {NEW}
@@ -474,6 +475,16 @@ async def test_devices_are_upgraded_from_the_catalogue(vendor: Vendor, tmp_path:
         assert [one.stored for one in shown.images] == [True] and shown.stored_bytes == entry.bytes
         [name] = files(host.images.service.downloads)
         assert [one.file for one in await host.images.folder.images()] == [f"downloads/{name}"]
+        assert await told(rig) == {f"downloads/{name}"}
+
+
+async def told(rig: Rig) -> set[str]:
+    """Images the cloud is told of."""
+    host = rig.edge.host
+    await host.images.folder.images()
+    delta = await host.journal.next(always=True)
+    assert delta is not None
+    return {one.file for one in delta.images}
 
 
 async def test_without_a_network_the_reason_and_the_folder_are_told(vendor: Vendor, tmp_path: Path) -> None:
