@@ -28,17 +28,19 @@ from farsite_edge.workers import confine
 GRACE = 1.0
 """Seconds workers have to say goodbye when main is gone."""
 LONGEST = 4096
+MOST_DESCRIPTORS = 65536
 logger = logging.getLogger(__name__)
 
 
 def preload() -> None:
-    """What a worker uses, imported before it is forked."""
-    import farsite_edge.workers.worker  # noqa: F401
-    from farsite_signaling.peer.rtc import preload as webrtc
+    """What a worker uses, imported and played through before it is forked."""
+    import asyncio
 
-    webrtc()
-    with suppress(ImportError):
-        import uvloop  # noqa: F401
+    from farsite_edge.workers.rehearsal import rehearse
+    from farsite_edge.workers.worker import loop_factory
+
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(rehearse())
 
 
 class Zygote:
@@ -157,6 +159,9 @@ class Zygote:
 
 def main(arguments: list[str]) -> None:
     descriptor, level, *folder = int(arguments[0]), *arguments[1:]
+    # What main's starter left open, or a library of main's, is none of our business.
+    os.closerange(3, descriptor)
+    os.closerange(descriptor + 1, MOST_DESCRIPTORS)
     # The terminal's Ctrl-C and a service manager's stop reach every process of the group: main ends us in order.
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
