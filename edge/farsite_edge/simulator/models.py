@@ -64,6 +64,7 @@ class DeviceModel:
     io_ports: int = 0
     kind: Kind = Kind.CAMERA
     acap: bool = True  # takes applications, if its firmware does
+    brand: str = "AXIS"
 
     @property
     def apis(self) -> tuple[tuple[str, str], ...]:
@@ -76,7 +77,7 @@ class DeviceModel:
 
     @property
     def product(self) -> str:
-        return f"AXIS {self.number}"
+        return f"{self.brand} {self.number}"
 
     @property
     def full_name(self) -> str:

@@ -49,7 +49,9 @@ class Active:
         return self.ledger.counts()
 
     def progress(self) -> float:
-        at_work = sum(self.rows[position].progress for position in self.working)
+        # One that has just ended is released, and so still at work, for a moment.
+        rows = (self.rows[position] for position in self.working)
+        at_work = sum(row.progress for row in rows if not row.state.finished)
         return (self.ledger.finished + at_work) / len(self.rows) if self.rows else 1.0
 
 
