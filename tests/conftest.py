@@ -16,6 +16,7 @@ from farsite_cloud.testing_servers import (
     postgres_server,
     redis_server,
 )
+from tests.forked import Commands, commands_server
 
 TEMPLATE = "template_farsite"
 
@@ -29,6 +30,12 @@ def postgres() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def redis() -> Iterator[RedisServer]:
     with redis_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def commands() -> Iterator[Commands]:
+    with commands_server() as server:
         yield server
 
 

@@ -97,6 +97,7 @@ class Cloud:
         self.hub = await self._open_hub(authorizer, redis, access)
         licence_watch = LicenceWatch(database, vault, self.clock, self.hub, licensing)
         authorizer.on_reported, authorizer.on_left = licence_watch.inform_edge, licence_watch.left
+        authorizer.on_counted = licence_watch.counted
         smtp = Smtp(self.settings, self.urls.api) if self.settings.smtp_host else None
         mailer = await self._stack.enter_async_context(Mailer(database, vault, self.clock, smtp))
         outbound = Outbound(tuple(self.settings.outbound_allowed), self.settings.outbound_ca_file)

@@ -11,6 +11,8 @@ from farsite_signaling.wire.errors import FarsiteError
 
 logger = logging.getLogger(__name__)
 LOOK_EVERY = 1.0
+# What is being done when the cloud stops may end first: a unit of work that is cut off costs its connection.
+STOP_WITHIN = 2.0
 # One piece of work; False when nothing is due.
 Duty = Callable[[], Awaitable[bool]]
 
@@ -20,6 +22,7 @@ class Sweeper:
 
     def __init__(self) -> None:
         self._wanted: dict[str, asyncio.Event] = {}
+        self._stopping = False
 
     async def wake(self) -> None:
         """Something may have become due just now, in this process."""
@@ -38,13 +41,18 @@ class Sweeper:
             try:
                 yield
             finally:
-                for task in tasks:
-                    task.cancel("the cloud stops")
+                self._stopping = True
+                await self.wake()
+                try:
+                    await asyncio.wait(tasks, timeout=STOP_WITHIN)
+                finally:
+                    for task in tasks:
+                        task.cancel("the cloud stops")
 
     async def _keep(self, name: str, duty: Duty) -> None:
-        while True:
+        while not self._stopping:
             try:
-                while await duty():
+                while await duty() and not self._stopping:
                     pass
             except FarsiteError as error:
                 logger.error("%s waits: %s", name, error)

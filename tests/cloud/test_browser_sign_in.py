@@ -177,6 +177,7 @@ async def test_a_form_of_another_site_does_nothing(world, browsers):
     for headers in (
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://[evil"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
     ):
@@ -202,6 +203,18 @@ async def test_a_stranger_cannot_sign_somebody_in_as_themselves(world, browsers)
     mine.text = theirs.text
     await mine.submit("/device/sign-in", email=OWNER_EMAIL, password=OWNER_PASSWORD)
     assert mine.status == 403
+
+
+async def test_a_name_that_was_pointed_here_is_no_page_of_ours(world, browsers):
+    """Security row S8: DNS rebinding. The browser thinks that the cloud is the attacker's site, and says so."""
+    browser = browsers(Host="rebound.example", Origin="http://rebound.example")
+    await browser.open()
+    await browser.submit("/device/sign-in", email=OWNER_EMAIL, password=OWNER_PASSWORD)
+    assert browser.status == 403 and "Type the code" not in browser.text
+    own = browsers(Host="localhost", Origin="http://localhost")
+    await own.open()
+    await own.submit("/device/sign-in", email=OWNER_EMAIL, password=OWNER_PASSWORD)
+    assert own.status == 200 and "Type the code" in own.text
 
 
 async def test_a_cookie_planted_before_the_sign_in_gains_nothing(world, browsers):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
 import shutil
 import socket
-import sys
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -26,6 +24,7 @@ from farsite_cloud.turn.config import render
 from farsite_signaling.identity.certificates import load_certificate
 from farsite_signaling.wire.netcheck import Result
 from tests.cloud.turn.conftest import free_ports
+from tests.forked import Commands
 
 
 @pytest.fixture
@@ -100,7 +99,7 @@ async def test_a_secret_never_shows_in_the_report(folder: Path) -> None:
     assert "old-secret" not in row.detail
 
 
-async def test_a_damaged_database_fails(folder: Path) -> None:
+async def test_a_damaged_database_fails(folder: Path, commands: Commands) -> None:
     async with run_cloud(folder):
         pass
     path = folder / "farsite.db"
@@ -178,14 +177,10 @@ def test_an_address_is_no_name() -> None:
     assert not covers(loaded, "10.0.0.2")
 
 
-async def test_the_command_ends_with_1_when_something_fails(folder: Path) -> None:
+async def test_the_command_ends_with_1_when_something_fails(folder: Path, commands: Commands) -> None:
     port = free_ports(1)[0]
-    process = await asyncio.create_subprocess_exec(
-        *[sys.executable, "-m", "farsite_client", "cloud", "doctor", "--json", "--data-dir", str(folder)],
-        env={**os.environ, "FARSITE_TURN": "off", "FARSITE_PORT": str(port)},
-        stdout=asyncio.subprocess.PIPE,
-    )
-    output, _ = await process.communicate()
-    report = json.loads(output)
-    assert process.returncode == 1
+    environment = {**os.environ, "FARSITE_TURN": "off", "FARSITE_PORT": str(port)}
+    ran = await commands.run("cloud", "doctor", "--json", "--data-dir", str(folder), env=environment)
+    report = json.loads(ran.out)
+    assert ran.code == 1
     assert {"name", "result", "detail", "fix", "latency_ms"} == set(report["rows"][0])

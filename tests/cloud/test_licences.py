@@ -302,3 +302,36 @@ def test_the_authoritys_key_is_for_its_owner_alone(tmp_path, clock):
 def test_licences_that_make_no_sense_are_not_issued(authority, wrong):
     with pytest.raises(FarsiteError, match="No licence was issued"):
         authority.key(**wrong)
+
+
+async def test_news_of_one_second_are_told_in_their_order(world, authority):
+    """An edge host goes by the newest; the clock stands still here."""
+    edge_id, identity = await world.edge()
+    peer = await world.connect(identity)
+    told = await _report(world, peer, 1)
+    for count in (1, 2):
+        await world.owner.ok("POST", "~/licences", {"key": authority.key(count, 100 * count)})
+        told.append(await peer.expect(LicenceNotice))
+    async with world.services.database.reading() as session:
+        from farsite_cloud.organizations.service import find_organization
+
+        organization = await find_organization(session, world.owner.org)
+    key = load_public_key(organization.grant_public_key)
+    said = [verify_statement(one.statement, key, audience=identity.urn) for one in told]
+    assert [one.state for one in said] == ["trial", "licensed", "licensed"]
+    assert said[0].at < said[1].at < said[2].at
+    assert edge_id
+
+
+async def test_devices_of_other_makers_need_universal_licences_at_once(world, authority):
+    edge_id, _, peer = await _edge(world, 3)
+    needed = {one["kind"]: one["needed"] for one in (await _state(world))["needs"]}
+    assert needed == {"device": 3, "universal": 0}
+    counts = {"devices_managed": 5, "devices_other": 2, "devices_discovered": 0, "remote_access": True}
+    await peer.send(Report(id="r", version="1", **counts))
+    while not isinstance(await peer.receive(), ReportAccepted):
+        pass
+    needed = {one["kind"]: one["needed"] for one in (await _state(world))["needs"]}
+    assert needed == {"device": 3, "universal": 2}
+    [share] = (await world.owner.ok("GET", "~/licences/allocations"))["allocations"]
+    assert (share["edge_id"], share["needed"], share["missing"]) == (edge_id, needed, 5)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
+from sqlalchemy import text
 
 from farsite_cloud.mail.letters import Letter, render
 from farsite_cloud.mail.queue import GIVE_UP_AFTER, LEASE, MailState, put, take
@@ -54,8 +54,7 @@ async def smtp() -> Iterator[tuple[Server, dict[str, Any]]]:
 
 async def _states(world) -> list[str]:
     async with world.services.database.reading() as session:
-        rows = await session.connection()
-        return [row.state for row in await rows.exec_driver_sql("SELECT state FROM mails ORDER BY id")]
+        return list(await session.scalars(text("SELECT state FROM mails ORDER BY id")))
 
 
 async def _until(world, states: list[str]) -> None:
@@ -163,21 +162,17 @@ def test_names_cannot_write_lines_into_a_mail():
     assert "\nBcc" not in content.text
 
 
-async def test_without_a_server_the_operator_reads_the_outbox(tmp_path):
+async def test_without_a_server_the_operator_reads_the_outbox(tmp_path, commands):
     async with run_cloud(tmp_path) as running:
         assert "farsite cloud outbox" in running.cloud.services.mailer.warning
         await running.request("POST", "/auth/sign-up", {"email": "new@example.com"})
-        run = "from typer.main import get_command; from farsite_cloud import cli; get_command(cli.cloud)()"
-        folder = ("outbox", "--data-dir", str(tmp_path))
+        folder = ("cloud", "outbox", "--data-dir", str(tmp_path))
         for arguments in (folder, (*folder, "--json")):
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-c", run, *arguments, stdout=asyncio.subprocess.PIPE, env=os.environ
-            )
-            out, _ = await process.communicate()
-            assert process.returncode == 0
+            ran = await commands.run(*arguments, env=os.environ)
+            assert ran.code == 0
             if "--json" in arguments:
-                [mail] = json.loads(out)["mails"]
+                [mail] = json.loads(ran.out)["mails"]
                 assert (mail["to"], mail["state"]) == ("new@example.com", "queued")
             else:
-                assert b"Confirm your e-mail address" in out
+                assert "Confirm your e-mail address" in ran.out
     assert b"Confirm your" not in (tmp_path / "farsite.db").read_bytes()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
+import os
 
 import pyotp
 import pytest
@@ -38,7 +38,7 @@ async def test_a_lost_second_factor_is_reset_told_and_audited(tmp_path, world_in
     assert (await world.mails(OWNER_EMAIL))[-1].content.subject == "The operator removed your second factors"
 
 
-async def test_a_reset_ends_live_sessions_within_moments(tmp_path, world_in):
+async def test_a_reset_ends_live_sessions_within_moments(tmp_path, world_in, commands):
     """Security row S7: the command is another process than the cloud that the tunnel was opened through."""
     world = await world_in(tmp_path)
     edge_id, identity = await world.edge()
@@ -49,11 +49,8 @@ async def test_a_reset_ends_live_sessions_within_moments(tmp_path, world_in):
     async with asyncio.TaskGroup() as group:
         # Reads from now on: it answers the hub's heartbeat while the command starts.
         told = group.create_task(edge.expect(SessionEnded), name="edge host")
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "farsite_client", *command, stdout=asyncio.subprocess.PIPE
-        )
-        out, _ = await process.communicate()
-        assert json.loads(out)["ended"] == 1
+        ran = await commands.run(*command, env=os.environ)
+        assert json.loads(ran.out)["ended"] == 1
         async with asyncio.timeout(5):
             ended = await told
     assert (ended.session, ended.code) == (ticket["session"], "session_ended")
@@ -69,15 +66,12 @@ async def test_a_code_for_a_new_password_is_handed_over(tmp_path, world_in):
     assert (await world.stranger("POST", "/auth/sign-in", CREDENTIALS)).code == "sign_in_failed"
 
 
-async def test_accounts_are_listed_by_the_command(tmp_path, world_in):
+async def test_accounts_are_listed_by_the_command(tmp_path, world_in, commands):
     world = await world_in(tmp_path)
     await world.account("ada@example.com")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "farsite_client", "cloud", "account", "list",
-        "--data-dir", str(tmp_path), "--json", stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, _ = await process.communicate()
-    found = {one["email"]: one for one in json.loads(out)["accounts"]}
+    listing = ("cloud", "account", "list", "--data-dir", str(tmp_path), "--json")
+    ran = await commands.run(*listing, env=os.environ)
+    found = {one["email"]: one for one in json.loads(ran.out)["accounts"]}
     assert set(found) == {OWNER_EMAIL, "ada@example.com"}
     assert found[OWNER_EMAIL]["organizations"] == ["My organization (owner)"]
 

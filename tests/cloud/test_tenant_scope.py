@@ -56,6 +56,7 @@ SWEEPS = {
     "exports/worker.py",
     "work/dispatcher.py",
     "notices/telling.py",
+    "sessions/telling.py",
     "notices/delivering.py",
     "notices/watch.py",
 }

@@ -41,11 +41,13 @@ async def _start(app: str, *arguments: str, **environment: str) -> asyncio.subpr
     )
 
 
-async def _run(app: str, *arguments: str, **environment: str) -> tuple[int, str, str]:
-    process = await _start(app, *arguments, **environment)
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+@pytest.fixture
+def run(commands):
+    async def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
+        ran = await commands.run(*arguments, env=os.environ | environment)
+        return ran.code, ran.out, ran.err
+
+    return run
 
 
 @asynccontextmanager
@@ -54,11 +56,12 @@ async def _up(folder: Path, *arguments: str, **environment: str) -> AsyncIterato
         "up", "--data-dir", str(folder), "--port", "0", "--json", *arguments, **environment
     )
     try:
-        line = await asyncio.wait_for(process.stdout.readline(), 40)
+        # As long as the machine is busy: a process that ends without a word ends this as well.
+        line = await asyncio.wait_for(process.stdout.readline(), 120)
         assert line, (await process.stderr.read()).decode()
         yield json.loads(line)
         process.send_signal(signal.SIGTERM)
-        rest, _ = await asyncio.wait_for(process.communicate(), 20)
+        rest, _ = await asyncio.wait_for(process.communicate(), 60)
         assert json.loads(rest) == {"event": "stopped"}
         assert process.returncode == 0
     finally:
@@ -73,7 +76,7 @@ async def _sign_in(url: str, email: str, password: str) -> int:
         return reply.status
 
 
-async def test_up_says_when_it_is_ready_and_stops_cleanly(tmp_path):
+async def test_up_says_when_it_is_ready_and_stops_cleanly(tmp_path, run):
     environment = {"FARSITE_OWNER_EMAIL": "me@example.com"}
     async with _up(tmp_path, "--turn", "off", **environment) as ready:
         assert ready["event"] == "ready"
@@ -83,7 +86,7 @@ async def test_up_says_when_it_is_ready_and_stops_cleanly(tmp_path):
         password = Path(ready["password_file"]).read_text().strip()
         assert await _sign_in(ready["url"], "me@example.com", password) == 200
     folder = ("--data-dir", str(tmp_path))
-    code, out, _ = await _run("cloud", "reset-password", "me@example.com", *folder, "--json")
+    code, out, _ = await run("cloud", "reset-password", "me@example.com", *folder, "--json")
     assert code == 0
     fresh = json.loads(out)["password"]
     async with _up(tmp_path, "--turn", "off") as again:
@@ -119,30 +122,30 @@ async def test_up_without_turnserver_says_what_is_lost(tmp_path):
             assert "relay is off" in (await reply.json())["warnings"][0]
 
 
-async def test_a_taken_port_is_one_sentence_and_a_code(tmp_path):
+async def test_a_taken_port_is_one_sentence_and_a_code(tmp_path, run):
     folder = ("--data-dir", str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        code, out, err = await _run("up", *folder, "--port", port, "--turn", "off")
+        code, out, err = await run("up", *folder, "--port", port, "--turn", "off")
         assert (code, out) == (1, "")
         assert err.startswith(f"error: Port {port}") and err.endswith("[port_taken]\n")
-        code, out, err = await _run("up", *folder, "--port", port, "--json")
+        code, out, err = await run("up", *folder, "--port", port, "--json")
         assert (code, json.loads(out)["code"], err) == (1, "port_taken", "")
 
 
-async def test_mistakes_are_one_sentence_and_a_code(tmp_path):
+async def test_mistakes_are_one_sentence_and_a_code(tmp_path, run):
     folder = ("--data-dir", str(tmp_path))
-    code, _, err = await _run("up", *folder, FARSITE_TRUN="off")
+    code, _, err = await run("up", *folder, FARSITE_TRUN="off")
     assert code == 1 and "FARSITE_TURN" in err and "[setting_unknown]" in err
-    code, _, err = await _run("up", "--prot", "1")
+    code, _, err = await run("up", "--prot", "1")
     assert code == 2
-    code, _, err = await _run("cloud", "reset-password", "x@example.com", *folder)
+    code, _, err = await run("cloud", "reset-password", "x@example.com", *folder)
     assert code == 1 and "There is no cloud in" in err
 
 
-async def test_migrating_and_describing_need_no_running_cloud(tmp_path):
-    code, out, _ = await _run("cloud", "migrate", "--data-dir", str(tmp_path), "--json")
+async def test_migrating_and_describing_need_no_running_cloud(tmp_path, run):
+    code, out, _ = await run("cloud", "migrate", "--data-dir", str(tmp_path), "--json")
     assert (code, json.loads(out)) == (0, {"revision": ScriptDirectory(str(MIGRATIONS)).get_current_head()})
-    code, out, _ = await _run("cloud", "openapi")
+    code, out, _ = await run("cloud", "openapi")
     assert code == 0
     assert "/api/v1/claims" in json.loads(out)["paths"]

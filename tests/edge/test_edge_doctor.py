@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import shutil
 import socket
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from farsite_signaling.wire.edge_api import DeviceState
 from farsite_signaling.wire.ids import EdgeId, EdgeName, OrgId
 from farsite_signaling.wire.netcheck import CheckReport, Result
 from tests.edge.conftest import GOOD, FakeDevice, FakeSite, SmallCloud
+from tests.forked import Commands
 
 
 def free_port() -> int:
@@ -170,7 +169,7 @@ def test_a_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert examination.disk_row(tmp_path).result is Result.FAIL
 
 
-async def test_the_command(tmp_path: Path) -> None:
+async def test_the_command(tmp_path: Path, commands: Commands) -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("FARSITE")}
     with socket.create_server(("127.0.0.1", 0)) as other:
         environment |= {
@@ -179,12 +178,7 @@ async def test_the_command(tmp_path: Path) -> None:
             "FARSITE_EDGE_HTTPS_PORT": str(other.getsockname()[1]),
             "FARSITE_EDGE_HTTP_PORT": "0",
         }
-        process = await asyncio.create_subprocess_exec(
-            *[sys.executable, "-m", "farsite_client", "edge", "doctor", "--json"],
-            env=environment,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        output, _ = await process.communicate()
-    assert process.returncode == 1
-    rows = {row["name"]: row["result"] for row in json.loads(output)["rows"]}
+        ran = await commands.run("edge", "doctor", "--json", env=environment)
+    assert ran.code == 1
+    rows = {row["name"]: row["result"] for row in json.loads(ran.out)["rows"]}
     assert (rows["port B HTTPS API"], rows["port B discovery"]) == ("FAIL", "PASS")

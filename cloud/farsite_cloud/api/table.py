@@ -42,6 +42,13 @@ from farsite_cloud.work.routes import api as work
 from farsite_signaling.rest import Api
 
 FEATURES = (
+    # What is asked for most: routes are tried one after the other.
+    inventory_tags,
+    inventory,
+    edge_hosts,
+    edge_removal,
+    folders,
+    views,
     accounts,
     registration,
     own_account,
@@ -59,15 +66,9 @@ FEATURES = (
     service_tokens,
     invitations,
     accepting,
-    folders,
     clients,
     setup_codes,
     claims,
-    edge_hosts,
-    edge_removal,
-    inventory_tags,
-    inventory,
-    views,
     renewals,
     device_certificates,
     sessions,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import secrets
+import socket
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -73,8 +75,14 @@ class Visit:
         origin = headers.get("Origin")
         if origin is None:
             return True
-        own = (urlsplit(self._call.services.urls.origin).netloc, self._request.host)
-        return urlsplit(origin).netloc in own
+        try:
+            asked = urlsplit(origin)
+            host, place = asked.hostname or "", asked.netloc.lower()
+        except ValueError:
+            return False
+        if place == urlsplit(self._call.services.urls.origin).netloc.lower():
+            return True
+        return place == self._request.host.lower() and _is_this_machine(host)
 
     def keep(self, response: web.StreamResponse) -> None:
         response.set_cookie(
@@ -89,3 +97,14 @@ class Visit:
 
     def forget(self, response: web.StreamResponse) -> None:
         response.del_cookie(self._name, path="/", secure=self._secure, httponly=True, samesite="Strict")
+
+
+def _is_this_machine(host: str) -> bool:
+    """A name that others' name servers do not decide on: another one may have been pointed here (DNS rebinding)."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        own = socket.gethostname().lower()
+        label = own.partition(".")[0]
+        return host in ("localhost", own, label, f"{label}.local") or host.endswith(".localhost")
+    return True

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, ExceptionContext, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -42,6 +42,7 @@ class _Watchdog:
         self._breaker = breaker
         self._timeout = timeout
         self._timer: asyncio.TimerHandle | None = None
+        self.fired = False
 
     def start(self) -> None:
         self.stop()
@@ -55,6 +56,7 @@ class _Watchdog:
     def _fire(self) -> None:
         logger.error("PostgreSQL did not answer within %g s: a connection is dropped", self._timeout)
         self._breaker.trip()
+        self.fired = True
         self._connection.terminate()
 
 
@@ -143,6 +145,13 @@ def _watch(engine: AsyncEngine, breaker: _Breaker, timeout: float) -> None:
         if (watchdog := record.info.get("watchdog")) is not None:
             watchdog.stop()
 
+    def failed(context: ExceptionContext) -> FarsiteError | None:
+        """The driver stumbles over a connection that was dropped while it prepared a statement."""
+        if context.connection is None or not isinstance(context.original_exception, AttributeError):
+            return None
+        return away() if context.connection.info["watchdog"].fired else None
+
+    event.listen(sync, "handle_error", failed)
     event.listen(sync, "before_cursor_execute", start)
     event.listen(sync, "after_cursor_execute", stop)
     event.listen(sync, "commit", start)

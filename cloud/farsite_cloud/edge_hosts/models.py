@@ -22,6 +22,8 @@ class EdgeHost(OrganizationOwned, Base):
     version: Mapped[str] = mapped_column(String(50), default="")
     remote_access: Mapped[bool | None]
     devices_managed: Mapped[int] = mapped_column(default=0)
+    # Of these, those that need a universal licence.
+    devices_other: Mapped[int] = mapped_column(default=0, server_default="0")
     devices_discovered: Mapped[int] = mapped_column(default=0)
     claimed_at: Mapped[datetime] = mapped_column(UtcDateTime)
     last_seen: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -61,7 +61,7 @@ async def forget_edge_devices(request: web.Request) -> None:
             raise FarsiteError(ErrorCode.CONFLICT, detail)
         _check_confirmed(query, "Nobody but the edge host itself can tell these devices again.")
         act.details["devices"] = await forget_devices(call.scope, edge.id)
-        edge.devices_managed = 0
+        edge.devices_managed = edge.devices_other = 0
 
 
 async def _check_empty(call: Call, edge: EdgeHost) -> None:

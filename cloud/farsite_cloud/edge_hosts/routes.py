@@ -37,7 +37,8 @@ async def list_edge_hosts(request: web.Request) -> wire.EdgeHostList:
         following = next_cursor(rows, query.limit)
     else:
         found, following = await filtered(call.scope, query, online_by(call.services.peers))
-    return wire.EdgeHostList(edge_hosts=await edge_answers(call, found), next_cursor=following)
+    answers = await edge_answers(call, found)
+    return wire.EdgeHostList.model_construct(edge_hosts=answers, next_cursor=following)
 
 
 @api.route("GET", _ONE, need=Right.EDGE_READ, response=wire.EdgeHost)

@@ -141,21 +141,31 @@ class EdgeHosts:
         )
         await self._scope.change(removed.values(folder_id=to))
 
-    async def reported(self, edge_id: str, report: Report, now: datetime) -> bool:
-        """Whether remote access was switched since the report before."""
+    async def reported(self, edge_id: str, report: Report, now: datetime) -> News:
         edge = await self.get(edge_id)
-        switched = edge.remote_access is not report.remote_access
+        others = min(report.devices_other, report.devices_managed)
+        news = News(
+            switched=edge.remote_access is not report.remote_access,
+            counted=(edge.devices_managed, edge.devices_other) != (report.devices_managed, others),
+        )
         edge.version, edge.hostname = clean(report.version), clean(report.hostname)
         edge.remote_access, edge.path = report.remote_access, clean(report.path)
-        edge.devices_managed = report.devices_managed
+        edge.devices_managed, edge.devices_other = report.devices_managed, others
         edge.devices_discovered = report.devices_discovered
         edge.last_seen = now
-        return switched
+        return news
 
     async def seen(self, edge_id: str, now: datetime) -> None:
         await self._scope.change(
             self._scope.update(EdgeHost).where(EdgeHost.id == edge_id).values(last_seen=now)
         )
+
+
+class News(NamedTuple):
+    """What a report brought: remote access was switched, other devices are managed."""
+
+    switched: bool
+    counted: bool
 
 
 class EdgeRow(NamedTuple):
@@ -175,7 +185,8 @@ def edge_name(edge: EdgeHost) -> EdgeName:
 
 
 def edge_answer(edge: EdgeHost, online: bool, tags: Sequence[str] = ()) -> wire.EdgeHost:
-    return wire.EdgeHost(
+    # What the database holds was checked when it was written.
+    return wire.EdgeHost.model_construct(
         id=edge.id,
         name=edge.name,
         description=edge.description,

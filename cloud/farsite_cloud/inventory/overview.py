@@ -26,7 +26,7 @@ async def overview(scope: Scope, edges: Edges, today: date) -> OsOverview:
     for group in found:
         models[group.model].append(group)
     rows = [_row(model, models[model], known) for model in sorted(models)]
-    return OsOverview(devices=sum(row.devices for row in rows), rows=rows)
+    return OsOverview.model_construct(devices=sum(row.devices for row in rows), rows=rows)
 
 
 def _row(model: str, found: list[Group], known: Releases) -> OsOverviewRow:
@@ -35,7 +35,7 @@ def _row(model: str, found: list[Group], known: Releases) -> OsOverviewRow:
         numbers[group.version] += group.number
     versions = [_version(model, version, numbers[version], known) for version in sorted(numbers, key=parse)]
     oldest = versions[0]
-    return OsOverviewRow(
+    return OsOverviewRow.model_construct(
         model=model,
         product=next((group.product for group in found if group.product), ""),
         devices=sum(numbers.values()),
@@ -55,7 +55,7 @@ def _row(model: str, found: list[Group], known: Releases) -> OsOverviewRow:
 
 def _version(model: str, version: str, number: int, known: Releases) -> OsOverviewVersion:
     stands = known.standing(model, version)
-    return OsOverviewVersion(
+    return OsOverviewVersion.model_construct(
         version=version,
         count=number,
         track=stands.track.name,
@@ -68,6 +68,6 @@ def _version(model: str, version: str, number: int, known: Releases) -> OsOvervi
 
 def _choice(version: str, edges: int, current: str) -> OsOverviewChoice:
     crosses = bool(current) and crosses_major(version, current)
-    return OsOverviewChoice(
+    return OsOverviewChoice.model_construct(
         version=version, track=track_of(version).name, crosses_major=crosses, edge_hosts=edges
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from farsite_cloud.database import Scope
+from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.edge_hosts.service import EdgeHosts
 from farsite_cloud.licences.counting import Counts, Facts, Holder, Lot, Standing, evaluate, unlicensed
 from farsite_cloud.licences.models import Licence, LicenceRecord, LicenceReservation
@@ -32,11 +33,16 @@ class DeviceCounts(Protocol):
 
 
 class ReportedCounts:
-    """As many as edge hosts report to manage, each an Axis device; who was claimed first is served first."""
+    """As edge hosts report to manage, those of other makers apart; who was claimed first is served first."""
 
     async def needed(self, scope: Scope) -> Mapping[str, Counts]:
         edges = await EdgeHosts(Scope(scope.session, scope.organization_id)).everywhere()
-        return {edge.id: {LicenceKind.DEVICE: edge.devices_managed} for edge in edges}
+        return {edge.id: _needed(edge) for edge in edges}
+
+
+def _needed(edge: EdgeHost) -> Counts:
+    others = edge.devices_other
+    return {LicenceKind.DEVICE: edge.devices_managed - others, LicenceKind.UNIVERSAL: others}
 
 
 class Licensing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pydantic import BaseModel
 
@@ -28,7 +28,14 @@ from farsite_signaling.wire.licence import LicenceNotice, LicenceStatement
 
 logger = logging.getLogger(__name__)
 _MOST_TOLD = 20_000
-Told = tuple[str, int | None]
+
+
+class Told(NamedTuple):
+    """What an edge host was told last, and as of when (Unix seconds)."""
+
+    state: str
+    changes_until: int | None
+    at: int
 
 
 class Online(Protocol):
@@ -88,6 +95,10 @@ class LicenceWatch:
             if self._peers.online(str(name)):
                 await self.inform_edge(name)
 
+    def counted(self, name: EdgeName) -> None:
+        """Its devices are others than before: what was worked out of them is over."""
+        self._licensing.forget(name.org)
+
     def left(self, name: EdgeName) -> None:
         """It may be another one, with nothing pinned, that comes back."""
         self._told.pop(str(name), None)
@@ -101,19 +112,18 @@ class LicenceWatch:
             if organization is None or not (self._licensing.on or await scope.find(LicenceRecord, name.org)):
                 return
             standing = await self._licensing.standing(scope, organization, now)
-        statement = self._statement(name, standing, now)
-        news = (str(statement.state), statement.changes_until)
-        if self._told.get(str(name)) != news:
-            await self._send(name, organization, statement)
-            self._keep(name, news)
+        claims, before = claims_for(standing, name.org, name.edge, now), self._told.get(str(name))
+        if before is not None and before[:2] == (str(claims.state), claims.changes_until):
+            return
+        # The newest counts, and two may be of one second.
+        at = claims.at if before is None else max(claims.at, before.at + 1)
+        statement = LicenceStatement(**claims.model_dump() | {"at": at}, aud=str(name))
+        if await self._send(name, organization, statement):
+            self._keep(name, Told(str(claims.state), claims.changes_until, at))
 
-    def _statement(self, name: EdgeName, standing: Standing, now: datetime) -> LicenceStatement:
-        claims = claims_for(standing, name.org, name.edge, now)
-        return LicenceStatement(**claims.model_dump(), aud=str(name))
-
-    async def _send(self, name: EdgeName, organization: Organization, statement: LicenceStatement) -> None:
-        keys = OrganizationKeys(organization, self._vault)
-        await self._peers.notify(str(name), LicenceNotice(statement=keys.sign_licence_statement(statement)))
+    async def _send(self, name: EdgeName, organization: Organization, statement: LicenceStatement) -> bool:
+        signed = OrganizationKeys(organization, self._vault).sign_licence_statement(statement)
+        return await self._peers.notify(str(name), LicenceNotice(statement=signed))
 
     def _keep(self, name: EdgeName, news: Told) -> None:
         self._told[str(name)] = news

@@ -42,6 +42,7 @@ class CloudAuthorizer:
         self._clock = clock
         # Set when what they belong to is there; a report is taken whether or not they succeed.
         self.on_reported: Callable[[EdgeName], Awaitable[None]] = _nothing
+        self.on_counted: Callable[[EdgeName], None] = lambda _name: None
         self.on_left: Callable[[EdgeName], None] = lambda _name: None
 
     async def authenticate(self, hello: Hello) -> ec.EllipticCurvePublicKey:
@@ -77,12 +78,15 @@ class CloudAuthorizer:
         now = self._clock()
         async with self._database.writing() as session:
             scope = Scope(session, peer.org)
-            if switched := await EdgeHosts(scope).reported(peer.edge, report, now):
+            news = await EdgeHosts(scope).reported(peer.edge, report, now)
+            if news.switched:
                 await edge_changed(scope, peer.edge, now)
                 await self._tell_switched(scope, peer.edge, report, now)
             keep_reported(scope, peer.edge, report.audit, now)
-        if switched:
+        if news.switched:
             await self._look()
+        if news.counted:
+            self.on_counted(peer)
         try:
             await self.on_reported(peer)
         except FarsiteError as error:

@@ -128,6 +128,8 @@ class Run:
             event = await self._ask(action)
             if event is None:
                 return self._cancelled()
+            # One that was sent an image counts among those under upgrade until its end.
+            self._work.stalled(isinstance(event, x.Unreachable | x.Wrong) and not machine.memory.touched)
             machine.feed(event, self._clock())
 
     async def _wait(self, seconds: float) -> None:

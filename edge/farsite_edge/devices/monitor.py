@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 from farsite_edge.devices.manager import DeviceManager
 
 PARALLEL = 16
+Chosen = Callable[[], list[str]]
 logger = logging.getLogger(__name__)
 
 
@@ -20,28 +22,46 @@ class Monitor:
         self._interval = interval
         self._refresh = refresh
         self._read_at: dict[str, float] = {}
-        self._wake = asyncio.Event()
+        self._wake, self._wake_troubled = asyncio.Event(), asyncio.Event()
 
     def soon(self) -> None:
         """Do not wait for the interval: something was added."""
         self._wake.set()
+        self._wake_troubled.set()
 
     async def run(self) -> None:
+        """Devices that were silent have a round of their own: waiting for them delays none of the others."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._rounds(self._well, self._wake), name="monitor-well")
+            group.create_task(self._rounds(self._troubled, self._wake_troubled), name="monitor-troubled")
+
+    async def _rounds(self, chosen: Chosen, wake: asyncio.Event) -> None:
         while True:
-            self._wake.clear()
-            await self.round()
+            wake.clear()
+            await self._round(chosen())
             try:
                 async with asyncio.timeout(self._interval):
-                    await self._wake.wait()
+                    await wake.wait()
             except TimeoutError:
                 pass
 
     async def round(self) -> None:
         """One look at each managed device."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._round(self._well()), name="monitor-well")
+            group.create_task(self._round(self._troubled()), name="monitor-troubled")
+
+    def _well(self) -> list[str]:
+        return [one.id for one in self._manager.registry.all(managed=True) if not one.last_error]
+
+    def _troubled(self) -> list[str]:
+        return [one.id for one in self._manager.registry.all(managed=True) if one.last_error]
+
+    async def _round(self, devices: list[str]) -> None:
         limit = asyncio.Semaphore(PARALLEL)
         async with asyncio.TaskGroup() as group:
-            for record in self._manager.registry.all(managed=True):
-                group.create_task(self._one(record.id, limit), name=f"monitor-{record.id}")
+            for device in devices:
+                group.create_task(self._one(device, limit), name=f"monitor-{device}")
 
     async def _one(self, device: str, limit: asyncio.Semaphore) -> None:
         async with limit:

@@ -36,6 +36,8 @@ class Found(Protocol):
     @property
     def version(self) -> str | None: ...
     @property
+    def brand(self) -> str | None: ...
+    @property
     def setup_required(self) -> bool | None: ...
 
 
@@ -68,6 +70,7 @@ class DeviceRecord(BaseModel):
     device_type: str = ""
     version: str = ""
     hostname: str = ""
+    brand: str = ""
     found_by: list[str] = Field(default_factory=list)
     setup_required: bool = False
     pin: str | None = None
@@ -82,10 +85,15 @@ class DeviceRecord(BaseModel):
     last_seen: datetime | None = None
     last_error: str | None = None
 
+    @property
+    def other_make(self) -> bool:
+        """Only what says so is of another maker: old firmware does not name one."""
+        return self.brand.casefold() not in ("", "axis")
+
     def shown(self) -> Device:
         moved = self.elsewhere.address if self.elsewhere else None
         return Device.model_validate(
-            self.model_dump(exclude={"elsewhere", "next_pin"})
+            self.model_dump(exclude={"elsewhere", "next_pin", "brand"})
             | {"fingerprint": self.pin, "new_fingerprint": self.shown_pin, "seen_at": moved}
         )
 

@@ -76,6 +76,10 @@ class Registry:
     def count(self, *, managed: bool) -> int:
         return sum(record.managed == managed for record in self._records.values())
 
+    def count_others(self) -> int:
+        """Managed devices of other makers."""
+        return sum(record.managed and record.other_make for record in self._records.values())
+
     async def found(self, answers: Iterable[Found]) -> list[DeviceRecord]:
         """Merge discovery answers; returns the devices they are of."""
         merged: dict[str, DeviceRecord] = {}
@@ -189,7 +193,7 @@ def _only_seen(old: DeviceRecord, new: DeviceRecord) -> bool:
 
 
 def _texts(known: DeviceRecord, answer: Found) -> dict[str, str]:
-    names = ("model", "product", "device_type", "version")
+    names = ("model", "product", "device_type", "version", "brand")
     return {name: short(getattr(answer, name)) or getattr(known, name) for name in names}
 
 

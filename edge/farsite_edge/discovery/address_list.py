@@ -53,6 +53,13 @@ def parse_addresses(text: str) -> AddressList:
             _problem(found, number, line, error.detail)
         except ValueError as error:
             _problem(found, number, line, str(error))
+    if (lines := _line_count(text)) > MAX_LINES:
+        _problem(
+            found,
+            MAX_LINES + 1,
+            "",
+            f"A file has at most {MAX_LINES:,} lines; the rest of {lines:,} is not read.",
+        )
     found.targets = merged(good)
     found.duplicates = count(good) - count(found.targets)
     return found
@@ -61,6 +68,10 @@ def parse_addresses(text: str) -> AddressList:
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     yield from enumerate(lines[:MAX_LINES], 1)
+
+
+def _line_count(text: str) -> int:
+    return text.count("\n") + 1 if text.count("\n") >= MAX_LINES else text.count("\r") + 1
 
 
 def _cell(line: str) -> str:

@@ -32,6 +32,7 @@ class FoundDevice:
     version: str = ""
     setup_required: bool = False
     name: str = ""
+    brand: str = ""
     addresses: tuple[str, ...] = ()
 
 

@@ -92,6 +92,7 @@ class _Probe:
             product=info.product,
             device_type=info.device_type,
             version=info.version,
+            brand=info.brand,
             setup_required=await self._setup_required(),
             addresses=(self._address,),
         )

@@ -33,6 +33,7 @@ def merge(known: FoundDevice | None, seen: FoundDevice) -> FoundDevice:
         version=newer.version or older.version,
         setup_required=seen.setup_required if asked else known.setup_required,
         name=seen.name or known.name,
+        brand=newer.brand or older.brand,
         addresses=addresses,
     )
 

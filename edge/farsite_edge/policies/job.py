@@ -195,7 +195,9 @@ class Run:
                 machine.waited()
                 continue
             await self._save(action)
-            machine.feed(await self._ask(action), self._clock())
+            event = await self._ask(action)
+            self._work.stalled(isinstance(event, x.Unreachable | x.Wrong) and not machine.under_way)
+            machine.feed(event, self._clock())
 
     async def _wait(self, seconds: float) -> None:
         if not self._machine.can_stop:

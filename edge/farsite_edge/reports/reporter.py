@@ -102,6 +102,7 @@ class Reporter:
             remote_access=self._preferences.remote_access,
             path=self._path(),
             devices_managed=self._registry.count(managed=True),
+            devices_other=self._registry.count_others(),
             devices_discovered=self._registry.count(managed=False),
             audit=rows,
         )

@@ -21,6 +21,7 @@ class Fault(StrEnum):
     REDIRECT = "redirect"
     GARBAGE = "garbage"
     ENDLESS = "endless"
+    DRIP = "drip"
 
 
 @dataclass
@@ -49,6 +50,8 @@ async def misbehave(
             )
         case Fault.ENDLESS:
             return await _endless(request, stopping)
+        case Fault.DRIP:
+            return await _drip(request, stopping)
         case _:
             await stopping.wait()
             raise web.HTTPServiceUnavailable
@@ -68,6 +71,19 @@ async def _endless(request: web.Request, stopping: asyncio.Event) -> web.StreamR
         while not stopping.is_set() and request.transport is not None and not request.transport.is_closing():
             await response.write(BLOCK)
             await asyncio.sleep(0)  # TLS that is being closed takes all and lets nobody else run
+    except ConnectionError:
+        pass  # the caller had enough
+    return response
+
+
+async def _drip(request: web.Request, stopping: asyncio.Event) -> web.StreamResponse:
+    """A byte now and then, so that the connection is never idle for long."""
+    response = web.StreamResponse(headers={hdrs.CONTENT_LENGTH: "100000"})
+    try:
+        await response.prepare(request)
+        while not stopping.is_set() and request.transport is not None and not request.transport.is_closing():
+            await response.write(b"{")
+            await asyncio.sleep(0.2)
     except ConnectionError:
         pass  # the caller had enough
     return response

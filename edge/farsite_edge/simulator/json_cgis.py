@@ -57,7 +57,7 @@ def _facts(device: SimulatedDevice) -> dict[str, str]:
         "ProdType": model.device_type,
         "Soc": model.soc,
         "SocSerialNumber": "",
-        "Brand": "AXIS",
+        "Brand": model.brand,
         "WebURL": device.parameters["Brand.WebURL"],
         "ProdVariant": "",
         "SerialNumber": device.serial,

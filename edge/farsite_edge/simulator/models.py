@@ -16,7 +16,7 @@ from farsite_edge.simulator.generations import GENERATIONS, Generation
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 MAX_DEVICES = 1000
-FAULTS = ("none", "hang", "login_loop", "redirect", "garbage", "endless")  # of `faults.Fault`
+FAULTS = ("none", "hang", "login_loop", "redirect", "garbage", "endless", "drip")  # of `faults.Fault`
 USERNAME = "root"
 PASSWORD = (
     "farsite-demo"  # every simulated device has it unless told otherwise; they hold nothing worth hiding
@@ -64,6 +64,7 @@ class DeviceModel:
     io_ports: int = 0
     kind: Kind = Kind.CAMERA
     acap: bool = True  # takes applications, if its firmware does
+    brand: str = "AXIS"
 
     @property
     def apis(self) -> tuple[tuple[str, str], ...]:
@@ -76,7 +77,7 @@ class DeviceModel:
 
     @property
     def product(self) -> str:
-        return f"AXIS {self.number}"
+        return f"{self.brand} {self.number}"
 
     @property
     def full_name(self) -> str:

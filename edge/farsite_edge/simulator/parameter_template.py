@@ -183,7 +183,7 @@ def _audio(model: DeviceModel) -> Pairs:
 
 def _brand(model: DeviceModel) -> Pairs:
     scheme = "https" if model.generation == "12" else "http"
-    yield "Brand.Brand", "AXIS"
+    yield "Brand.Brand", model.brand
     yield "Brand.ProdFullName", model.full_name
     yield "Brand.ProdNbr", model.number
     yield "Brand.ProdShortName", model.product

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 
 from farsite_edge.tasks.ledger import Ledger
 from farsite_edge.tasks.record import Outcome, TaskRecord, WorkRow, end_state
@@ -21,6 +22,8 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 LOOK_AGAIN = 30.0
 """Seconds after which windows are looked at again, should nothing else happen."""
 STORAGE_PAUSE = 5.0
+MOST_STALLED = 6
+"""Silent devices wait beside those at work, up to so many times as many in all."""
 _STORAGE = (ErrorCode.DISK_FULL, ErrorCode.STORAGE_FAILED)
 WorkDone = Callable[[TaskRecord, WorkRow], Awaitable[None]]
 Carrying = Callable[[Sequence[WorkRow]], AbstractAsyncContextManager[None]]
@@ -46,7 +49,9 @@ class Active:
         return self.ledger.counts()
 
     def progress(self) -> float:
-        at_work = sum(self.rows[position].progress for position in self.working)
+        # One that has just ended is released, and so still at work, for a moment.
+        rows = (self.rows[position] for position in self.working)
+        at_work = sum(row.progress for row in rows if not row.state.finished)
         return (self.ledger.finished + at_work) / len(self.rows) if self.rows else 1.0
 
 
@@ -81,6 +86,7 @@ class TaskRunner:
         self._now = now
         self._active: dict[str, Active] = {}
         self._busy: dict[str, str] = {}  # device -> task that works on it
+        self._stalled: set[str] = set()  # silent ones, whose places others have
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
 
@@ -238,8 +244,18 @@ class TaskRunner:
         self._tell()
 
     def _room(self, active: Active) -> int:
-        here = self._parallel - len(self._busy)
-        return max(0, min(here, active.record.rollout.parallel - len(active.working)))
+        if len(self._busy) >= self._parallel * MOST_STALLED:
+            return 0
+        here = self._parallel - len(self._busy) + len(self._stalled)
+        at_work = sum(not work.is_stalled for work in active.working.values())
+        return max(0, min(here, active.record.rollout.parallel - at_work))
+
+    def _note_stalled(self, device: str, stalled: bool) -> None:
+        if stalled:
+            self._stalled.add(device)
+            self._wake.set()
+        else:
+            self._stalled.discard(device)
 
     async def _take(self, active: Active, rows: list[WorkRow]) -> list[bool]:
         """The task is seen to run from its first device on."""
@@ -295,6 +311,7 @@ class TaskRunner:
     def _begin(self, active: Active, row: WorkRow, group: asyncio.TaskGroup) -> None:
         active.ledger.turn(row, WorkState.RUNNING)
         work = active.working[row.position] = Work(row, self.store, self._tell, active.record.kind)
+        work.on_stalled = partial(self._note_stalled, row.device)
         if active.record.cancel_requested:
             work.cancelling.set()
         self._busy[row.device] = active.record.id
@@ -317,6 +334,7 @@ class TaskRunner:
         finally:
             active.working.pop(row.position, None)
             self._busy.pop(row.device, None)
+            self._stalled.discard(row.device)
             self._wake.set()
             self._tell()
 

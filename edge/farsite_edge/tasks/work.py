@@ -21,6 +21,8 @@ class Work:
         self._kind = kind
         self._store = store
         self._changed = changed
+        self.is_stalled = False
+        self.on_stalled: Callable[[bool], None] = lambda _stalled: None
         self.cancelling = asyncio.Event()
 
     @property
@@ -42,6 +44,12 @@ class Work:
         self._row.memory, self._row.step, self._row.detail = memory, step, detail
         logger.debug("task %s (%s), device %s: step %s", self._row.task, self._kind, self._row.device, step)
         self._changed()
+
+    def stalled(self, now: bool) -> None:
+        """The device is silent, and nothing has been begun on it: while it is waited for others take its place."""
+        if now is not self.is_stalled:
+            self.is_stalled = now
+            self.on_stalled(now)
 
     def progress(self, share: float) -> None:
         """0 to 1; not kept."""

@@ -18,12 +18,18 @@ def decode(body: bytes) -> str:
 
 
 def clean(value: object, limit: int = MAX_TEXT) -> str:
-    """Printable text on one line. Control, format and surrogate characters are removed: a device's name ends
+    """Printable text on one line. Control, format, surrogate and line-ending characters are removed: a device's name ends
     up in terminals, logs and web pages. Anything but a string is empty."""
     if not isinstance(value, str):
         return ""
-    kept = "".join(char for char in value[: limit * 4] if not unicodedata.category(char).startswith("C"))
+    kept = "".join(char for char in value[: limit * 4] if _is_plain(char))
     return kept.strip()[:limit]
+
+
+def _is_plain(char: str) -> bool:
+    """Line and paragraph separators end a line in browsers and in many a log."""
+    category = unicodedata.category(char)
+    return not category.startswith("C") and category not in ("Zl", "Zp")
 
 
 def serial_of(value: object) -> str | None:

@@ -140,6 +140,7 @@ class Report(_Frozen):
         default="", max_length=40, description="of its newest open tunnel, a word of `path.Path`"
     )
     devices_managed: int = Field(ge=0)
+    devices_other: int = Field(default=0, ge=0, description="of these, made by others than Axis")
     devices_discovered: int = Field(ge=0)
     audit: list[AuditEntry] = Field(default_factory=list, max_length=100)
 

@@ -252,3 +252,25 @@ async def test_an_unknown_kind_of_a_newer_version_fails_alone(database: Database
         shown = await finished(runner, "one")
         assert shown.state is TaskState.FAILED
         assert (await runner.devices("one"))[0].code == ErrorCode.UNAVAILABLE
+
+
+async def test_what_has_just_ended_is_counted_once(database: Database) -> None:
+    """A task is looked at while the end of a device is written down."""
+    seen: list[float] = []
+
+    async def done(record: TaskRecord, _row: WorkRow) -> None:
+        seen.append((await runner.shown(record.id)).progress)
+
+    class Telling(Bench):
+        def _end(self, work: Work) -> Outcome:
+            work.progress(1.0)
+            return super()._end(work)
+
+    job = Telling()
+    job.go.set()
+    async with running(database, job, work_done=done) as runner:
+        await runner.submit(*made("t1", "ab", parallel=1))
+        async with asyncio.timeout(10):
+            while not (await runner.shown("t1")).state.finished:
+                await runner.changed(5)
+    assert seen == [0.5, 1.0]

@@ -206,6 +206,7 @@ def test_serial_numbers() -> None:
 
 def test_text_of_devices_cannot_move_a_terminal_s_cursor() -> None:
     assert clean("AXIS\x1b[31m P1\n\u202e x") == "AXIS[31m P1 x"
+    assert clean("one\u2028two\u2029") == "onetwo"
     assert len(clean("x" * 10_000)) == 200
 
 

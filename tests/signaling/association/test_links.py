@@ -75,6 +75,22 @@ def test_five_percent_loss_does_not_collapse_it() -> None:
     assert upload(*both(rate=100 * M, delay=0.02, loss=0.05)).steady >= 70
 
 
+def test_small_requests_do_not_end_start_up() -> None:
+    """Their acknowledgements are delayed, which is no queue: what follows them starts as on a fresh connection."""
+    simulator = Simulator(*both(rate=100 * M, delay=0.02))
+    simulator.connect()
+    simulator.b.on_message = lambda channel, data: None
+    simulator.a.association.channels.open(100, "requests")
+    for _ in range(80):
+        simulator.a.association.channels.send(100, bytes(1024))
+        simulator.touch(simulator.a)
+        simulator.run_for(0.06)
+    begin, before = simulator.now, simulator.b.received
+    Upload(simulator, simulator.a, SIZE)
+    simulator.run(lambda: simulator.b.received >= before + SIZE)
+    assert SIZE * 8 / (simulator.now - begin) / M >= 65
+
+
 def test_short_queue() -> None:
     assert upload(*both(rate=100 * M, delay=0.02, queue=60_000)).steady >= 85
 

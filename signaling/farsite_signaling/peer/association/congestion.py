@@ -137,7 +137,7 @@ class Congestion:
         if newest is None:
             return
         if newest.sends == 1:
-            self._measure_round_trip(now - newest.burst.sent_at, now)
+            self._measure_round_trip(now - newest.burst.sent_at, now, limited=newest.burst.limited)
         new_round = newest.burst.delivered >= self._round_ends
         if new_round:
             self._round += 1
@@ -147,10 +147,10 @@ class Congestion:
             self._judge_round(flight)
         self._advance(flight, now, new_round and not newest.burst.limited)
 
-    def _measure_round_trip(self, rtt: float, now: float) -> None:
+    def _measure_round_trip(self, rtt: float, now: float, *, limited: bool) -> None:
         known = self.round_trip
         self._smoothed += (rtt - self._smoothed) / 8
-        self._watch_queue(rtt, now)
+        self._watch_queue(rtt, now, limited=limited)
         if self.phase is Phase.ROUND_TRIP:
             self._probed_trip = rtt if self._probed_trip is None else min(self._probed_trip, rtt)
         # Close to the lowest counts as a confirmation: no need to empty the path for it.
@@ -158,10 +158,14 @@ class Congestion:
             self._round_trip_at = now
             self.round_trip = rtt if known is None else min(known, rtt)
 
-    def _watch_queue(self, rtt: float, now: float) -> None:
-        """In start-up a queue tells that the path is full; later, what is left of it after draining is not ours."""
+    def _watch_queue(self, rtt: float, now: float, *, limited: bool) -> None:
+        """In start-up a queue tells that the path is full; later, what is left of it after draining is not ours.
+
+        Who has little to send fills no path: acknowledgements of single packets are delayed.
+        """
         trip = self.round_trip or _FIRST_RTT
-        self._long_trips = self._long_trips + 1 if rtt > trip * _FULL_TRIP + _FULL_EXTRA else 0
+        long = rtt > trip * _FULL_TRIP + _FULL_EXTRA and not limited
+        self._long_trips = self._long_trips + 1 if long else 0
         since = (now - self._drained_at) / trip
         if 0.75 <= since < 1.5:
             self._drained += rtt
