@@ -62,6 +62,13 @@ class Archive:
     def close(self) -> None:
         self._zip.close()
 
+    def give_up(self) -> None:
+        """Idempotent; what was taken so far is no archive."""
+        if self._member is not None:
+            self._member.close()
+            self._member = None
+        self._zip.close()
+
     def take(self, *, everything: bool = False) -> list[bytes]:
         """Whole chunks; at the end what is left, too."""
         chunks = []

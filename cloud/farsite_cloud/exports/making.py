@@ -50,6 +50,12 @@ class Maker:
         self._size = self._chunks = self._done = self._total = 0
 
     async def make(self) -> None:
+        try:
+            await self._make()
+        finally:
+            self._archive.give_up()
+
+    async def _make(self) -> None:
         now = self._services.clock()
         async with self._services.database.snapshot() as session:
             scope = Scope(session, self._organization_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import math
 import ssl
@@ -79,9 +80,20 @@ class HubAddress:
             options["ssl"] = self.ssl_context
         if self.ssl_context is not None and self.proxy is not None and self.proxy.scheme == "https":
             options["proxy_ssl"] = self.ssl_context
-        if self.proxy is None and isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):
+        if self._raced and isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):
             options["happy_eyeballs_delay"] = 0.25  # RFC 8305; uvloop's loop does not know it
         return options
+
+    @property
+    def _raced(self) -> bool:
+        """A name may have several addresses. (A race that is cancelled may leave its socket to the collector.)"""
+        if self.proxy is not None:
+            return False
+        try:
+            ipaddress.ip_address(urlsplit(self.url).hostname or "")
+        except ValueError:
+            return True
+        return False
 
 
 def _proxy_url(proxy: Proxy) -> str:

@@ -316,7 +316,7 @@ async def test_long_failure_switches_it_off_and_says_so(hooked):
     receiver.answers = [500] * 100
     await happen(world, "Hello.")
     world.clock.advance(seconds=6)
-    await deliveries(world, hook, lambda found: found and found[0]["attempts"] == 1)
+    await deliveries(world, hook, lambda found: found and found[0]["status"] == 500)
     world.clock.advance(days=DISABLED_AFTER.days)
     world.owner = await world.signed_in("owner@example.com", world.owner.org)
     [one] = await deliveries(world, hook, lambda found: found[0]["state"] == "failed")
