@@ -102,6 +102,8 @@ async def run_cloud(
             "owner_email": OWNER_EMAIL,
             "owner_password": OWNER_PASSWORD,
             "turn": "off",
+            # Many databases are made at the same time: a server that is busy with that is not away.
+            "database_timeout": 10.0,
         } | settings
         if data_dir is None and "database" not in values:
             await _prepare(Path(temporary))
