@@ -23,6 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from farsite_edge import heap
+from farsite_edge.redaction import RedactingFormatter
 from farsite_edge.workers import confine
 
 GRACE = 1.0
@@ -157,6 +158,15 @@ class Zygote:
             os.kill(pid, signal.SIGKILL)
 
 
+def log_handler() -> logging.Handler:
+    """To the error output, which is the edge host's; secrets taken out as there."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        RedactingFormatter("%(asctime)s %(levelname)-7s [%(process)d] %(name)s: %(message)s")
+    )
+    return handler
+
+
 def main(arguments: list[str]) -> None:
     descriptor, level, *folder = int(arguments[0]), *arguments[1:]
     # What main's starter left open, or a library of main's, is none of our business.
@@ -166,11 +176,7 @@ def main(arguments: list[str]) -> None:
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=level,
-        format="%(asctime)s %(levelname)-7s [%(process)d] %(name)s: %(message)s",
-    )
+    logging.basicConfig(level=level, handlers=[log_handler()])
     for noisy in ("aioice", "aiortc", "websockets"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     gc.disable()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import platform
 import socket
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from farsite_edge.workers import landlock
+from farsite_edge.workers import landlock, zygote
 
 TRIES = """
 import json, os, socket, sys
@@ -89,3 +90,11 @@ async def test_what_is_left_to_a_process_that_was_taken_over() -> None:
         out, _ = await process.communicate()
     found = json.loads(out)
     assert {what for what, could in found.items() if could} == STILL
+
+
+def test_what_sessions_log_holds_no_password() -> None:
+    """Of a proxy, say, in a foreign exception."""
+    record = logging.LogRecord("x", logging.INFO, __file__, 1, "via http://me:hunter2@proxy:3128", (), None)
+    text = zygote.log_handler().format(record)
+    assert "hunter2" not in text
+    assert "proxy:3128" in text
