@@ -125,6 +125,8 @@ def test_made_up_answers_change_nothing() -> None:
     simulator = searching(Path(mtu=1300), Path(), 1500)
     a = simulator.a.association
     for info in (b"", bytes(12), wire.parameter(1, b"guessed!")):
-        a.receive(wire.seal(wire.header(5000, 5000, a._tag), wire.chunk(wire.HEARTBEAT_ACK, info)), simulator.now)
+        a.receive(
+            wire.seal(wire.header(5000, 5000, a._tag), wire.chunk(wire.HEARTBEAT_ACK, info)), simulator.now
+        )
     assert sizes(simulator)[0] == PACKET
     assert a.established
