@@ -116,7 +116,11 @@ class RelayedTransport:
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         if name == "base":
             return self._client.transport.get_extra_info("sockname", default)
-        known = {"sockname": self._relayed, "related_address": self._client.mapped_address}
+        known = {
+            "sockname": self._relayed,
+            "related_address": self._client.mapped_address,
+            "server": self._client.server,
+        }
         return known.get(name, default)
 
     def is_closing(self) -> bool:
