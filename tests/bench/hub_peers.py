@@ -2,7 +2,9 @@
 
 They come back as the signaling client does (`Backoff`, `retry_after`), so that a hub that is killed meets what it
 would meet. `python -m tests.bench.hub_peers COUNT FOLDER`; the first line in is the hub's port, further ones are
-questions: `back` (answered when all are online), `send RATE SECONDS`.
+questions: `back` (answered when all are online), `send RATE SECONDS`, `log` (what happened since the last such
+question: times of attempts, and who was online from when to when). Identities are made here, with the authority's
+certificate written to FOLDER, unless `identities.json` is there.
 """
 
 from __future__ import annotations
@@ -18,8 +20,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from farsite_signaling.identity import CertificateAuthority, Identity, generate_key, make_request
-from farsite_signaling.peer.backoff import Backoff
+from farsite_signaling.identity import (
+    CertificateAuthority,
+    Identity,
+    generate_key,
+    load_private_key,
+    make_request,
+)
+from farsite_signaling.peer.signaling import SignalingTiming
 from farsite_signaling.wire.envelope import Envelope
 from farsite_signaling.wire.hub import HUB_PATH, EnvelopeMessage, Hello, Proof, dump, proof_bytes
 from farsite_signaling.wire.ids import EdgeId, EdgeName, OrgId
@@ -126,7 +134,8 @@ class Peer:
         self.online = False
 
     async def run(self) -> None:
-        backoff = Backoff()
+        timing = SignalingTiming()
+        backoff = timing.backoff()
         while True:
             self._ended.clear()
             self._retry_after = None
@@ -134,12 +143,14 @@ class Peer:
                 await self._dial()
             await self._ended.wait()
             if self.online:
+                backoff.stretch = timing.stretch(self._heartbeat)
                 backoff.reset()
             self._offline()
             await asyncio.sleep(backoff.next() + (self._retry_after or 0.0))
 
     async def _dial(self) -> None:
         port = self._fleet.port
+        self._fleet.note("dials", self.urn)
         try:
             async with asyncio.timeout(TIMEOUT):
                 make = lambda: WebSocket(port, self._heard, self._over)  # noqa: E731
@@ -157,6 +168,8 @@ class Peer:
         self._ended.set()
 
     def _offline(self) -> None:
+        if self.online:
+            self._fleet.note("down", self.urn)
         self._fleet.online -= self.online
         self.online = False
         if self._ping is not None:
@@ -171,6 +184,7 @@ class Peer:
             case "welcome":
                 self._heartbeat = message["heartbeat"]
                 self.online = True
+                self._fleet.note("up", self.urn)
                 self._fleet.welcomed()
                 self._later()
             case "ping":
@@ -216,9 +230,17 @@ class Fleet:
         self.online = 0
         self.dialing = asyncio.Semaphore(AT_ONCE)
         self.peers: list[Peer] = []
+        self._log: dict[str, list[tuple[float, str]]] = {"dials": [], "up": [], "down": []}
         self._sent: dict[str, float] = {}
         self._waits: list[float] = []
         self._changed = asyncio.Event()
+
+    def note(self, what: str, name: str) -> None:
+        self._log[what].append((time.monotonic(), name))
+
+    def log(self) -> dict[str, list[tuple[float, str]]]:
+        told, self._log = self._log, {what: [] for what in self._log}
+        return told
 
     def welcomed(self) -> None:
         self.online += 1
@@ -250,6 +272,10 @@ class Fleet:
 
 
 def identities(count: int, folder: Path) -> list[Identity]:
+    given = folder / "identities.json"
+    if given.exists():
+        pairs = json.loads(given.read_text())
+        return [Identity.from_pem(load_private_key(key.encode()), pem) for key, pem in pairs]
     authority = CertificateAuthority.create("bench")
     (folder / "ca.pem").write_text(authority.pem)
     made = []
@@ -270,8 +296,11 @@ async def main(count: int, folder: Path) -> None:
         while line := (await reader.readline()).split():
             match line[0].decode():
                 case "back":
+                    await asyncio.sleep(0.1)  # connections that have ended already count as such
                     await fleet.until_online(count)
                     say(json.dumps(fleet.online))
+                case "log":
+                    say(json.dumps(fleet.log()))
                 case "send":
                     say(json.dumps(await fleet.send(float(line[1]), float(line[2]))))
         for task in tasks:
