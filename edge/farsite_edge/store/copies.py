@@ -9,7 +9,7 @@ import os
 import shutil
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from farsite_edge.store.database import Database
@@ -21,6 +21,7 @@ EVERY = 24 * 3600.0
 LOOK = 600.0
 PAUSE = 20.0
 """Until a copy without forgotten secrets is made."""
+CLOSE_WITHIN = 10.0
 logger = logging.getLogger(__name__)
 
 
@@ -28,14 +29,16 @@ def copy_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.copy")
 
 
-def _new_of(path: Path) -> Path:
-    return path.with_name(f"{copy_of(path).name}.new")
+def half_of(path: Path) -> Path:
+    """Where a copy is while it is being made."""
+    return path.with_name(f"{path.name}.copy.new")
 
 
-def remove_unfinished(path: Path) -> None:
-    """Of a copy nobody makes any more: whoever made it was killed. With SQLite's files beside it. Raises `OSError`."""
-    for left in path.parent.glob(f"{_new_of(path).name}*"):
-        left.unlink(missing_ok=True)
+def drop_half(path: Path) -> None:
+    """What a process that was killed while it copied has left, SQLite's own files beside it included."""
+    with suppress(OSError):
+        for left in path.parent.glob(f"{half_of(path).name}*"):
+            left.unlink(missing_ok=True)
 
 
 class Copies:
@@ -94,7 +97,13 @@ class Copies:
         async with self._making:
             # The log holds pages as they were before.
             await self._database.empty_log()
-            return await asyncio.to_thread(make_copy, self._database.path)
+            making = asyncio.get_running_loop().run_in_executor(None, make_copy, self._database.path)
+            try:
+                return await asyncio.shield(making)
+            except asyncio.CancelledError:
+                # The thread goes on whoever waits: nothing is written any more after the edge host has closed.
+                await asyncio.wait({making}, timeout=CLOSE_WITHIN)
+                raise
 
     async def _try(self) -> bool:
         try:
@@ -123,11 +132,11 @@ def _nonces(path: Path) -> set[bytes]:
 def make_copy(path: Path) -> Path:
     """Whole or not at all; a database that is damaged does not replace the copy of a sound one. Raises `disk_full`,
     `storage_failed`."""
-    copy, new = copy_of(path), _new_of(path)
+    copy, new = copy_of(path), half_of(path)
     with storage_errors(copy):
         if shutil.disk_usage(path.parent).free < 3 * path.stat().st_size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        remove_unfinished(path)
+        drop_half(path)
         new.touch(mode=0o600)
         with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(new)) as target:
             source.backup(target)

@@ -145,6 +145,8 @@ class SctpTransport(RTCSctpTransport):
 
     def established(self) -> None:
         self._set_phase("connected")
+        if (room := self._dtls.packet_room()) is not None:
+            self.core.search_packet_size(*room, monotonic())
         early, self._early = self._early, []
         for channel in early:
             self._open(channel)
