@@ -14,11 +14,12 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 _DAY = timedelta(days=1)
-Shown = tuple[bytes, ec.EllipticCurvePrivateKey]
+DeviceKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+Shown = tuple[bytes, DeviceKey]
 
 
 class DeviceTls(ssl.SSLContext):
@@ -48,7 +49,7 @@ class DeviceTls(ssl.SSLContext):
         return super().wrap_bio(*args, **options)
 
 
-def load(context: ssl.SSLContext, certificate: bytes, key: ec.EllipticCurvePrivateKey) -> None:
+def load(context: ssl.SSLContext, certificate: bytes, key: DeviceKey) -> None:
     """From now on the server shows it."""
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
