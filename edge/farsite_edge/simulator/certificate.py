@@ -28,6 +28,8 @@ class DeviceTls(ssl.SSLContext):
     make: Callable[[], Shown] | None
     instead: Callable[[], ssl.SSLContext | None] = staticmethod(lambda: None)
     """Of a device that took this one's address."""
+    _kind: str | None = None
+    _other: ssl.SSLContext | None = None
 
     @classmethod
     def of(cls, make: Callable[[], Shown]) -> DeviceTls:
@@ -46,7 +48,16 @@ class DeviceTls(ssl.SSLContext):
         if other is not None:
             return other.wrap_bio(*args, **options)
         self.ready()
-        return super().wrap_bio(*args, **options)
+        wrap = super().wrap_bio if self._other is None else self._other.wrap_bio
+        return wrap(*args, **options)
+
+    def of_kind(self, key: DeviceKey) -> ssl.SSLContext:
+        """OpenSSL keeps a certificate for each kind of key, and shows whichever the client likes best: those of another
+        kind than the first get a context of their own."""
+        kind = type(key).__name__
+        self._kind = self._kind or kind
+        self._other = None if kind == self._kind else ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        return self._other or self
 
 
 def load(context: ssl.SSLContext, certificate: bytes, key: DeviceKey) -> None:
@@ -54,8 +65,9 @@ def load(context: ssl.SSLContext, certificate: bytes, key: DeviceKey) -> None:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+    target = context.of_kind(key) if isinstance(context, DeviceTls) else context
     with _file(certificate + private) as path:
-        context.load_cert_chain(path)
+        target.load_cert_chain(path)
 
 
 @contextmanager
