@@ -288,9 +288,9 @@ class DeviceClient:
         """None where the firmware has no such settings."""
         return read_ipv6(await self.parameters(*IPV6_GROUPS))
 
-    async def set_ipv6(self, settings: IPv6Settings) -> None:
+    async def set_ipv6(self, info: IPv6Info, settings: IPv6Settings) -> None:
         """The connection may break before the answer."""
-        await self.send(UpdateParameters(ipv6_parameters(settings)))
+        await self.send(UpdateParameters(ipv6_parameters(settings, info)))
 
     async def set_host_name(self, network: NetworkInfo, name: str) -> None:
         parameters = UpdateParameters(host_name_parameters(name))

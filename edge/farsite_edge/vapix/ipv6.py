@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv6Interface, ip_address
 
+from farsite_edge.vapix.errors import Refused
 from farsite_edge.vapix.text import clean
 
 PREFIX = "Network.IPv6."
@@ -49,11 +50,12 @@ def _settings(raw: Mapping[str, str]) -> IPv6Settings:
     if raw["Enabled"] != "yes":
         return IPv6Settings(OFF)
     given = clean(raw["IPAddress"], 500).split()
-    advertised, dhcp = raw.get("AcceptRA", "no") == "yes", raw.get("DHCPv6", "off")
+    advertised, dhcp = raw.get("AcceptRA"), raw.get("DHCPv6")  # what the firmware lacks is as wanted
     router = _address(clean(raw.get("DefaultRouter"), 64))
-    if advertised and dhcp == "auto" and not given:
+    if advertised in ("yes", None) and dhcp in ("auto", None) and not given:
         return IPv6Settings(AUTO)
-    if not advertised and dhcp == "off" and len(given) == 1 and (address := _interface(given[0])):
+    alone = advertised in ("no", None) and dhcp in ("off", None) and len(given) == 1
+    if alone and (address := _interface(given[0])):
         return IPv6Settings(STATIC, address, router)
     return IPv6Settings(OTHER, given[0] if given else "", router)
 
@@ -72,8 +74,11 @@ def _address(text: str) -> str:
         return ""
 
 
-def ipv6_parameters(settings: IPv6Settings) -> dict[str, str]:
-    """Static means nothing else: no advertised addresses beside it."""
+def ipv6_parameters(settings: IPv6Settings, info: IPv6Info) -> dict[str, str]:
+    """Static means nothing else: no advertised addresses beside it. Only parameters that the firmware has; raises
+    `Refused` when it has none for a router that is wanted."""
+    if settings.router and "DefaultRouter" not in info.raw:
+        raise Refused("The device's firmware has no parameter for an IPv6 router.")
     if settings.mode == OFF:
         return {f"{PREFIX}Enabled": "no"}
     static = settings.mode == STATIC
@@ -84,4 +89,4 @@ def ipv6_parameters(settings: IPv6Settings) -> dict[str, str]:
         "DefaultRouter": settings.router if static else "",
         "Enabled": "yes",
     }
-    return {f"{PREFIX}{name}": value for name, value in values.items()}
+    return {f"{PREFIX}{name}": value for name, value in values.items() if name in info.raw}
