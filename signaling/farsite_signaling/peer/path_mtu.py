@@ -2,7 +2,8 @@
 
 Before the search the system is told to cut nothing and to have nothing cut on the way, so what is answered was carried
 whole. (By default Linux cuts packets itself as soon as a router has told it of a narrower link: every packet would go in
-two pieces from then on. That default is back where no larger packets pass than all paths carry.) Systems that cannot be asked keep to packets that everything carries.
+two pieces from then on. That default is back where no larger packets pass than all paths carry.) Systems that cannot be
+asked keep to packets that everything carries.
 """
 
 from __future__ import annotations
@@ -46,7 +47,10 @@ def first_hop(pair: CandidatePair) -> tuple[int, int] | None:
 
 
 def keep_whole(pair: CandidatePair, wanted: bool) -> bool:
-    """Whether no datagram of the pair's is cut from now on, here or on the way; not `wanted`: as systems do by default."""
+    """Whether no datagram of the pair's is cut from now on, here or on the way.
+
+    Not `wanted`: as the system does by default.
+    """
     protocol = cast(IceProtocol, pair.protocol)
     server = protocol.relay_server
     if server is not None and server.transport is not RelayTransport.UDP:
