@@ -13,6 +13,7 @@ from farsite_edge.identity.keeper import IdentityKeeper
 from farsite_edge.preferences import Preferences
 from farsite_edge.settings import EdgeSettings
 from farsite_edge.store import Database, Facts, FolderLock, Vault
+from farsite_edge.store.copies import drop_half
 from farsite_edge.store.database import FILE as DATABASE_FILE
 from farsite_edge.store.failures import StorageProblem
 from farsite_edge.store.repair import Repair, repair, unfinished
@@ -50,6 +51,7 @@ class EdgeCore:
     async def _sound_database(self) -> AsyncIterator[None]:
         """Under the folder's lock: nobody else has it open."""
         path = self.database.path
+        drop_half(path)
         if unfinished(path):
             self.repaired = await asyncio.to_thread(repair, path)
         try:

@@ -8,7 +8,7 @@ import os
 import shutil
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from farsite_edge.store.database import Database
@@ -17,11 +17,23 @@ from farsite_signaling.wire.errors import FarsiteError
 
 EVERY = 24 * 3600.0
 LOOK = 600.0
+CLOSE_WITHIN = 10.0
 logger = logging.getLogger(__name__)
 
 
 def copy_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.copy")
+
+
+def half_of(path: Path) -> Path:
+    """Where a copy is while it is being made."""
+    return path.with_name(f"{path.name}.copy.new")
+
+
+def drop_half(path: Path) -> None:
+    """What a process that was killed while it copied has left."""
+    with suppress(OSError):
+        half_of(path).unlink(missing_ok=True)
 
 
 class Copies:
@@ -56,7 +68,13 @@ class Copies:
     async def make(self) -> Path:
         """Raises `disk_full`, `storage_failed`."""
         async with self._making:
-            return await asyncio.to_thread(make_copy, self._database.path)
+            making = asyncio.get_running_loop().run_in_executor(None, make_copy, self._database.path)
+            try:
+                return await asyncio.shield(making)
+            except asyncio.CancelledError:
+                # The thread goes on whoever waits: nothing is written any more after the edge host has closed.
+                await asyncio.wait({making}, timeout=CLOSE_WITHIN)
+                raise
 
     async def _try(self) -> None:
         try:
@@ -69,7 +87,7 @@ def make_copy(path: Path) -> Path:
     """Whole or not at all; a database that is damaged does not replace the copy of a sound one. Raises `disk_full`,
     `storage_failed`."""
     copy = copy_of(path)
-    new = copy.with_name(f"{copy.name}.new")
+    new = half_of(path)
     with storage_errors(copy):
         if shutil.disk_usage(path.parent).free < 3 * path.stat().st_size:
             raise OSError(28, os.strerror(28))

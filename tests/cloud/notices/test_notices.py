@@ -7,17 +7,13 @@ import base64
 import hashlib
 import hmac
 import json
-import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from aiosmtpd.controller import Controller
 
 from farsite_cloud.database import Scope
 from farsite_cloud.notices.delivering import DISABLED_AFTER
@@ -28,29 +24,6 @@ from farsite_signaling.wire.notices_api import NoticeKind
 from farsite_signaling.wire.rights import Role
 
 SITE = NoticeKind.REMOTE_ACCESS_ACTIVE
-
-
-class MailServer:
-    def __init__(self) -> None:
-        self.received: list[EmailMessage] = []
-        self.asked = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        self.received.append(message_from_bytes(envelope.content, policy=policy.default))
-        self._loop.call_soon_threadsafe(self.asked.set)
-        return "250 taken"
-
-
-@pytest.fixture
-async def smtp() -> Iterator[tuple[MailServer, dict[str, Any]]]:
-    server = MailServer()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    controller = Controller(server, hostname="127.0.0.1", port=port)
-    controller.start()
-    yield server, {"smtp_host": "127.0.0.1", "smtp_port": port, "smtp_security": "none"}
-    controller.stop()
 
 
 @dataclass
