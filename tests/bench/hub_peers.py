@@ -161,7 +161,7 @@ class Peer:
         hello = Hello(
             versions=supported_versions(), name=self.urn, certificate=self._identity.certificate_pem
         )
-        self._socket.send(dump(hello))
+        self._say(dump(hello))
 
     def _over(self, retry_after: float | None) -> None:
         self._retry_after = retry_after
@@ -177,11 +177,10 @@ class Peer:
 
     def _heard(self, text: bytes) -> None:
         message = json.loads(text)
-        assert self._socket is not None
         match message["type"]:
             case "challenge":
                 signature = self._identity.sign(proof_bytes(message["nonce"], self.urn))
-                self._socket.send(dump(Proof(signature=signature)))
+                self._say(dump(Proof(signature=signature)))
             case "welcome":
                 self._heartbeat = message["heartbeat"]
                 self.online = True
@@ -189,7 +188,7 @@ class Peer:
                 self._fleet.welcomed()
                 self._later()
             case "ping":
-                self._socket.send(json.dumps({"type": "pong", "token": message["token"]}))
+                self._say(json.dumps({"type": "pong", "token": message["token"]}))
             case "pong":
                 self._heartbeat = message.get("heartbeat") or self._heartbeat
             case "envelope":
@@ -202,10 +201,16 @@ class Peer:
         self._ping = asyncio.get_running_loop().call_later(wait, self._beat)
 
     def _beat(self) -> None:
-        socket = self._socket
-        if self.online and socket is not None and socket.alive:
-            socket.send('{"type":"ping","token":1}')
+        if self._say('{"type":"ping","token":1}'):
             self._later()
+
+    def _say(self, text: str) -> bool:
+        """False when there is no connection: `_over` has been told, or will be."""
+        socket = self._socket
+        if socket is None or not socket.alive:
+            return False
+        socket.send(text)
+        return True
 
     def tell(self, other: Peer, number: int) -> None:
         envelope = Envelope(
@@ -216,8 +221,7 @@ class Peer:
             signature="x" * 86,
             certificate=self._identity.certificate_pem,
         )
-        assert self._socket is not None
-        self._socket.send(dump(EnvelopeMessage(envelope=envelope)))
+        self._say(dump(EnvelopeMessage(envelope=envelope)))
 
 
 class Fleet:
