@@ -26,7 +26,9 @@ async def measure() -> Result:
         Figure("UPnP description", _time(_description()), "ms"),
         Figure("WS-Discovery answer", _time(_match()), "ms"),
     ]
-    return Result(figures, note=f"CPU time, 95th of 100 of {ROUNDS} readings: what the event loop stands still for.")
+    return Result(
+        figures, note=f"CPU time, 95th of 100 of {ROUNDS} readings: what the event loop stands still for."
+    )
 
 
 def _time(read: Callable[[], object]) -> float:
