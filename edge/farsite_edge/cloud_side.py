@@ -63,6 +63,7 @@ class CloudSide:
             self.remote.send,
             interval=settings.report_interval,
             path=self.remote.newest_path,
+            storage=core.database.health,
             online=lambda: self.remote.online,
         )
         self.remote.on_accepted = self.reporter.accepted

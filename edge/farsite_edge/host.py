@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 
 from aiohttp import web
@@ -56,6 +56,7 @@ class EdgeHost:
     """`async with EdgeHost(settings) as host`: ports are open and everything runs when it is entered.
 
     `notify(event, values)` is told `claimed`, `cloud_online`, `cloud_offline`, `remote_access` and `task_finished`.
+    `suspect`: its database was said to be damaged, and is looked at closely.
     Raises `FarsiteError` for what the administrator can change: `port_taken`, `storage_failed`, `disk_full`, `conflict`.
     """
 
@@ -65,9 +66,10 @@ class EdgeHost:
         *,
         gateway: Gateway | None = None,
         notify: Notify = lambda _event, _values: None,
+        suspect: bool = False,
     ) -> None:
         self.settings = settings
-        self.core = EdgeCore(settings)
+        self.core = EdgeCore(settings, suspect=suspect)
         self.keeper = self.core.keeper
         self.preferences = self.core.preferences
         self.audit = AuditLog(self.core.database)
@@ -117,6 +119,8 @@ class EdgeHost:
                 await self._stack.__aexit__(kind, error, trace)
 
     async def _tell_of_repair(self) -> None:
+        with suppress(FarsiteError):  # they go on waiting
+            await self.audit.keep_waiting()
         repaired = self.core.repaired
         if repaired is not None:
             details = {"aside": str(repaired.aside), "detail": repaired.detail}
@@ -154,6 +158,8 @@ class EdgeHost:
         self._build_cloud()
         self._build_api()
         self.audit.on_row = self.registry.on_change = self.reporter.due
+        self.core.database.health.on_change = self.reporter.due
+        self.core.vault.on_replaced = self.copies.secrets_changed
         self.registry.on_write = self.tags.on_change = self.inventory.due
 
     def _build_tasks(self) -> None:
