@@ -23,12 +23,13 @@ logger = logging.getLogger(__name__)
 
 
 class EdgeCore:
-    """`async with`; one at a time for a folder. Raises `FarsiteError` (`conflict`, `storage_failed`, `disk_full`)."""
+    """`async with`; one at a time for a folder. `suspect`: its database is checked in all parts, not in the quick ones.
+    Raises `FarsiteError` (`conflict`, `storage_failed`, `disk_full`)."""
 
-    def __init__(self, settings: EdgeSettings) -> None:
+    def __init__(self, settings: EdgeSettings, *, suspect: bool = False) -> None:
         folder = settings.data_dir
         self.settings = settings
-        self.database = Database(folder / DATABASE_FILE)
+        self.database = Database(folder / DATABASE_FILE, suspect=suspect)
         self.facts = Facts(self.database)
         self.vault = Vault(self.database, folder)
         self.keeper = IdentityKeeper(folder, self.facts)

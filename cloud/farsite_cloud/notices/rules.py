@@ -38,6 +38,12 @@ RULES: dict[NoticeKind, Rule] = {
     NoticeKind.EDGE_ONLINE: Rule(
         "Edge host back", Right.EDGE_READ, "{count} edge hosts are back", _GATHER, _PAUSE
     ),
+    NoticeKind.EDGE_STORAGE_FAILING: Rule(
+        "Edge host cannot store", Right.EDGE_READ, "{count} edge hosts cannot store anything", mailed=True
+    ),
+    NoticeKind.EDGE_STORAGE_RECOVERED: Rule(
+        "Edge host stores again", Right.EDGE_READ, "The storage of {count} edge hosts works again"
+    ),
     NoticeKind.REMOTE_ACCESS_ACTIVE: Rule(
         "Remote access active", Right.EDGE_READ, "Remote access is active on {count} edge hosts"
     ),
@@ -48,6 +54,9 @@ RULES: dict[NoticeKind, Rule] = {
         _GATHER,
         _PAUSE,
         mailed=True,
+    ),
+    NoticeKind.UPGRADE_FAILED: Rule(
+        "Upgrade failed", Right.DEVICE_READ, "{count} upgrades failed", _GATHER, _PAUSE, mailed=True
     ),
     NoticeKind.CAMPAIGN_STOPPED: Rule(
         "Campaign stopped", Right.DEVICE_READ, "{count} campaigns were stopped", mailed=True

@@ -71,6 +71,10 @@ class DtlsTransport(RTCDtlsTransport):
         headers = hop[1] + _RECORD_HEADER + _GCM
         return hop[0] - headers, headers
 
+    def keep_whole(self, wanted: bool) -> bool:
+        """As `path_mtu.keep_whole`."""
+        return bool(cast(Any, self.transport)._connection.keep_whole(wanted))
+
     # sending
 
     def send_packets(self, packets: list[bytes]) -> None:

@@ -114,8 +114,8 @@ class RelayedTransport:
         protocol.connection_made(cast(asyncio.BaseTransport, self))
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        if name == "base":
-            return self._client.transport.get_extra_info("sockname", default)
+        if name in ("base", "socket"):
+            return self._client.transport.get_extra_info("sockname" if name == "base" else name, default)
         known = {
             "sockname": self._relayed,
             "related_address": self._client.mapped_address,

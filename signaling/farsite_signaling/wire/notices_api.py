@@ -18,8 +18,11 @@ class NoticeKind(StrEnum):
 
     EDGE_OFFLINE = "edge_host.offline"
     EDGE_ONLINE = "edge_host.online"
+    EDGE_STORAGE_FAILING = "edge_host.storage_failing"
+    EDGE_STORAGE_RECOVERED = "edge_host.storage_recovered"
     REMOTE_ACCESS_ACTIVE = "remote_access.active"
     CERTIFICATE_EXPIRING = "edge_host.certificate_expiring"
+    UPGRADE_FAILED = "upgrade.failed"
     CAMPAIGN_STOPPED = "campaign.stopped"
     CAMPAIGN_FAILED = "campaign.failed"
     CAMPAIGN_SUCCEEDED = "campaign.succeeded"

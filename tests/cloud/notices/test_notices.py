@@ -19,7 +19,7 @@ from farsite_cloud.database import Scope
 from farsite_cloud.notices.delivering import DISABLED_AFTER
 from farsite_cloud.notices.events import emit
 from farsite_cloud.notices.signing import signature
-from farsite_signaling.wire.hub import Report
+from farsite_signaling.wire.hub import AuditEntry, Report
 from farsite_signaling.wire.notices_api import NoticeKind
 from farsite_signaling.wire.rights import Role
 
@@ -206,6 +206,46 @@ async def test_switching_remote_access_on_is_told(world):
     world.clock.advance(seconds=6)
     [notice] = await told(world)
     assert "Remote access to the edge host 'Site' is active" in notice["title"]
+
+
+async def reports(peer, **values: Any) -> None:
+    counts = {"version": "1", "remote_access": False, "devices_managed": 0, "devices_discovered": 0}
+    await peer.send(Report(id="a", **counts, **values))
+    await peer.receive()
+
+
+async def test_storage_that_fails_is_told_once_and_its_end_too(world):
+    _, identity = await world.edge()
+    peer = await world.connect(identity)
+    for _ in range(3):
+        await reports(peer, storage="full", storage_detail="Free some space.")
+    world.clock.advance(minutes=2)
+    [notice] = await told(world)
+    assert notice["kind"] == "edge_host.storage_failing" and "'Site' is full" in notice["title"]
+    await reports(peer)
+    await reports(peer)
+    world.clock.advance(minutes=2)
+    recovered, _ = await told(world, count=2)
+    assert "'Site' works again" in recovered["title"]
+    # A word of a newer edge host is storage trouble, too.
+    await reports(peer, storage="melted")
+    world.clock.advance(minutes=10)
+    assert "'Site' fails" in (await told(world, count=3))[0]["title"]
+
+
+async def test_a_database_that_was_repaired_is_told_once(world):
+    _, identity = await world.edge()
+    peer = await world.connect(identity)
+    row = AuditEntry(
+        id="row1", at=world.clock(), actor="edge", action="edge.database_repaired", outcome="failed",
+        details={"detail": "From the last copy came: devices."},
+    )  # fmt: skip
+    await reports(peer, audit=[row])
+    await reports(peer, audit=[row])
+    world.clock.advance(minutes=2)
+    [notice] = await told(world)
+    assert "'Site' was damaged and has been repaired. From the last copy" in notice["title"]
+    assert notice["count"] == 1
 
 
 async def test_a_certificate_that_was_not_renewed_is_told_once(world):

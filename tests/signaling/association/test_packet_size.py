@@ -54,8 +54,10 @@ def test_a_path_that_carries_little_keeps_the_base() -> None:
     simulator = searching(Path(mtu=1280), Path(mtu=1280), 1500)
     Upload(simulator, simulator.a, MIB)
     simulator.run(lambda: simulator.b.received == MIB, limit=60)
+    assert simulator.a.association.packet_size.large, "searching"
     simulator.run_for(30)
     assert sizes(simulator) == (PACKET, PACKET)
+    assert not simulator.a.association.packet_size.large
     assert not simulator.a.reason
 
 

@@ -56,6 +56,11 @@ class PacketSize:
         self._asked_at = 0
         self._round_trip = _LEAST_WAIT
 
+    @property
+    def large(self) -> bool:
+        """Packets are, or are tried to be, larger than what every path carries."""
+        return self.state is SearchState.SEARCHING or self.size > PACKET
+
     def search(self, most: int, headers: int, now: float) -> None:
         """`most`: the largest packet the first hop carries; `headers`: what lower layers add to each."""
         sizes = {most} | {mtu - headers for mtu in COMMON if mtu - headers < most}
