@@ -8,6 +8,7 @@ import typer
 
 from farsite_client.cli.folders import find_folder, on_cloud, paths_of
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.listing import Listing
 from farsite_client.cli.users import All, Chosen, reach_text
 from farsite_client.cloud import CloudClient
 from farsite_signaling.wire.cloud_api import Folder, Organization
@@ -18,7 +19,7 @@ from farsite_signaling.wire.rights import Role
 invites = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    no_args_is_help=True,
+    cls=Listing,
     help="Invitations: send, list, resend, revoke, accept.",
 )
 Which = Annotated[str, typer.Argument(metavar="INVITATION", help="E-mail address or id.")]

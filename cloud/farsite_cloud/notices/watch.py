@@ -23,6 +23,7 @@ CERTIFICATES_EVERY = timedelta(hours=1)
 WARNED_BEFORE = timedelta(days=14)
 LEAST = timedelta(minutes=1)
 _PAGE = 500
+_ABSENCE = (NoticeEvent.kind == NoticeKind.EDGE_OFFLINE, NoticeEvent.lasting.is_(True))
 Rows = Sequence[tuple[str, str]]
 
 
@@ -87,7 +88,7 @@ class EdgeWatch:
 
     async def _look_for_returned(self, now: datetime) -> None:
         async with self._services.database.reading() as session:
-            rows = await due_rows(session, NoticeEvent, NoticeEvent.lasting.is_(True), limit=10_000)
+            rows = await due_rows(session, NoticeEvent, *_ABSENCE, limit=10_000)
         for organization in {row[0] for row in rows}:
             async with self._services.database.writing() as session:
                 scope = Scope(session, organization)
@@ -95,7 +96,7 @@ class EdgeWatch:
                     await edge_is_back(scope, edge, now)
 
     async def _returned(self, scope: Scope) -> list[EdgeHost]:
-        lasting = await scope.all(scope.select(NoticeEvent).where(NoticeEvent.lasting.is_(True)))
+        lasting = await scope.all(scope.select(NoticeEvent).where(*_ABSENCE))
         edges = await EdgeHosts(scope).by_id([event.edge_host_id or "" for event in lasting])
         return [edge for edge in edges.values() if self._services.peers.online(str(edge_name(edge)))]
 
@@ -130,9 +131,7 @@ async def _tell_absent(scope: Scope, edges: list[EdgeHost], now: datetime) -> No
 
 async def edge_is_back(scope: Scope, edge: EdgeHost, now: datetime) -> None:
     """An absence nobody was told of yet is not told of any more; the return is, when the absence was."""
-    statement = scope.select(NoticeEvent).where(
-        NoticeEvent.edge_host_id == edge.id, NoticeEvent.lasting.is_(True)
-    )
+    statement = scope.select(NoticeEvent).where(NoticeEvent.edge_host_id == edge.id, *_ABSENCE)
     for event in await scope.all(statement):
         event.lasting = False
         if event.due_at is not None:
