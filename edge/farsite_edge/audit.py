@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -59,6 +59,15 @@ class AuditLog:
             if len(self._waiting) == MAX_WAITING:
                 logger.error("audit row lost: %s", self._waiting[0].model_dump_json())
             self._waiting.append(entry)
+
+    @property
+    def waiting(self) -> list[AuditEntry]:
+        """Rows that could not be kept yet, oldest first."""
+        return list(self._waiting)
+
+    def take_over(self, entries: Iterable[AuditEntry]) -> None:
+        """Rows another log could not keep any more. Kept with `keep_waiting`."""
+        self._waiting.extend(entries)
 
     async def keep_waiting(self) -> None:
         """Storage is usable again."""

@@ -45,8 +45,16 @@ def run(
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; repeatable.")
     ] = None,
+    supervised: Annotated[
+        bool,
+        typer.Option("--supervised", help="Start it again when it dies or hangs (where systemd does not)."),
+    ] = False,
 ) -> None:
     """Run the edge host until it is told to stop."""
+    if supervised:
+        from farsite_edge.supervisor.supervisor import same_without_flag, supervise
+
+        raise typer.Exit(supervise(same_without_flag()))
     flags = {
         "data_dir": data_dir,
         "name": name,
@@ -115,6 +123,33 @@ def status(config: ConfigOption = None, data_dir: DataOption = None, as_json: Js
         _wait(ask(_settings(config, {"data_dir": data_dir})), as_json)
 
     _guarded(act, as_json)
+
+
+@edge.command()
+def health(config: ConfigOption = None, data_dir: DataOption = None, as_json: JsonOption = False) -> None:
+    """Exit code 0 when the edge host answers within five seconds: for containers and monitoring."""
+
+    def act() -> None:
+        from farsite_edge.commands import health as ask
+
+        _wait(ask(_settings(config, {"data_dir": data_dir})), as_json)
+
+    _guarded(act, as_json)
+
+
+@edge.command("systemd-unit")
+def systemd_unit(
+    user: Annotated[str, typer.Option("--user", help="Who it runs as.")] = "farsite",
+    data_dir: DataOption = None,
+) -> None:
+    """Print a systemd unit that keeps the edge host running."""
+
+    def act() -> None:
+        from farsite_edge.supervisor.unit import program, unit
+
+        typer.echo(unit(program(), user=user, folder=data_dir), nl=False)
+
+    _guarded(act, as_json=False)
 
 
 @edge.command()

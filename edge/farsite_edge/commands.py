@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from farsite_edge.admin.caller import AdminCaller, NotRunning
+from farsite_edge.api.host_routes import Health
 from farsite_edge.audit import AuditLog
 from farsite_edge.core import EdgeCore
 from farsite_edge.settings import EdgeSettings
 from farsite_edge.version import __version__
 from farsite_signaling.wire.edge_api import ClaimRequest, EdgeInfo, EdgeState, EdgeStatus, Settings
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.version import supported_versions
+
+HEALTH_SECONDS = 5.0
 
 
 async def claim(settings: EdgeSettings, request: ClaimRequest) -> EdgeInfo:
@@ -45,6 +50,16 @@ async def _claim_here(settings: EdgeSettings, request: ClaimRequest) -> EdgeInfo
 
 async def status(settings: EdgeSettings) -> EdgeStatus:
     return await AdminCaller(settings.data_dir).call("GET", "/status", EdgeStatus)
+
+
+async def health(settings: EdgeSettings) -> Health:
+    """Raises `unavailable` when there is no answer in `HEALTH_SECONDS`."""
+    try:
+        async with asyncio.timeout(HEALTH_SECONDS):
+            return await AdminCaller(settings.data_dir).call("GET", "/healthz", Health)
+    except TimeoutError:
+        detail = f"The edge host runs, but does not answer within {HEALTH_SECONDS:.0f} s."
+        raise FarsiteError(ErrorCode.UNAVAILABLE, detail) from None
 
 
 async def info(settings: EdgeSettings) -> EdgeInfo:

@@ -13,6 +13,7 @@ from farsite_edge.identity.keeper import IdentityKeeper
 from farsite_edge.preferences import Preferences
 from farsite_edge.settings import EdgeSettings
 from farsite_edge.store import Database, Facts, FolderLock, Vault
+from farsite_edge.store.copies import drop_half
 from farsite_edge.store.database import FILE as DATABASE_FILE
 from farsite_edge.store.failures import StorageProblem
 from farsite_edge.store.repair import Repair, repair, unfinished
@@ -22,12 +23,13 @@ logger = logging.getLogger(__name__)
 
 
 class EdgeCore:
-    """`async with`; one at a time for a folder. Raises `FarsiteError` (`conflict`, `storage_failed`, `disk_full`)."""
+    """`async with`; one at a time for a folder. `suspect`: its database is checked in all parts, not in the quick ones.
+    Raises `FarsiteError` (`conflict`, `storage_failed`, `disk_full`)."""
 
-    def __init__(self, settings: EdgeSettings) -> None:
+    def __init__(self, settings: EdgeSettings, *, suspect: bool = False) -> None:
         folder = settings.data_dir
         self.settings = settings
-        self.database = Database(folder / DATABASE_FILE)
+        self.database = Database(folder / DATABASE_FILE, suspect=suspect)
         self.facts = Facts(self.database)
         self.vault = Vault(self.database, folder)
         self.keeper = IdentityKeeper(folder, self.facts)
@@ -50,6 +52,7 @@ class EdgeCore:
     async def _sound_database(self) -> AsyncIterator[None]:
         """Under the folder's lock: nobody else has it open."""
         path = self.database.path
+        drop_half(path)
         if unfinished(path):
             self.repaired = await asyncio.to_thread(repair, path)
         try:

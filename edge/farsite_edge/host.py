@@ -4,34 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 
 from aiohttp import web
 
-from farsite_edge.admin.site import AdminSite
-from farsite_edge.api.app import build_app, join
-from farsite_edge.api.app_routes import AppRoutes
-from farsite_edge.api.assign_routes import AssignRoutes
-from farsite_edge.api.catalogue_routes import CatalogueRoutes
-from farsite_edge.api.device_routes import DeviceRoutes
-from farsite_edge.api.device_task_routes import DeviceTaskRoutes
-from farsite_edge.api.diagnostics_routes import DiagnosticsRoutes
-from farsite_edge.api.discovery_routes import DiscoveryRoutes
+from farsite_edge.api.app import build_app
 from farsite_edge.api.guard import Guard
-from farsite_edge.api.host_routes import HostRoutes
-from farsite_edge.api.os_routes import OsRoutes
-from farsite_edge.api.policy_routes import PolicyRoutes
 from farsite_edge.api.principal import LOCAL_ACTOR, Authenticator
-from farsite_edge.api.report_routes import ReportRoutes
-from farsite_edge.api.tag_routes import TagRoutes
-from farsite_edge.api.task_routes import TaskRoutes
-from farsite_edge.assign import AssignService
+from farsite_edge.api.table import api_of
 from farsite_edge.audit import AuditLog
 from farsite_edge.axis_os.job import OsJob
 from farsite_edge.axis_os.service import ROLLBACK, UPGRADE, OsService
+from farsite_edge.cloud_side import CloudSide
 from farsite_edge.core import EdgeCore
 from farsite_edge.device_tasks import DeviceTasks
 from farsite_edge.devices import DeviceManager, Finder, Gateway, Monitor, Registry
@@ -41,42 +26,29 @@ from farsite_edge.devices.credentials import CredentialStore
 from farsite_edge.devices.gateway import real_gateway
 from farsite_edge.devices.scan_job import SCAN, ScanJob, ScanService
 from farsite_edge.devices.tags import Tags
-from farsite_edge.identity.renewal import Renewal
 from farsite_edge.identity.tls import ServerTls
-from farsite_edge.inventory.journal import Journal
-from farsite_edge.inventory.sender import InventorySender
-from farsite_edge.lan.discovery import discovery_app
+from farsite_edge.lan.doors import Doors
 from farsite_edge.lan.hosts import HostRule
-from farsite_edge.lan.listening import LIMITS, listen
-from farsite_edge.lan.multicast import MulticastResponder
 from farsite_edge.licence import LicenceGate
+from farsite_edge.notices import CloudNotices, Notify
 from farsite_edge.os_catalogue.host import ImageHost
 from farsite_edge.os_catalogue.job import DOWNLOAD
 from farsite_edge.policies import BY_ITSELF, POLICY, PolicyHost, uneventful
-from farsite_edge.remote.acceptor import EdgeAcceptor
-from farsite_edge.remote.access import RemoteAccess, RemoteState
 from farsite_edge.remote.judge import StreamJudge
-from farsite_edge.reports.reporter import Reporter
 from farsite_edge.settings import EdgeSettings
+from farsite_edge.standing import Standing
 from farsite_edge.store.copies import Copies
 from farsite_edge.store.watch import StorageWatch
 from farsite_edge.supervise import supervised
 from farsite_edge.tasks import TaskRecord, TaskRunner, TaskStore, WorkRow
 from farsite_edge.tasks.zone import site_zone
 from farsite_edge.timing import device_timing, os_limits
-from farsite_edge.version import __version__
-from farsite_edge.work import OrderStore, WorkDesk
-from farsite_edge.work.kinds import work_kinds
-from farsite_edge.work.reporter import PACE, WorkReporter
-from farsite_signaling.rest import Front, Route
-from farsite_signaling.wire.edge_api import ClaimRequest, EdgeInfo, EdgeState, EdgeStatus
+from farsite_signaling.rest import Route
+from farsite_signaling.wire.edge_api import ClaimRequest, EdgeInfo, EdgeStatus
 from farsite_signaling.wire.errors import FarsiteError
-from farsite_signaling.wire.version import supported_versions
 
-PRODUCT = "farsite-edge"
 # Long enough that an answer given before a change takes effect has left the tunnel.
 ANSWER_GRACE = 0.3
-Notify = Callable[[str, dict[str, object]], None]
 logger = logging.getLogger(__name__)
 
 
@@ -84,6 +56,7 @@ class EdgeHost:
     """`async with EdgeHost(settings) as host`: ports are open and everything runs when it is entered.
 
     `notify(event, values)` is told `claimed`, `cloud_online`, `cloud_offline`, `remote_access` and `task_finished`.
+    `suspect`: its database was said to be damaged, and is looked at closely.
     Raises `FarsiteError` for what the administrator can change: `port_taken`, `storage_failed`, `disk_full`, `conflict`.
     """
 
@@ -93,25 +66,26 @@ class EdgeHost:
         *,
         gateway: Gateway | None = None,
         notify: Notify = lambda _event, _values: None,
+        suspect: bool = False,
     ) -> None:
         self.settings = settings
-        self.core = EdgeCore(settings)
+        self.core = EdgeCore(settings, suspect=suspect)
         self.keeper = self.core.keeper
         self.preferences = self.core.preferences
         self.audit = AuditLog(self.core.database)
         self.registry = Registry(self.core.database)
         self.copies = Copies(self.core.database)
         self.licence = LicenceGate(self.core.facts, self.keeper)
-        self.http_port = self.https_port = self.multicast_port = 0
         self._gateway = gateway
         self._notify = notify
         self._hosts = HostRule(settings.allowed_hosts)
         self._rule = AddressRule(allow_own=settings.allow_loopback_devices)
         self._tls = ServerTls(settings.data_dir, self.keeper)
+        self.doors = Doors(settings, self._tls, self._hosts, self._rule)
         self._stack = AsyncExitStack()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._seen = {"remote": str(RemoteState.OFF)}
+        self._notices = CloudNotices(notify)
         self._closing = False
 
     async def __aenter__(self) -> EdgeHost:
@@ -125,7 +99,7 @@ class EdgeHost:
             await self.policies.store.load()
             await self.images.catalogue.load()
             await self.tasks.load()
-            await self._open_ports(stack)
+            await self.doors.open(stack, self._runner, self._authenticator, self.info)
             self._group = await asyncio.TaskGroup().__aenter__()
             self._start()
             self._stack = stack.pop_all()
@@ -145,6 +119,8 @@ class EdgeHost:
                 await self._stack.__aexit__(kind, error, trace)
 
     async def _tell_of_repair(self) -> None:
+        with suppress(FarsiteError):  # they go on waiting
+            await self.audit.keep_waiting()
         repaired = self.core.repaired
         if repaired is not None:
             details = {"aside": str(repaired.aside), "detail": repaired.detail}
@@ -179,10 +155,11 @@ class EdgeHost:
         intervals = {"interval": settings.poll_interval, "refresh": settings.refresh_interval}
         self.monitor = Monitor(self.manager, **intervals)
         self._build_tasks()
-        self._build_remote()
-        self._build_work()
+        self._build_cloud()
         self._build_api()
         self.audit.on_row = self.registry.on_change = self.reporter.due
+        self.core.database.health.on_change = self.reporter.due
+        self.core.vault.on_replaced = self.copies.secrets_changed
         self.registry.on_write = self.tags.on_change = self.inventory.due
 
     def _build_tasks(self) -> None:
@@ -219,89 +196,28 @@ class EdgeHost:
         error = None if kind == SCAN else self.licence.refusal()
         return None if error is None else error.detail
 
-    def _build_remote(self) -> None:
-        settings = self.settings
+    def _build_cloud(self) -> None:
         judge = StreamJudge(self.registry, self.manager, self._rule, self.audit)
-        acceptor = EdgeAcceptor(judge, self._api_connection, timeout=settings.device_timeout)
-        self.remote = RemoteAccess(
-            settings,
-            self.keeper,
-            self.preferences,
-            self.audit,
-            acceptor=acceptor,
-            usage=acceptor.usage,
-            on_change=self._remote_changed,
-        )
-        self.reporter = Reporter(
+        self.cloud = cloud = CloudSide(
+            self.core,
             self.registry,
-            self.preferences,
             self.audit,
-            self.remote.send,
-            interval=settings.report_interval,
-            path=self.remote.newest_path,
-            online=lambda: self.remote.online,
+            judge,
+            self._api_connection,
+            changed=lambda: self._notices.look(self.cloud),
+            renewed=self._renewed,
         )
-        self.remote.on_accepted = self.reporter.accepted
-        self.remote.on_licence = self.licence.take
-        self._build_inventory()
-        self.renewal = Renewal(settings, self.keeper, self.preferences, self._renewed)
-
-    def _build_work(self) -> None:
-        """Orders of the cloud become tasks; what becomes of them goes back."""
-        orders = OrderStore(self.core.database)
-        self.work_reporter = WorkReporter(
-            orders,
-            self.tasks,
-            self.keeper,
-            self.remote.send,
-            pace=min(PACE, self.settings.report_interval / 10),
-        )
-        self.work = WorkDesk(
-            orders,
-            work_kinds(self.os, self.policies.service),
-            self.tasks,
-            self.registry,
-            self.keeper,
-            self.preferences,
-            self.audit,
-            changed=self.work_reporter.due,
-        )
-        self.remote.on_order = self.work.take
-        self.remote.on_work_accepted = self.work_reporter.accepted
-
-    def _build_inventory(self) -> None:
-        self.journal = Journal(self.core.database, self.core.facts)
-        self.inventory = InventorySender(
-            self.journal,
-            self.remote.send,
-            interval=self.settings.report_interval,
-            watch=self.tasks.watch,
-            look=self.images.folder.images,
-            online=lambda: self.remote.online,
-        )
-        self.remote.on_inventory = self.inventory.answered
-        self.remote.on_tags = lambda message: self.tags.take(message.things)
+        cloud.listen(self.licence, self.tags)
+        cloud.build_inventory(self.tasks, self.images.folder)
+        cloud.build_work(self.tasks, self.os, self.policies.service)
+        self.remote, self.reporter, self.inventory = cloud.remote, cloud.reporter, cloud.inventory
+        self.renewal, self.journal, self.work = cloud.renewal, cloud.journal, cloud.work
+        self._standing = Standing(self.core, self.registry, self.licence, self.doors, self.remote)
 
     def _build_api(self) -> None:
         self._authenticator = Authenticator(self.keeper, ended=self.remote.has_ended)
         guard = Guard(self._authenticator, self.keeper, self._hosts, self.audit, self.licence)
-        self._api = join(
-            [
-                HostRoutes(self, self.preferences, self.audit).api(),
-                DeviceRoutes(guard, self.registry, self.manager, self.monitor, self.audit).api(),
-                DiagnosticsRoutes(self.settings.transfer_limit).api(),
-                DeviceTaskRoutes(guard, self.device_tasks, self.tasks, self.audit).api(),
-                AssignRoutes(AssignService(self.manager, self.device_tasks), self.tasks, self.audit).api(),
-                DiscoveryRoutes(self.finder, self.scans, self.audit).api(),
-                TaskRoutes(self.tasks, self.audit).api(),
-                OsRoutes(self.os, self.tasks, self.audit).api(),
-                CatalogueRoutes(self.images.service, self.tasks, self.audit).api(),
-                AppRoutes(guard, self.policies.apps, self.manager, self.audit).api(),
-                PolicyRoutes(self.policies, self.tasks, self.audit).api(),
-                ReportRoutes(self.policies.reports, lambda: self.preferences.name).api(),
-                TagRoutes(self.tags, self.audit).api(),
-            ]
-        )
+        self._api = api_of(self, guard)
         self._runner = web.AppRunner(
             build_app(guard, self._api), access_log=None, shutdown_timeout=self.settings.shutdown_timeout
         )
@@ -315,55 +231,15 @@ class EdgeHost:
         assert self._runner.server is not None
         return self._runner.server()
 
-    async def _open_ports(self, stack: AsyncExitStack) -> None:
-        settings = self.settings
-        self._tls.refresh()
-        await self._runner.setup()
-        stack.push_async_callback(self._runner.cleanup)
-        front = Front(self._runner, LIMITS)
-        stack.callback(front.close)
-        self.https_port = await listen(
-            front, settings.bind, settings.https_port, "https_port", self._tls.context
-        )
-        await self._open_discovery(stack)
-        self._rule.own_ports |= {self.https_port, self.http_port}
-        await stack.enter_async_context(AdminSite(self._runner, self._authenticator, settings.data_dir))
-        if self._authenticator.admin_port is not None:
-            self._rule.own_ports.add(self._authenticator.admin_port)
-
-    async def _open_discovery(self, stack: AsyncExitStack) -> None:
-        settings = self.settings
-        discovery = web.AppRunner(discovery_app(self.info, self._hosts), access_log=None)
-        await discovery.setup()
-        stack.push_async_callback(discovery.cleanup)
-        front = Front(discovery, LIMITS)
-        stack.callback(front.close)
-        self.http_port = await listen(front, settings.bind, settings.http_port, "http_port")
-        if settings.multicast:
-            responder = MulticastResponder(
-                self.info,
-                group=settings.multicast_group,
-                port=settings.multicast_port,
-                addresses=settings.bind,
-            )
-            await stack.enter_async_context(responder)
-            self.multicast_port = responder.port
-
     def _start(self) -> None:
         assert self._group is not None
-        loops = {
+        loops = self.cloud.loops | {
             "monitor": self.monitor.run,
             "discovery": self.finder.run,
             "tasks": self.tasks.run,
             "policies": self.policies.keeper.run,
             "task secrets": self.device_tasks.run,
-            "remote access": self.remote.run,
-            "reports": self.reporter.run,
-            "work": self.work.run,
-            "work reports": self.work_reporter.run,
-            "inventory": self.inventory.run,
             "catalogue": self.images.catalogue.run,
-            "renewal": self.renewal.run,
             "licence clock": self.licence.run,
             "storage": StorageWatch(self.core.database, self.core.facts, self._storage_recovered).run,
             "database copies": self.copies.run,
@@ -374,42 +250,23 @@ class EdgeHost:
 
     # What the API shows and does
 
+    @property
+    def http_port(self) -> int:
+        return self.doors.http
+
+    @property
+    def https_port(self) -> int:
+        return self.doors.https
+
+    @property
+    def multicast_port(self) -> int:
+        return self.doors.multicast
+
     def info(self) -> EdgeInfo:
-        claim = self.keeper.claim
-        return EdgeInfo(
-            product=PRODUCT,
-            id=self.keeper.edge_id,
-            name=self.preferences.name,
-            state=EdgeState.CLAIMED if claim else EdgeState.UNCLAIMED,
-            version=__version__,
-            protocol_versions=supported_versions(),
-            https_port=self.https_port,
-            fingerprint=self.keeper.fingerprint,
-            organization=claim.organization_name if claim else None,
-        )
+        return self._standing.info()
 
     def status(self) -> EdgeStatus:
-        claim, remote = self.keeper.claim, self.remote
-        return EdgeStatus(
-            id=self.keeper.edge_id,
-            name=self.preferences.name,
-            state=EdgeState.CLAIMED if claim else EdgeState.UNCLAIMED,
-            version=__version__,
-            organization=claim.organization_name if claim else None,
-            cloud_url=claim.cloud_url if claim else None,
-            cloud_state=remote.cloud_state,
-            cloud_detail=remote.cloud_detail,
-            remote_access=self.preferences.remote_access,
-            remote_access_active=remote.state is RemoteState.ACTIVE,
-            sessions=remote.sessions,
-            devices_managed=self.registry.count(managed=True),
-            devices_discovered=self.registry.count(managed=False),
-            licence=self.licence.state,
-            changes_allowed=self.licence.refusal() is None,
-            storage=self.core.database.health.state,
-            storage_detail=self.core.database.health.detail,
-            time=datetime.now(UTC),
-        )
+        return self._standing.status()
 
     async def claim(self, request: ClaimRequest, *, source: str = LOCAL_ACTOR) -> None:
         """`source` is who asks: `local`, or an address of the LAN. Raises `FarsiteError`; the edge host is then as
@@ -476,25 +333,3 @@ class EdgeHost:
         await self.registry.keep_waiting()
         self.tasks.soon()
         self.reporter.due()
-
-    def _remote_changed(self) -> None:
-        self._tell("cloud", self.remote.cloud_state, self._tell_cloud)
-        self._tell("remote", str(self.remote.state), self._tell_remote)
-
-    def _tell(self, what: str, state: str, tell: Callable[[str], None]) -> None:
-        before, self._seen[what] = self._seen.get(what), state
-        if before != state:
-            tell(state)
-
-    def _tell_cloud(self, state: str) -> None:
-        if state == "online":
-            self.reporter.due()
-            self.work_reporter.online()
-            self.inventory.online()
-            self._notify("cloud_online", {})
-        elif state == "offline":
-            self._notify("cloud_offline", {"detail": self.remote.cloud_detail})
-
-    def _tell_remote(self, state: str) -> None:
-        self.reporter.due()
-        self._notify("remote_access", {"state": state})

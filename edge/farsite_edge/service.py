@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from collections.abc import Coroutine
-from datetime import UTC, datetime
 from typing import Any
 
 from farsite_edge import heap
-from farsite_edge.host import EdgeHost
+from farsite_edge.lifetime import Lifetime
 from farsite_edge.logs import begin_logging
 from farsite_edge.settings import EdgeSettings
+from farsite_edge.supervisor.notifier import Notifier
 from farsite_edge.workers.confine import raise_descriptors
 
 
@@ -44,25 +45,9 @@ class Events:
 async def _serve(settings: EdgeSettings, events: Events) -> None:
     stop = asyncio.Event()
     _on_signals(stop)
-    async with EdgeHost(settings, notify=events) as host:
-        events("ready", _ready(host))
-        await stop.wait()
-        events("stopping", {})
-
-
-def _ready(host: EdgeHost) -> dict[str, object]:
-    info = host.info()
-    return {
-        "id": info.id,
-        "name": info.name,
-        "state": info.state.value,
-        "http_port": host.http_port,
-        "https_port": host.https_port,
-        "multicast_port": host.multicast_port,
-        "fingerprint": info.fingerprint,
-        "data_dir": str(host.settings.data_dir),
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    notifier = Notifier.from_environment(os.environ)
+    with notifier.beating(orphaned=stop.set):
+        await Lifetime(settings, events, notifier, stop).run()
 
 
 def _on_signals(stop: asyncio.Event) -> None:

@@ -15,6 +15,7 @@ BENCHMARKS = {
     "fleet": "tests.bench.fleet",
     "parsers": "tests.bench.parsers",
     "sessions": "tests.bench.sessions",
+    "rolling": "tests.bench.rolling",
     "scan": "tests.bench.scan",
     "tunnel-local": "tests.bench.tunnel_local",
     "tunnel-wan": "tests.bench.tunnel_wan",

@@ -1,4 +1,8 @@
-"""Requests for the bench `api`: a realistic mix at a steady rate, and single kinds one after the other."""
+"""Requests for the bench `api`: a realistic mix at a steady rate, and single kinds one after the other.
+
+Steady means that no request waits for another: each is sent when it is due, on a connection that is free, and what it
+took is counted from when it was due, whether or not it could be sent then.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-import aiohttp
-
 from tests.bench.api_server import MODELS, VERSIONS
+from tests.bench.http_wire import Wires
 
 Ask = Callable[[random.Random], tuple[str, str, Any]]
 
@@ -93,18 +96,19 @@ class Refused(Exception):
 
 
 class Client:
-    def __init__(self, http: aiohttp.ClientSession, url: str, token: str) -> None:
-        self._http, self._url = http, f"{url}/api/v1"
-        self._headers = {"Authorization": f"Bearer {token}"}
+    def __init__(self, url: str, token: str) -> None:
+        self._wires = Wires(f"{url}/api/v1", {"Authorization": f"Bearer {token}"})
         self.refused = 0
 
-    async def ask(self, method: str, path: str, body: Any = None) -> Any:
-        async with self._http.request(method, self._url + path, json=body, headers=self._headers) as response:
-            data = await response.read()
-            if response.status == 503:
-                raise Refused(data[:300])
-            assert response.status < 300, (path, response.status, data[:300])
-            return data
+    async def ask(self, method: str, path: str, body: Any = None) -> bytes:
+        status, data = await self._wires.ask(method, path, b"" if body is None else json.dumps(body).encode())
+        if status == 503:
+            raise Refused(data[:300])
+        assert status < 300, (path, status, data[:300])
+        return data
+
+    def close(self) -> None:
+        self._wires.close()
 
     async def learn(self, organization: Organization) -> None:
         """Ids and cursors to ask with."""

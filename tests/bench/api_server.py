@@ -18,6 +18,7 @@ from typing import Any
 from farsite_cloud.accounts.passwords import Passwords
 from farsite_cloud.accounts.service import find_account
 from farsite_cloud.accounts.tokens import issue
+from farsite_cloud.collecting import keep_what_is_there
 from farsite_cloud.database import Database, Scope
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.folders.models import Folder
@@ -151,6 +152,7 @@ async def main(folder: Path, database_url: str | None) -> None:
             for size, filled in organizations.items()
         }
         reader = await lines()
+        keep_what_is_there()
         say(json.dumps({"url": running.url, "token": token, "organizations": shown}))
         async with asyncio.TaskGroup() as group:
             busy = group.create_task(keep_changing(services.database, organizations[BUSY]), name="changes")

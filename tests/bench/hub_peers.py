@@ -2,7 +2,9 @@
 
 They come back as the signaling client does (`Backoff`, `retry_after`), so that a hub that is killed meets what it
 would meet. `python -m tests.bench.hub_peers COUNT FOLDER`; the first line in is the hub's port, further ones are
-questions: `back` (answered when all are online), `send RATE SECONDS`.
+questions: `back` (answered when all are online), `send RATE SECONDS`, `log` (what happened since the last such
+question: times of attempts, and who was online from when to when). Identities are made here, with the authority's
+certificate written to FOLDER, unless `identities.json` is there.
 """
 
 from __future__ import annotations
@@ -18,8 +20,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from farsite_signaling.identity import CertificateAuthority, Identity, generate_key, make_request
-from farsite_signaling.peer.backoff import Backoff
+from farsite_signaling.identity import (
+    CertificateAuthority,
+    Identity,
+    generate_key,
+    load_private_key,
+    make_request,
+)
+from farsite_signaling.peer.signaling import SignalingTiming
 from farsite_signaling.wire.envelope import Envelope
 from farsite_signaling.wire.hub import HUB_PATH, EnvelopeMessage, Hello, Proof, dump, proof_bytes
 from farsite_signaling.wire.ids import EdgeId, EdgeName, OrgId
@@ -126,7 +134,8 @@ class Peer:
         self.online = False
 
     async def run(self) -> None:
-        backoff = Backoff()
+        timing = SignalingTiming()
+        backoff = timing.backoff()
         while True:
             self._ended.clear()
             self._retry_after = None
@@ -134,12 +143,14 @@ class Peer:
                 await self._dial()
             await self._ended.wait()
             if self.online:
+                backoff.stretch = timing.stretch(self._heartbeat)
                 backoff.reset()
             self._offline()
             await asyncio.sleep(backoff.next() + (self._retry_after or 0.0))
 
     async def _dial(self) -> None:
         port = self._fleet.port
+        self._fleet.note("dials", self.urn)
         try:
             async with asyncio.timeout(TIMEOUT):
                 make = lambda: WebSocket(port, self._heard, self._over)  # noqa: E731
@@ -150,13 +161,15 @@ class Peer:
         hello = Hello(
             versions=supported_versions(), name=self.urn, certificate=self._identity.certificate_pem
         )
-        self._socket.send(dump(hello))
+        self._say(dump(hello))
 
     def _over(self, retry_after: float | None) -> None:
         self._retry_after = retry_after
         self._ended.set()
 
     def _offline(self) -> None:
+        if self.online:
+            self._fleet.note("down", self.urn)
         self._fleet.online -= self.online
         self.online = False
         if self._ping is not None:
@@ -164,18 +177,18 @@ class Peer:
 
     def _heard(self, text: bytes) -> None:
         message = json.loads(text)
-        assert self._socket is not None
         match message["type"]:
             case "challenge":
                 signature = self._identity.sign(proof_bytes(message["nonce"], self.urn))
-                self._socket.send(dump(Proof(signature=signature)))
+                self._say(dump(Proof(signature=signature)))
             case "welcome":
                 self._heartbeat = message["heartbeat"]
                 self.online = True
+                self._fleet.note("up", self.urn)
                 self._fleet.welcomed()
                 self._later()
             case "ping":
-                self._socket.send(json.dumps({"type": "pong", "token": message["token"]}))
+                self._say(json.dumps({"type": "pong", "token": message["token"]}))
             case "pong":
                 self._heartbeat = message.get("heartbeat") or self._heartbeat
             case "envelope":
@@ -188,10 +201,16 @@ class Peer:
         self._ping = asyncio.get_running_loop().call_later(wait, self._beat)
 
     def _beat(self) -> None:
-        socket = self._socket
-        if self.online and socket is not None and socket.alive:
-            socket.send('{"type":"ping","token":1}')
+        if self._say('{"type":"ping","token":1}'):
             self._later()
+
+    def _say(self, text: str) -> bool:
+        """False when there is no connection: `_over` has been told, or will be."""
+        socket = self._socket
+        if socket is None or not socket.alive:
+            return False
+        socket.send(text)
+        return True
 
     def tell(self, other: Peer, number: int) -> None:
         envelope = Envelope(
@@ -202,8 +221,7 @@ class Peer:
             signature="x" * 86,
             certificate=self._identity.certificate_pem,
         )
-        assert self._socket is not None
-        self._socket.send(dump(EnvelopeMessage(envelope=envelope)))
+        self._say(dump(EnvelopeMessage(envelope=envelope)))
 
 
 class Fleet:
@@ -212,9 +230,17 @@ class Fleet:
         self.online = 0
         self.dialing = asyncio.Semaphore(AT_ONCE)
         self.peers: list[Peer] = []
+        self._log: dict[str, list[tuple[float, str]]] = {"dials": [], "up": [], "down": []}
         self._sent: dict[str, float] = {}
         self._waits: list[float] = []
         self._changed = asyncio.Event()
+
+    def note(self, what: str, name: str) -> None:
+        self._log[what].append((time.monotonic(), name))
+
+    def log(self) -> dict[str, list[tuple[float, str]]]:
+        told, self._log = self._log, {what: [] for what in self._log}
+        return told
 
     def welcomed(self) -> None:
         self.online += 1
@@ -246,6 +272,10 @@ class Fleet:
 
 
 def identities(count: int, folder: Path) -> list[Identity]:
+    given = folder / "identities.json"
+    if given.exists():
+        pairs = json.loads(given.read_text())
+        return [Identity.from_pem(load_private_key(key.encode()), pem) for key, pem in pairs]
     authority = CertificateAuthority.create("bench")
     (folder / "ca.pem").write_text(authority.pem)
     made = []
@@ -266,8 +296,11 @@ async def main(count: int, folder: Path) -> None:
         while line := (await reader.readline()).split():
             match line[0].decode():
                 case "back":
+                    await asyncio.sleep(0.1)  # connections that have ended already count as such
                     await fleet.until_online(count)
                     say(json.dumps(fleet.online))
+                case "log":
+                    say(json.dumps(fleet.log()))
                 case "send":
                     say(json.dumps(await fleet.send(float(line[1]), float(line[2]))))
         for task in tasks:

@@ -18,7 +18,7 @@ from farsite_cloud.testing import run_cloud
 from farsite_cloud.vault import KEY_FILE
 from tests.cloud.conftest import MovableClock, Person, World
 
-QUICK = Pace(renew=0.1, life=0.6, pause=0.05)
+QUICK = Pace(renew=0.1, life=1.0, pause=0.05)
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Two:
         await until(lambda: self.b.services.peers.online(urn) is online)
 
 
-async def until(reached: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(reached: Callable[[], bool], seconds: float = 30.0) -> None:
     async with asyncio.timeout(seconds):
         while not reached():
             await asyncio.sleep(0.005)

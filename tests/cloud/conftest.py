@@ -38,6 +38,7 @@ from farsite_signaling.wire.hub import (
 )
 from farsite_signaling.wire.rights import EVERY_FOLDER, Role
 from farsite_signaling.wire.version import supported_versions
+from tests.cloud.mail_server import MailServer, mail_server
 
 
 class MovableClock:
@@ -349,6 +350,12 @@ async def world_in(clock: MovableClock, storage: Storage) -> AsyncIterator[MakeW
             return world
 
         yield make
+
+
+@pytest.fixture
+async def smtp() -> AsyncIterator[tuple[MailServer, dict[str, Any]]]:
+    async with mail_server() as made:
+        yield made
 
 
 @pytest.fixture

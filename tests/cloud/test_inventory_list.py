@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -75,6 +76,12 @@ async def serials(person, query="") -> list[str]:
         if page["next_cursor"] is None:
             return found
         cursor = f"&cursor={page['next_cursor']}"
+
+
+async def token_for(person, folders, *scopes):
+    where = {"organization_id": person.org, "folder_ids": folders}
+    made = await person.ok("POST", "/me/tokens", {"name": "x", "scopes": scopes} | where)
+    return replace(person, token=made["token"])
 
 
 async def test_all_devices_come_page_by_page_in_the_order_asked_for(world, sites):
@@ -152,8 +159,14 @@ async def test_a_cursor_is_of_one_order_only(world, sites):
     assert (refused.status, refused.code) == (400, "invalid_request")
 
 
-async def test_members_see_devices_of_their_folders_only(world, sites):
-    viewer = await world.member(Role.VIEWER, folders=[sites["South folder"]])
+@pytest.mark.parametrize("by", ["membership", "token"])
+async def test_devices_of_other_folders_are_not_seen(world, sites, by):
+    """Whoever is let into chosen folders only, and a token for chosen folders of somebody who sees them all."""
+    south_folder = sites["South folder"]
+    if by == "membership":
+        viewer = await world.member(Role.VIEWER, folders=[south_folder])
+    else:
+        viewer = await token_for(world.owner, [south_folder], "device.read", "edge.read")
     [north, south] = [
         (await world.owner.ok("GET", f"~/devices?edge_host={sites[name]}"))["devices"][0]
         for name in ("North", "South")

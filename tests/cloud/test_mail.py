@@ -6,50 +6,15 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import Iterator
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 from typing import Any
 
-import pytest
-from aiosmtpd.controller import Controller
+import aiohttp
 from sqlalchemy import text
 
 from farsite_cloud.mail.letters import Letter, render
 from farsite_cloud.mail.queue import GIVE_UP_AFTER, LEASE, MailState, put, take
+from farsite_cloud.mail.sending import TIMEOUT
 from farsite_cloud.testing import run_cloud
-
-
-class Server:
-    """Answers `replies` first, then takes what comes."""
-
-    def __init__(self) -> None:
-        self.replies: list[str] = []
-        self.received: list[EmailMessage] = []
-        self.asked = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        reply = self.replies.pop(0) if self.replies else "250 taken"
-        if reply.startswith("250"):
-            self.received.append(message_from_bytes(envelope.content, policy=policy.default))
-        self._loop.call_soon_threadsafe(self.asked.set)
-        return reply
-
-    async def wait(self) -> None:
-        await asyncio.wait_for(self.asked.wait(), 10)
-        self.asked.clear()
-
-
-@pytest.fixture
-async def smtp() -> Iterator[tuple[Server, dict[str, Any]]]:
-    server = Server()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    controller = Controller(server, hostname="127.0.0.1", port=port)
-    controller.start()
-    yield server, {"smtp_host": "127.0.0.1", "smtp_port": port, "smtp_security": "none"}
-    controller.stop()
 
 
 async def _states(world) -> list[str]:
@@ -118,6 +83,18 @@ async def test_a_server_that_is_down_does_not_stop_anything(world_in):
     assert (await world.mails())[0].state == MailState.QUEUED
     async with world.http.get(f"{world.running.url}/readyz") as reply:
         assert "mail is not leaving" in str(await reply.json())
+
+
+async def test_a_cloud_that_is_closed_does_not_wait_for_a_silent_server(smtp, tmp_path):
+    server, settings = smtp
+    server.silent = True
+    async with run_cloud(tmp_path, **settings) as running:
+        body = {"email": "new@example.com"}
+        async with aiohttp.request("POST", f"{running.url}/api/v1/auth/sign-up", json=body) as reply:
+            assert reply.status == 204
+        await server.wait()
+        closing = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - closing < TIMEOUT / 2
 
 
 async def test_encryption_is_demanded_where_it_is_set(world_in, smtp):

@@ -77,7 +77,7 @@ async def test_a_killed_session_is_nobody_elses_and_its_client_comes_back(world:
         assert "signal 9" in str(details["reason"])
         began = time.monotonic()
         status = await caller.call("GET", "/status", EdgeStatus)
-        assert status.remote_access_active and time.monotonic() - began < 5
+        assert status.remote_access_active and time.monotonic() - began < 15
         assert (await going_on).bytes == 32 << 20
         await cut
         async with asyncio.timeout(60):

@@ -20,6 +20,7 @@ from farsite_edge.devices.gateway import Gateway
 from farsite_edge.discovery import FoundDevice
 from farsite_edge.testing import RunningEdge, run_edge
 from farsite_edge.vapix import SystemReady
+from farsite_edge.vapix.onvif_users import OnvifUser
 from farsite_signaling.identity import (
     CertificateAuthority,
     Identity,
@@ -228,6 +229,9 @@ class _FakeClient:
 
     async def rights(self) -> None:
         self._enter()
+
+    async def onvif_users(self) -> list[OnvifUser]:
+        return []
 
     async def add_first_user(self, name: str, password: str) -> None:
         self._device.setup = False

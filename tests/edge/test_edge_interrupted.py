@@ -151,3 +151,17 @@ async def test_killed_while_devices_are_added(tmp_path: Path) -> None:
         assert again.host.registry.count(managed=True) >= known
         assert len(again.host.registry.all()) == 40
     whole(copy)
+
+
+async def test_killed_while_the_database_is_copied(tmp_path: Path) -> None:
+    """Half a copy is thrown away by the next start, whether or not a new one is due."""
+    async with run_edge(tmp_path, poll_interval=3600):
+        async with asyncio.timeout(30):
+            while not (tmp_path / "edge.db.copy").exists():
+                await asyncio.sleep(0.01)
+    whole(tmp_path)
+    half = tmp_path / "edge.db.copy.new"
+    half.write_bytes((tmp_path / "edge.db.copy").read_bytes()[:5000])
+    async with run_edge(tmp_path, poll_interval=3600):
+        assert not half.exists()
+    whole(tmp_path)

@@ -201,7 +201,9 @@ async def said(path: Path, request: bytes) -> bytes:
     try:
         writer.write(request)
         answer = b""
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(20):
+            answer += await reader.read(65536)
+        async with asyncio.timeout(1.5):
             while block := await reader.read(65536):
                 answer += block
     except (TimeoutError, ConnectionError):

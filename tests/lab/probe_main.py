@@ -7,15 +7,18 @@ import secrets
 import socket
 import struct
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 COOKIE = 0x2112A442
 TIMEOUT = 0.5
+TRIES = 5
+CONNECT_TIMEOUT = 3.0
 
 
 def mapped(sock: socket.socket, server: str) -> list[object] | None:
     """Our address as a STUN server sees it (RFC 8489 XOR-MAPPED-ADDRESS); None without an answer."""
     transaction = secrets.token_bytes(12)
-    for _ in range(2):
+    for _ in range(TRIES):
         sock.sendto(struct.pack("!HHI", 1, 0, COOKIE) + transaction, (server, 3478))
         try:
             answer = sock.recv(2048)
@@ -40,10 +43,16 @@ def _xor_mapped(answer: bytes) -> list[object] | None:
 
 def connects(server: str, port: int) -> bool:
     try:
-        with socket.create_connection((server, port), TIMEOUT):
+        with socket.create_connection((server, port), CONNECT_TIMEOUT):
             return True
     except OSError:
         return False
+
+
+def tcp(server: str, ports: tuple[int, ...]) -> dict[str, bool]:
+    with ThreadPoolExecutor() as threads:
+        reached = threads.map(lambda port: connects(server, port), ports)
+        return {str(port): one for port, one in zip(ports, reached, strict=True)}
 
 
 def main(servers: list[str]) -> None:
@@ -53,7 +62,7 @@ def main(servers: list[str]) -> None:
         report = {
             "local_port": sock.getsockname()[1],
             "mapped": [mapped(sock, server) for server in servers],
-            "tcp": {str(port): connects(servers[0], port) for port in (3478, 5349, 443)},
+            "tcp": tcp(servers[0], (3478, 5349, 443)),
         }
     print(json.dumps(report))
 

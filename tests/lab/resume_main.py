@@ -284,8 +284,9 @@ async def run_client(folder: Folder) -> None:
     way = Way(folder)
     orders = iter(sys.stdin.readline, "")
     while True:
+        begun = time.monotonic()
         async with await open_one(folder, way) as tunnel:
-            say(event="ready", path=str(tunnel.path))
+            say(event="ready", path=str(tunnel.path), took=round(time.monotonic() - begun, 2))
             try:
                 while line := await asyncio.to_thread(next, orders, ""):
                     result = await transfer(tunnel, json.loads(line))

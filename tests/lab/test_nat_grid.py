@@ -14,9 +14,13 @@ from farsite_client.lab import Lab, Nat
 from tests.lab.grid import SAME_LAN, WRONG_PASSWORD, Grid, expected_path, write_results
 
 # The first test also waits for the whole lab to start.
-pytestmark = [pytest.mark.lab, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.lab, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 RESULTS = Path(__file__).parents[2] / "build" / "lab"
 KINDS = [str(nat) for nat in Nat]
+NOTICED = 6.0
+"""Seconds after which a dead peer is noticed."""
+OPENINGS = 3.0
+"""What a busy machine may add to a promise, in undisturbed openings of a session."""
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
@@ -56,13 +60,13 @@ async def test_direct_takes_over_from_the_relay_that_opened_first(grid: Grid) ->
         await router.run("ip", "route", "del", "blackhole", other)
     try:
         assert (begun["path"], begun["moves"]) == ("relay-udp", 0), begun
-        carried = await client.ask("carry", seconds=25.0)
+        carried = await client.ask("carry", seconds=60.0)
     finally:
         await client.ask("end")
     assert (carried["path"], carried["moves"], carried["whole"]) == ("direct", 1, True), carried
     assert carried["last_move"].startswith("a direct path was proven"), carried
     assert carried["reason"].startswith("direct"), carried
-    assert carried["slowest"] < 2.0, carried
+    assert carried["slowest"] < NOTICED - 1.0, "the relay went before the direct path was there"
 
 
 async def test_tunnels_move_when_one_of_the_clouds_relays_dies(grid: Grid) -> None:
@@ -74,14 +78,14 @@ async def test_tunnels_move_when_one_of_the_clouds_relays_dies(grid: Grid) -> No
     async with grid.second_relay():
         os.kill(grid.first_relay(), signal.SIGSTOP)
         try:
-            carried = await relayed.ask("carry", seconds=20.0)
+            carried = await relayed.ask("carry", seconds=60.0)
             unaffected = await direct.ask("carry", seconds=0.5)
         finally:
             os.kill(grid.first_relay(), signal.SIGKILL)
             await relayed.ask("end")
             await direct.ask("end")
     assert (carried["path"], carried["moves"], carried["whole"]) == ("relay-udp", 1, True), carried
-    assert carried["slowest"] <= 10.0, carried
+    assert carried["slowest"] <= 10.0 + OPENINGS * begun["took"], carried
     assert (unaffected["path"], unaffected["moves"], unaffected["whole"]) == ("direct", 0, True), unaffected
 
 

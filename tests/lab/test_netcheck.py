@@ -17,7 +17,7 @@ from farsite_client.lab import TURN_ADDRESS, Lab, Nat, Site
 from tests.lab.grid import OWNER, PASSWORD, PROXY_PASSWORD, URL, Grid
 
 # The first test also waits for the cloud to start.
-pytestmark = [pytest.mark.lab, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.lab, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 
 
 class Deployment:
@@ -46,7 +46,7 @@ class Deployment:
             stderr=pipe,
             env={name: value for name, value in os.environ.items() if not name.startswith("FARSITE")},
         )
-        out, err = await asyncio.wait_for(process.communicate(stdin.encode()), 40)
+        out, err = await asyncio.wait_for(process.communicate(stdin.encode()), 90)
         assert process.returncode is not None
         return process.returncode, out.decode(), err.decode()
 
@@ -128,7 +128,8 @@ async def test_a_site_that_needs_its_proxy_and_has_none_set(deployment: Deployme
     site = await deployment.lab.site(Nat.PROXY_ONLY, password=PROXY_PASSWORD)
     started = asyncio.get_running_loop().time()
     code, rows = await deployment.netcheck(site)
-    assert asyncio.get_running_loop().time() - started < 15
+    # Connecting alone would take over two minutes.
+    assert asyncio.get_running_loop().time() - started < 60
     assert code == 1
     assert rows["hub TCP"]["result"] == "FAIL"
     assert "proxy" in rows["hub TCP"]["fix"]

@@ -27,9 +27,9 @@ async def relay(lab: Lab) -> AsyncIterator[None]:
     command = lab.internet.command(sys.executable, str(HERE / "relay_main.py"), TURN_ADDRESS, CLOUD_ADDRESS)
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
     assert process.stdout is not None
-    assert (await asyncio.wait_for(process.stdout.readline(), 30)).strip() == b"ready"
+    assert (await asyncio.wait_for(process.stdout.readline(), 50)).strip() == b"ready"
     yield
-    await asyncio.wait_for(process.communicate(b""), 15)
+    await asyncio.wait_for(process.communicate(b""), 30)
 
 
 async def probe(host: Namespace) -> dict[str, Any]:
@@ -83,7 +83,7 @@ async def _through(site: Site, proxy: str, port: int) -> str:
     """Status of a CONNECT to the relay."""
     script = (
         "import base64, sys, urllib.parse as u, socket\n"
-        "p = u.urlsplit(sys.argv[1]); s = socket.create_connection((p.hostname, p.port), 5)\n"
+        "p = u.urlsplit(sys.argv[1]); s = socket.create_connection((p.hostname, p.port), 20)\n"
         "a = base64.b64encode(f'{p.username}:{u.unquote(p.password)}'.encode()).decode()\n"
         "t = sys.argv[2]\n"
         "s.sendall(f'CONNECT {t} HTTP/1.1\\r\\nHost: {t}\\r\\nProxy-Authorization: Basic {a}\\r\\n\\r\\n'.encode())\n"
@@ -96,7 +96,7 @@ async def _through(site: Site, proxy: str, port: int) -> str:
 async def test_hosts_of_one_lan_reach_one_another_and_no_other_site(lab: Lab) -> None:
     site, other = await lab.site(Nat.EASY), await lab.site(Nat.EASY)
     second = await lab.add_host(site)
-    await second.run("ping", "-c1", "-W2", site.address)
+    await second.run("ping", "-c1", "-W10", site.address)
     with pytest.raises(FarsiteError):
         await second.run("ping", "-c1", "-W1", other.address)
 
@@ -135,7 +135,7 @@ async def test_what_runs_inside_ends_with_the_lab() -> None:
         process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
         assert process.stdout is not None
         assert await process.stdout.readline() == b"inside\n"
-    await asyncio.wait_for(process.communicate(), 5)
+    await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == -9
 
 

@@ -32,10 +32,11 @@ async def test_every_byte_arrives(who: str) -> None:
         for side in (link.left, link.right):
             await use_congestion_control(side, "cubic")
         async with connected(link, who) as pair:
-            up = await pair.transfer("up", SIZE, 20)
+            up = await pair.transfer("up", SIZE, 60)
         async with connected(link, who) as pair:
-            down = await pair.transfer("down", SIZE, 20)
+            down = await pair.transfer("down", SIZE, 60)
+        carried = [direction["bytes"] for direction in (await link.stats())["directions"]]
     for transfer in (up, down):
         assert transfer.timeline.total == SIZE
         assert sum(transfer.cpu) > 0
-        assert transfer.timeline.mbit(transfer.timeline.begin, transfer.timeline.end) < 20
+    assert min(carried) > SIZE, "some of it took another way"

@@ -1,4 +1,8 @@
-"""The emulated link does what it says, as ping and a plain UDP blaster see it. Tolerances are for busy machines."""
+"""The emulated link does what it says, as ping and a plain UDP blaster see it.
+
+A busy machine makes single packets later, never earlier: least and middle values are held to the link's settings, the
+slowest to nothing. How exact the link is by itself is shown on a virtual clock (`test_wan_way.py`).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from typing import Any
 import pytest
 
 from farsite_client.lab.namespaces import run
-from tests.lab.wan.blaster import PACKET
+from tests.lab.wan.blaster import PACKET, PATIENCE
 from tests.lab.wan.conditions import LINKS, Burst, Conditions, Direction
 from tests.lab.wan.link import WanLink, use_congestion_control, why_not
 from tests.lab.wan.pings import ping
@@ -39,22 +43,24 @@ async def blast(link: WanLink, mbit: float, seconds: float = 1.5, *, down: bool 
     source, target, address = link.left, link.right, link.right_address
     if down:
         source, target, address = link.right, link.left, link.left_address
+    pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        *target.command(*blaster("count", address)), stdout=asyncio.subprocess.PIPE
+        *target.command(*blaster("count", address)), stdin=pipe, stdout=pipe
     )
     assert process.stdout is not None
     assert await process.stdout.readline() == b"ready\n"
-    sent = int(await source.run(*blaster("send", address, str(mbit), str(seconds))))
-    output, _ = await asyncio.wait_for(process.communicate(), 20)
-    return {"sent": sent} | json.loads(output)
+    sent = json.loads(await source.run(*blaster("send", address, str(mbit), str(seconds))))
+    output, _ = await asyncio.wait_for(process.communicate(b""), PATIENCE)
+    received = json.loads(output)
+    return sent | received | {"users_cpu": sent["cpu"] + received["cpu"]}
 
 
 async def test_delay_is_that_of_both_ways() -> None:
     async with WanLink(Conditions(Direction(delay_ms=10), Direction(delay_ms=30))) as link:
         trips = (await ping(link.left, link.right_address, 50)).trips
     assert len(trips) == 50
-    assert min(trips) >= 40
-    assert statistics.median(trips) < 42
+    assert 40 <= min(trips) < 42
+    assert statistics.median(trips) < 50
 
 
 async def test_jitter_spreads_and_keeps_order_where_told() -> None:
@@ -68,9 +74,8 @@ async def test_jitter_spreads_and_keeps_order_where_told() -> None:
     for pings in (ordered, mixed):
         assert len(pings.sequence) == 150
         assert min(pings.trips) >= 10
-        assert max(pings.trips) < 55
-    assert statistics.median(mixed.trips) == pytest.approx(30, abs=6)
-    assert statistics.pstdev(mixed.trips) == pytest.approx(40 / 12**0.5, rel=0.3)  # uniform over 40 ms
+    quartiles = statistics.quantiles(mixed.trips, n=4)
+    assert quartiles == pytest.approx([20, 30, 40], abs=6)  # uniform over 40 ms
 
 
 async def test_rate_holds_in_each_direction() -> None:
@@ -88,8 +93,8 @@ async def test_queue_is_as_deep_as_told_and_drops_its_tail() -> None:
         await link.change(Conditions.both(Direction(rate_mbit=10, delay_ms=5, queue_ms=40)))
         shorter = await blast(link, 20)
     assert result["delay_ms_min"] < 5 + 15
-    assert result["delay_ms_p99"] == pytest.approx(5 + 100, abs=10)
-    assert shorter["delay_ms_p99"] == pytest.approx(5 + 40, abs=8)
+    assert result["delay_ms_median"] == pytest.approx(5 + 100, abs=10)
+    assert shorter["delay_ms_median"] == pytest.approx(5 + 40, abs=8)
     assert up["queue_drops"] == result["sent"] - result["received"]
     assert 125_000 - PACKET <= up["worst_queue"] <= 125_000
 
@@ -116,7 +121,7 @@ async def test_late_packets_are_overtaken() -> None:
     assert result["received"] == result["sent"]
     assert result["overtaken"] / result["sent"] == pytest.approx(0.1, abs=0.03)
     assert result["delay_ms_max"] >= 15
-    assert result["delay_ms_p99"] < 25  # the slowest of all may have met a busy machine
+    assert result["delay_ms_median"] < 15
 
 
 async def test_duplicates_come_twice() -> None:
@@ -152,13 +157,16 @@ async def test_orders_that_make_no_sense_are_refused() -> None:
 async def test_a_hundred_megabit_each_way_leaves_the_machine_to_its_users() -> None:
     async with WanLink(LINKS["W1"]) as link:
         async with asyncio.TaskGroup() as group:
-            for down in (False, True):
-                group.create_task(blast(link, 95, 3, down=down), name="blast")
+            blasts = [
+                group.create_task(blast(link, 95, 3, down=down), name="blast") for down in (False, True)
+            ]
         stats = await link.stats()
     packets = sum(direction["packets"] for direction in stats["directions"])
     assert packets > 20_000
-    # 100 Mbit/s each way are 20,000 packets a second; about 10 us each where the machine is not too busy.
-    assert stats["cpu"] / packets < 20e-6
+    # 100 Mbit/s each way are 20,000 packets a second, about 10 us each on a quick machine. On any, carrying a packet
+    # is less work than sending and counting it, in C as it is.
+    users = sum(blast.result()["users_cpu"] for blast in blasts)
+    assert stats["cpu"] < users, (stats["cpu"], users)
     assert all(direction["overruns"] == 0 for direction in stats["directions"])
 
 

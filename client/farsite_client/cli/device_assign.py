@@ -19,7 +19,7 @@ from farsite_signaling.wire.assign_api import AssignPlan, AssignPlanRow, AssignR
 from farsite_signaling.wire.edge_tasks import Task
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
-COLUMNS = ("LINE", "DEVICE", "NOW", "ADDRESS", "ROUTER", "DNS", "HOST NAME", "PROBLEM")
+COLUMNS = ("LINE", "DEVICE", "NOW", "ADDRESS", "ROUTER", "IPV6", "IPV6 ROUTER", "DNS", "HOST NAME", "PROBLEM")
 
 __all__ = ["device"]
 
@@ -36,7 +36,7 @@ def assign(
         typer.Option(
             "--table",
             metavar="FILE",
-            help="CSV with serial, hostname, address, prefix, gateway, dns; or JSON.",
+            help="CSV with serial, hostname, address, prefix, gateway, ipv6, ipv6gateway, dns; or JSON.",
         ),
     ] = None,
     host_name: Annotated[
@@ -47,6 +47,14 @@ def assign(
     ] = None,
     last: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Last address of the range.")] = None,
     router: Annotated[str | None, typer.Option(help="With --first.")] = None,
+    ipv6: Annotated[
+        str | None, typer.Option(metavar="auto|off", help="IPv6 by router advertisements, or off.")
+    ] = None,
+    ipv6_first: Annotated[
+        str | None, typer.Option(metavar="ADDRESS/PREFIX", help="First address of a range of IPv6.")
+    ] = None,
+    ipv6_last: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Last one of it.")] = None,
+    ipv6_router: Annotated[str | None, typer.Option(help="With --ipv6-first.")] = None,
     dns: Annotated[list[str] | None, typer.Option(help="A name server; may be repeated.")] = None,
     dhcp: Annotated[bool, typer.Option("--dhcp", help="Addresses by DHCP.")] = False,
     check: Annotated[bool, typer.Option("--dry-run", help="Look for conflicts, and change nothing.")] = False,
@@ -60,12 +68,18 @@ def assign(
     if file is not None:
         request = _from_file(file, check)
     else:
+        if ipv6 not in (None, "auto", "off"):
+            raise typer.BadParameter("auto or off; an address goes into --ipv6-first", param_hint="--ipv6")
         rule = AssignRule(
             ids=ids or [],
             host_name=host_name,
             first=first,
             last=last,
             router=router,
+            ipv6="auto" if ipv6 == "auto" else "off" if ipv6 == "off" else None,
+            ipv6_first=ipv6_first,
+            ipv6_last=ipv6_last,
+            ipv6_router=ipv6_router,
             dns=dns or [],
             dhcp=dhcp,
         )
@@ -97,6 +111,8 @@ def _row(one: AssignPlanRow) -> tuple[object, ...]:
         one.now,
         one.address,
         one.router,
+        one.ipv6,
+        one.ipv6_router,
         ", ".join(one.dns),
         one.host_name,
         one.problem,

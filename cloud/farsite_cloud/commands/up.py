@@ -13,6 +13,7 @@ from typing import Any
 import typer
 
 from farsite_cloud.cloud import Cloud
+from farsite_cloud.collecting import keep_what_is_there
 from farsite_cloud.logs import start_logging
 from farsite_cloud.settings import LOOPBACK, CloudSettings, load_settings
 
@@ -37,6 +38,7 @@ async def _serve(settings: CloudSettings, as_json: bool) -> None:
     stop = asyncio.Event()
     _on_signals(stop)
     async with Cloud(settings) as cloud:
+        keep_what_is_there()
         _report(ready_event(cloud), as_json, cloud)
         await stop.wait()
     if as_json:

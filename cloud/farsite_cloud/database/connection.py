@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import DBAPIError
@@ -89,9 +89,15 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
-        """It is not for writing: on PostgreSQL nothing would hold its statements together."""
-        async with _unit_of_work(self._readers) as session:
-            yield session
+        """It is not for writing: nothing of it is kept, and on PostgreSQL nothing holds its statements together."""
+        session = self._readers()
+        with _told_as_ours():
+            try:
+                yield session
+            finally:
+                # Nobody who only looks up what is remembered has a connection to give back.
+                if session.in_transaction():
+                    await session.close()
 
     async def aclose(self) -> None:
         await self.engine.dispose()
@@ -105,11 +111,17 @@ def _engine(url: URL | str, options: PostgresOptions) -> AsyncEngine:
 
 @asynccontextmanager
 async def _unit_of_work(sessions: async_sessionmaker[AsyncSession]) -> AsyncIterator[AsyncSession]:
-    try:
+    with _told_as_ours():
         async with sessions() as session, session.begin():
             yield session
             for step in session.info.pop(_LAST, ()):
                 await step(session)
+
+
+@contextmanager
+def _told_as_ours() -> Iterator[None]:
+    try:
+        yield
     except DBAPIError as error:
         raise storage_error(error) from error
     except PoolTimeout:

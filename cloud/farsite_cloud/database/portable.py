@@ -41,12 +41,28 @@ def _unindexed(element: Any, compiler: Any, **options: Any) -> str:
     return f"{plus}{compiler.process(column, **options)}"
 
 
-def has_text(column: Any, text: str) -> ColumnElement[bool]:
+def has_text(column: Any, text: Any) -> ColumnElement[bool]:
+    """`text`: a value, or the place of one (`kept.named`)."""
     return contains(column, text)
 
 
 def row_by_row(column: Any) -> ColumnElement[str]:
     return unindexed(column)
+
+
+class in_pairs(FunctionElement[bool]):
+    """Two columns among pairs of values. Clauses: the columns, then both values of each pair."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(in_pairs)
+def _in_pairs(element: Any, compiler: Any, **options: Any) -> str:
+    left, right, *values = (compiler.process(clause, **options) for clause in element.clauses)
+    pairs = ", ".join(f"({one}, {other})" for one, other in zip(values[::2], values[1::2], strict=True))
+    rows = "" if compiler.dialect.name == "postgresql" else "VALUES "
+    return f"({left}, {right}) IN ({rows}{pairs})"
 
 
 class one_of(FunctionElement[Any]):

@@ -6,7 +6,7 @@ to every statement. `tests/cloud/test_tenant_scope.py` refuses code that goes ar
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from farsite_cloud.database.base import OrganizationOwned
+from farsite_cloud.database.kept import OWN, named, run
 from farsite_cloud.database.portable import row_by_row
 from farsite_cloud.database.text_index import has_words
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -58,7 +59,7 @@ class Scope:
     def among(
         self,
         model: type[OwnedT],
-        ids: Collection[str] | Select[str],
+        ids: Collection[Any] | Select[str],
         column: InstrumentedAttribute[str] | None = None,
     ) -> Select[OwnedT]:
         """Rows found by their ids (or a statement that gives them), or by another column that finds few; other
@@ -68,11 +69,11 @@ class Scope:
         return select(model).where(found.in_(ids if isinstance(ids, Select) else list(ids)), own)
 
     def with_words(
-        self, model: type[OwnedT], column: InstrumentedAttribute[str], words: Sequence[str]
+        self, model: type[OwnedT], column: InstrumentedAttribute[str], count: int
     ) -> Select[OwnedT]:
-        """Rows found by an index of parts of texts, few of all organizations' (`text_index.is_indexed`)."""
+        """Rows found by an index of parts of texts (`text_index.of_words`), few of all organizations'."""
         own = row_by_row(model.organization_id) == self.organization_id
-        return select(model).where(has_words(column, words), own)
+        return select(model).where(has_words(column, count), own)
 
     def update(self, model: type[OwnedT]) -> Update:
         return update(model).where(model.organization_id == self.organization_id)
@@ -86,6 +87,20 @@ class Scope:
     async def rows(self, statement: Select[*tuple[Any, ...]]) -> Sequence[Row[*tuple[Any, ...]]]:
         """Of chosen columns: cheaper than objects where there are many."""
         return (await self.session.execute(statement)).all()
+
+    async def kept_rows(
+        self,
+        shape: Hashable,
+        make: Callable[[Scope], Select[*tuple[Any, ...]]],
+        values: Mapping[str, Any] | None = None,
+    ) -> list[Any]:
+        """Rows of a statement that is made once for each `shape` (`database/kept.py`): for what is read all the time.
+
+        `make` is given the scope of whichever organization runs it, and names what differs (`named`), so that `values`
+        can give it.
+        """
+        given = {**(values or {}), OWN: self.organization_id}
+        return await run(self.session, shape, lambda: make(_ANYBODYS), given)
 
     async def first(self, statement: Select[OwnedT]) -> OwnedT | None:
         return (await self.session.scalars(statement.limit(1))).first()
@@ -112,6 +127,16 @@ class Scope:
     def add(self, row: OrganizationOwned) -> None:
         row.organization_id = self.organization_id
         self.session.add(row)
+
+
+class _Anybodys(Scope):
+    """Makes statements for whoever runs them; it knows neither a unit of work nor a reach."""
+
+    def __init__(self) -> None:
+        self.organization_id: Any = named(OWN)
+
+
+_ANYBODYS = _Anybodys()
 
 
 async def owner_of(session: AsyncSession, model: type[OwnedT], key: str) -> str | None:

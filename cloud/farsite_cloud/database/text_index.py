@@ -7,15 +7,18 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import ColumnElement, String, inspect, literal
+from sqlalchemy import ColumnElement, inspect
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType
 
+from farsite_cloud.database.kept import named, named_list, numbered
+
 SHORTEST = 3
 """Letters of a word that it finds."""
+_QUERY, _PATTERN = "words_query", "words_pattern"
 _SPECIAL = re.compile(r"([\\%_])")
 _known: WeakKeyDictionary[object, dict[str, bool]] = WeakKeyDictionary()
 
@@ -40,10 +43,15 @@ def _in_index(element: Any, compiler: Any, **options: Any) -> str:
     return f"{name}.rowid IN ({found})"
 
 
-def has_words(column: Any, words: Sequence[str]) -> ColumnElement[bool]:
-    """Rows that may have all these words, each of `SHORTEST` letters or more, and all that have them."""
-    patterns = [literal(f"%{_SPECIAL.sub(_escape, word)}%", String) for word in words]
-    return in_index(column, literal(query_of(words), String), *patterns)
+def has_words(column: Any, count: int) -> ColumnElement[bool]:
+    """Rows that may have so many words (`of_words`), each of `SHORTEST` letters or more, and all that have them."""
+    return in_index(column, named(_QUERY), *named_list(_PATTERN, count))
+
+
+def of_words(words: Sequence[str]) -> dict[str, str]:
+    """What `has_words` looks for."""
+    patterns = [f"%{_SPECIAL.sub(_escape, word)}%" for word in words]
+    return {_QUERY: query_of(words)} | numbered(_PATTERN, patterns, len(patterns))
 
 
 def query_of(words: Sequence[str]) -> str:

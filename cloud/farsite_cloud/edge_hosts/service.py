@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVarTuple
 
-from sqlalchemy import Row, Select
+from sqlalchemy import Integer, Row, Select
 
 from farsite_cloud.database import Scope
+from farsite_cloud.database.kept import named
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.folders.models import Folder
 from farsite_cloud.folders.tree import below, in_reach
@@ -30,23 +31,68 @@ _LISTED = (
 )
 
 
+SHOWN = (
+    EdgeHost.id,
+    EdgeHost.organization_id,
+    EdgeHost.folder_id,
+    EdgeHost.name,
+    EdgeHost.description,
+    EdgeHost.hostname,
+    EdgeHost.version,
+    EdgeHost.path,
+    EdgeHost.remote_access,
+    EdgeHost.devices_managed,
+    EdgeHost.devices_discovered,
+    EdgeHost.claimed_at,
+    EdgeHost.last_seen,
+    EdgeHost.certificate_expires_at,
+    EdgeHost.revoked_at,
+    EdgeHost.revision,
+)
+"""What `edge_values` needs, and who reads it."""
+
+
+Columns = TypeVarTuple("Columns")
+
+
+def _page(scope: Scope, *, first: bool) -> Select[*tuple[Any, ...]]:
+    statement = scope.select(EdgeHost).with_only_columns(*SHOWN).where(EdgeHost.revoked_at.is_(None))
+    if not first:
+        statement = statement.where(EdgeHost.id > named("after"))
+    return statement.order_by(EdgeHost.id).limit(named("limit", Integer))
+
+
+def _one(scope: Scope) -> Select[*tuple[Any, ...]]:
+    return scope.select(EdgeHost).with_only_columns(*SHOWN).where(EdgeHost.id == named("id"))
+
+
 class EdgeHosts:
     """Those the scope reaches. Revoked ones stay in the database, for the audit log, and out of every answer."""
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
 
-    async def list(self, after: str | None, limit: int) -> list[EdgeHost]:
-        """One more than `limit`, if there are."""
-        statement = self._reached().where(EdgeHost.revoked_at.is_(None))
-        if after is not None:
-            statement = statement.where(EdgeHost.id > after)
-        return await self._scope.all(statement.order_by(EdgeHost.id).limit(limit + 1))
+    async def list(self, after: str | None, limit: int) -> Sequence[Any]:
+        """Rows as they are `SHOWN`; one more than `limit`, if there are."""
+        first, values = after is None, {"after": after, "limit": limit + 1}
+        if self._scope.reach.everywhere:
+            return await self._scope.kept_rows(
+                ("edge hosts", first), lambda own: _page(own, first=first), values
+            )
+        return await self._scope.rows(self._in_reach(_page(self._scope, first=first)).params(**values))
+
+    async def shown(self, edge_id: str) -> Any:
+        """The same of one. Raises `not_found` as `get` does."""
+        if self._scope.reach.everywhere:
+            found = await self._scope.kept_rows("edge host", _one, {"id": edge_id})
+            if found and found[0].revoked_at is None:
+                return found[0]
+        return await self.get(edge_id)
 
     def _reached(self) -> Select[EdgeHost]:
         return self._in_reach(self._scope.select(EdgeHost))
 
-    def _in_reach(self, statement: Select[EdgeHost]) -> Select[EdgeHost]:
+    def _in_reach(self, statement: Select[*Columns]) -> Select[*Columns]:
         folders = in_reach(self._scope)
         return statement if folders is None else statement.where(EdgeHost.folder_id.in_(folders))
 
@@ -184,23 +230,23 @@ def edge_name(edge: EdgeHost) -> EdgeName:
     return EdgeName(OrgId(edge.organization_id), EdgeId(edge.id))
 
 
-def edge_answer(edge: EdgeHost, online: bool, tags: Sequence[str] = ()) -> wire.EdgeHost:
-    # What the database holds was checked when it was written.
-    return wire.EdgeHost.model_construct(
-        id=edge.id,
-        name=edge.name,
-        description=edge.description,
-        folder_id=edge.folder_id,
-        urn=str(edge_name(edge)),
-        online=online,
-        remote_access=edge.remote_access,
-        version=edge.version,
-        path=edge.path if online else "",
-        tags=list(tags),
-        hostname=edge.hostname,
-        devices_managed=edge.devices_managed,
-        devices_discovered=edge.devices_discovered,
-        claimed_at=edge.claimed_at,
-        last_seen=edge.last_seen,
-        certificate_expires_at=edge.certificate_expires_at,
-    )
+def edge_values(edge: Any, online: bool, tags: Sequence[str] = ()) -> dict[str, Any]:
+    """Everything that a `wire.EdgeHost` has. `edge`: an `EdgeHost`, or a row of what is `SHOWN`."""
+    return {
+        "id": edge.id,
+        "name": edge.name,
+        "description": edge.description,
+        "folder_id": edge.folder_id,
+        "urn": str(edge_name(edge)),
+        "online": online,
+        "remote_access": edge.remote_access,
+        "version": edge.version,
+        "path": edge.path if online else "",
+        "tags": list(tags),
+        "hostname": edge.hostname,
+        "devices_managed": edge.devices_managed,
+        "devices_discovered": edge.devices_discovered,
+        "claimed_at": edge.claimed_at,
+        "last_seen": edge.last_seen,
+        "certificate_expires_at": edge.certificate_expires_at,
+    }

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, tuple_
+from sqlalchemy import Integer, Select, tuple_
 
 from farsite_cloud.database import Scope
+from farsite_cloud.database.kept import named, named_list, numbered
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.edge_hosts.service import EdgeHosts, EdgeRow
+from farsite_cloud.inventory.conditions import conditions, shape_of, values_in
 from farsite_cloud.inventory.models import ManagedDevice
 from farsite_cloud.inventory.releases import Releases, releases
 from farsite_cloud.inventory.selection import Selection
@@ -60,7 +62,10 @@ _NO_DETAILS = {
     )
 }
 """Of devices that were told before there were these."""
-Rows = Sequence[Row[*tuple[Any, ...]]]
+LIMIT, AFTER, ID = "limit", "after", "id"
+"""Of `kept.named`."""
+Rows = Sequence[Any]
+"""Of `_COLUMNS`."""
 
 
 class Devices:
@@ -73,25 +78,19 @@ class Devices:
         self, selection: Selection, sort: DeviceSort, cursor: str | None, limit: int
     ) -> tuple[Rows, str | None]:
         """Rows and the cursor of the next page. Raises `invalid_request` for another list's cursor."""
-        name, down = sort.removeprefix("-"), sort.startswith("-")
-        keys = _SORTS[name]
-        order = [key.desc() if down else key for key in keys]
-        # Keys first: they come from an index alone, also where many are passed over.
-        chosen = selection.apply(self._scope, self._scope.select(_D)).with_only_columns(_D.id)
+        values = values_in(selection) | {LIMIT: limit + 1}
         if cursor is not None:
-            after = read_cursor(cursor, sort, len(keys))
-            place = tuple_(*keys)
-            chosen = chosen.where(place < after if down else place > after)
-        chosen = chosen.order_by(*order).limit(limit + 1)
-        found = await self._scope.rows(self._shown(chosen, *keys).order_by(*order))
+            after = read_cursor(cursor, sort, len(_keys(sort)))
+            values |= numbered(AFTER, after, len(after))
+        if selection.empty:
+            return [], None
+        shape = ("devices", sort, cursor is None, shape_of(selection))
+        found = await self._scope.kept_rows(
+            shape, lambda own: _page(own, selection, sort, first=cursor is None), values
+        )
         if len(found) <= limit:
             return found, None
-        return found[:limit], make_cursor(sort, found[limit - 1][-len(keys) :])
-
-    def _shown(self, ids: Any, *more: Any) -> Select[*tuple[Any, ...]]:
-        """`ids`: a statement or a list."""
-        statement = self._scope.among(_D, ids).with_only_columns(*_COLUMNS, *more)
-        return statement.join(EdgeHost, EdgeHost.id == _D.edge_host_id)
+        return found[:limit], make_cursor(sort, found[limit - 1][len(_COLUMNS) :])
 
     async def get(self, device: str) -> ManagedDevice:
         """By its id, or by its serial number. Raises `not_found`, `conflict` for a serial number known twice."""
@@ -107,17 +106,20 @@ class Devices:
 
     async def _reached(self, statement: Select[ManagedDevice]) -> list[ManagedDevice]:
         found = await self._scope.all(statement)
-        if self._scope.reach.roots is None or not found:
+        if self._scope.reach.everywhere or not found:
             return found
         edges = await EdgeHosts(self._scope).named({row.edge_host_id for row in found})
         return [row for row in found if row.edge_host_id in edges]
 
     async def row(self, device: str) -> Rows:
         """The same as `get`, as rows are answered."""
-        found = await self._scope.rows(self._shown([device]))
-        if found and self._scope.reach.roots is None:
+        found = await self._one(device)
+        if found and self._scope.reach.everywhere:
             return found
-        return await self._scope.rows(self._shown([(await self.get(device)).id]))
+        return await self._one((await self.get(device)).id)
+
+    async def _one(self, id: str) -> Rows:
+        return await self._scope.kept_rows("device", lambda own: _shown(own, [named(ID)]), {ID: id})
 
     async def some(self, ids: Sequence[str]) -> list[ManagedDevice]:
         """Raises `not_found` naming the first one that is not there."""
@@ -127,6 +129,28 @@ class Devices:
             detail = f"There is no device {min(missing)[:64]!r} in this organization."
             raise FarsiteError(ErrorCode.NOT_FOUND, detail)
         return found
+
+
+def _keys(sort: DeviceSort) -> tuple[Any, ...]:
+    return _SORTS[sort.removeprefix("-")]
+
+
+def _page(scope: Scope, selection: Selection, sort: DeviceSort, *, first: bool) -> Select[*tuple[Any, ...]]:
+    keys, down = _keys(sort), sort.startswith("-")
+    order = [key.desc() if down else key for key in keys]
+    # Keys first: they come from an index alone, also where many are passed over.
+    chosen = scope.select(_D).where(*conditions(scope, selection)).with_only_columns(_D.id)
+    if not first:
+        place, after = tuple_(*keys), tuple_(*named_list(AFTER, len(keys)))
+        chosen = chosen.where(place < after if down else place > after)
+    chosen = chosen.order_by(*order).limit(named(LIMIT, Integer))
+    return _shown(scope, chosen, *keys).order_by(*order)
+
+
+def _shown(scope: Scope, ids: Any, *more: Any) -> Select[*tuple[Any, ...]]:
+    """`ids`: a statement or a list."""
+    statement = scope.among(_D, ids).with_only_columns(*_COLUMNS, *more)
+    return statement.join(EdgeHost, EdgeHost.id == _D.edge_host_id)
 
 
 class Answers:

@@ -10,6 +10,7 @@ from sqlalchemy import func
 
 from farsite_cloud.database import Scope
 from farsite_cloud.database.portable import row_by_row
+from farsite_cloud.inventory.conditions import narrowed
 from farsite_cloud.inventory.grouped import (
     DIMENSIONS,
     Group,
@@ -65,21 +66,21 @@ async def _kept(scope: Scope, selection: Selection) -> tuple[list[Group], Counte
 async def _counted(scope: Scope, selection: Selection) -> tuple[list[Group], Counter[str], Counter[str]]:
     columns = [getattr(_D, name) for name in DIMENSIONS]
     shown = grouped_columns(_D, DIMENSIONS)
-    statement = selection.apply(scope, scope.select(_D)).with_only_columns(func.count(_D.id), *shown)
+    statement = narrowed(scope, selection).with_only_columns(func.count(_D.id), *shown)
     found = [Group._make(row) for row in await scope.rows(statement.group_by(*columns))]
     number = sum(group.number for group in found)
     return found, await _edges(scope, selection), await _tags(scope, selection, number)
 
 
 async def _edges(scope: Scope, selection: Selection) -> Counter[str]:
-    statement = selection.apply(scope, scope.select(_D))
+    statement = narrowed(scope, selection)
     grouped = statement.with_only_columns(_D.edge_host_id, func.count(_D.id)).group_by(_D.edge_host_id)
     return Counter({edge: int(number) for edge, number in await scope.rows(grouped)})
 
 
 async def _tags(scope: Scope, selection: Selection, number: int) -> Counter[str]:
     """`number`: of devices that are left. Of few each one's tags are looked up, of many all tags gone through."""
-    ids = selection.apply(scope, scope.select(_D)).with_only_columns(_D.id)
+    ids = narrowed(scope, selection).with_only_columns(_D.id)
     if number <= FEW:
         marks = scope.among(ThingTag, ids, ThingTag.thing_id)
     else:

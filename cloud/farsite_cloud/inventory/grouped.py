@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Select, String, func, literal_column
 
 from farsite_cloud.database import Scope
+from farsite_cloud.database.kept import among_named, numbered, padded
 from farsite_cloud.database.portable import row_by_row
 from farsite_cloud.inventory.counting import WHOLE
 from farsite_cloud.inventory.models import InventoryCount, InventoryPosition
 from farsite_cloud.inventory.releases import Edges
 
+_C = InventoryCount
+_EDGE, _TAG = "edge", "tag"
+"""Of `kept.named`; values by dimension have its name."""
+Make = Callable[[Scope], Select[*tuple[Any, ...]]]
+Wanted = Mapping[str, Sequence[str]]
+"""Values by dimension; a dimension left out takes all."""
 DIMENSIONS = ("model", "device_type", "version", "state")
 
 
@@ -32,16 +39,21 @@ class Group(NamedTuple):
     state: str = ""
 
 
-async def groups(
-    scope: Scope, edges: Edges, wanted: dict[str, list[str]], by: Sequence[str] = ALIKE
-) -> list[Group]:
-    """`wanted`: values by dimension; a dimension left out takes all. `by`: what they are told apart by."""
-    columns = [getattr(InventoryCount, name) for name in by]
-    shown = grouped_columns(InventoryCount, by)
-    statement = _counts(scope, wanted).with_only_columns(func.sum(InventoryCount.number), *shown)
-    statement = _placed(statement.where(InventoryCount.tag == ""), edges)
-    found = await scope.rows(statement.group_by(*columns).order_by(*columns))
-    return [Group._make(row) for row in found]
+async def groups(scope: Scope, edges: Edges, wanted: Wanted, by: Sequence[str] = ALIKE) -> list[Group]:
+    """`by`: what they are told apart by."""
+    shape, values = ("groups", tuple(by), *_shape(edges, wanted)), _values(edges, wanted)
+    return [Group._make(row) for row in await scope.kept_rows(shape, _grouped(edges, wanted, by), values)]
+
+
+def _grouped(edges: Edges, wanted: Wanted, by: Sequence[str]) -> Make:
+    columns, shown = [getattr(_C, name) for name in by], grouped_columns(_C, by)
+
+    def make(scope: Scope) -> Select[*tuple[Any, ...]]:
+        statement = _counts(scope, wanted).with_only_columns(func.sum(_C.number), *shown)
+        statement = _placed(statement.where(_C.tag == ""), edges)
+        return statement.group_by(*columns).order_by(*columns)
+
+    return make
 
 
 def grouped_columns(model: Any, by: Sequence[str]) -> list[Any]:
@@ -49,55 +61,71 @@ def grouped_columns(model: Any, by: Sequence[str]) -> list[Any]:
     return [getattr(model, name) if name in by else _NOTHING.label(name) for name in ALIKE]
 
 
-async def by_edge_host(scope: Scope, edges: Edges, wanted: dict[str, list[str]]) -> Counter[str]:
-    row = InventoryCount
-    statement = (
-        _counts(scope, wanted)
-        .with_only_columns(row.place, func.sum(row.number))
-        .where(row.tag == "", row.place != WHOLE)
-        .group_by(row_by_row(row.place))  # an index that has them in order already would be all there are
+async def by_edge_host(scope: Scope, edges: Edges, wanted: Wanted) -> Counter[str]:
+    def make(own: Scope) -> Select[*tuple[Any, ...]]:
+        numbers = _counts(own, wanted).with_only_columns(_C.place, func.sum(_C.number))
+        numbers = numbers.where(_C.tag == "", _C.place != WHOLE)
+        if edges is not None:
+            numbers = numbers.where(among_named(_C.place, _EDGE, len(edges)))
+        # An index that has them in order already would be all there are.
+        return numbers.group_by(row_by_row(_C.place))
+
+    return _numbers(
+        await scope.kept_rows(("edge hosts", *_shape(edges, wanted)), make, _values(edges, wanted))
     )
-    if edges is not None:
-        statement = statement.where(row.place.in_(edges))
-    return Counter({place: int(number) for place, number in await scope.rows(statement)})
 
 
 async def devices_by_edge_host(scope: Scope, edges: Edges) -> Counter[str]:
     """All of them, without a filter."""
     row = InventoryPosition
-    statement = scope.select(row).with_only_columns(row.id, row.devices).where(row.devices > 0)
-    if edges is not None:
-        statement = statement.where(row.id.in_(edges))
-    return Counter({edge: int(number) for edge, number in await scope.rows(statement)})
+
+    def make(own: Scope) -> Select[*tuple[Any, ...]]:
+        numbers = own.select(row).with_only_columns(row.id, row.devices).where(row.devices > 0)
+        return numbers if edges is None else numbers.where(among_named(row.id, _EDGE, len(edges)))
+
+    return _numbers(await scope.kept_rows(("all edge hosts", *_shape(edges)), make, _values(edges)))
 
 
 async def by_tag(scope: Scope, edges: Edges, tags: list[str] | None = None) -> Counter[str]:
-    row = InventoryCount
-    statement = (
-        _counts(scope, {})
-        .with_only_columns(row.tag, func.sum(row.number))
-        .where(row.tag != "", row.model == "")
-        .group_by(row.tag)
-    )
-    if tags is not None:
-        statement = statement.where(row.tag.in_(tags))
-    return Counter({tag: int(number) for tag, number in await scope.rows(_placed(statement, edges))})
+    def make(own: Scope) -> Select[*tuple[Any, ...]]:
+        numbers = _counts(own, {}).with_only_columns(_C.tag, func.sum(_C.number))
+        numbers = _placed(numbers.where(_C.tag != "", _C.model == "").group_by(_C.tag), edges)
+        return numbers if tags is None else numbers.where(among_named(_C.tag, _TAG, len(tags)))
+
+    shape = ("tags", None if tags is None else padded(len(tags)), *_shape(edges))
+    values = _values(edges) | numbered(_TAG, tags or [])
+    return _numbers(await scope.kept_rows(shape, make, values))
 
 
-async def how_many(scope: Scope, edges: Edges, wanted: dict[str, list[str]]) -> int:
-    number = func.coalesce(func.sum(InventoryCount.number), 0)
-    statement = _counts(scope, wanted).with_only_columns(number).where(InventoryCount.tag == "")
-    return int((await scope.rows(_placed(statement, edges)))[0][0])
+def _numbers(rows: list[Any]) -> Counter[str]:
+    return Counter({name: int(number) for name, number in rows})
 
 
-def _counts(scope: Scope, wanted: dict[str, list[str]]) -> Select[InventoryCount]:
-    statement = scope.select(InventoryCount)
-    for name, values in wanted.items():
-        column = getattr(InventoryCount, name)
-        statement = statement.where(column == values[0] if len(values) == 1 else column.in_(values))
-    return statement
+async def how_many(scope: Scope, edges: Edges, wanted: Wanted) -> int:
+    def make(own: Scope) -> Select[*tuple[Any, ...]]:
+        number = func.coalesce(func.sum(_C.number), 0)
+        return _placed(_counts(own, wanted).with_only_columns(number).where(_C.tag == ""), edges)
+
+    [(number,)] = await scope.kept_rows(("how many", *_shape(edges, wanted)), make, _values(edges, wanted))
+    return int(number)
 
 
-def _placed(statement: Select[*tuple[object, ...]], edges: Edges) -> Select[*tuple[object, ...]]:
-    place = InventoryCount.place
-    return statement.where(place == WHOLE if edges is None else place.in_(edges))
+def _shape(edges: Edges, wanted: Wanted | None = None) -> tuple[Hashable, ...]:
+    lengths = tuple((name, padded(len(values))) for name, values in (wanted or {}).items())
+    return (None if edges is None else padded(len(edges)), lengths)
+
+
+def _values(edges: Edges, wanted: Wanted | None = None) -> dict[str, Any]:
+    values = numbered(_EDGE, list(edges or ()))
+    for name, some in (wanted or {}).items():
+        values |= numbered(name, some)
+    return values
+
+
+def _counts(scope: Scope, wanted: Wanted) -> Select[InventoryCount]:
+    having = [among_named(getattr(_C, name), name, len(values)) for name, values in wanted.items()]
+    return scope.select(_C).where(*having)
+
+
+def _placed(statement: Select[*tuple[Any, ...]], edges: Edges) -> Select[*tuple[Any, ...]]:
+    return statement.where(_C.place == WHOLE if edges is None else among_named(_C.place, _EDGE, len(edges)))

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, false, func, tuple_
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import Select, and_, case, func
 
 from farsite_cloud.database import Scope
-from farsite_cloud.database.portable import among_few, has_text, row_by_row
-from farsite_cloud.database.text_index import SHORTEST, is_indexed
+from farsite_cloud.database.kept import named_list, numbered
+from farsite_cloud.database.portable import has_text
+from farsite_cloud.database.text_index import SHORTEST, is_indexed, of_words
 from farsite_cloud.edge_hosts.service import EdgeHosts
 from farsite_cloud.folders.service import Folders
 from farsite_cloud.inventory.grouped import DIMENSIONS, Group, by_tag, groups, how_many
-from farsite_cloud.inventory.models import ManagedDevice, ThingTag
+from farsite_cloud.inventory.models import ManagedDevice
 from farsite_cloud.inventory.releases import Edges, releases
 from farsite_signaling.wire.inventory_api import DeviceFilter
 from farsite_signaling.wire.tags import plain_tag
@@ -25,6 +26,8 @@ FEW = 3000
 MOST_WORDS = 8
 MOST_FOUND = 1000
 """Of devices with a rare text: their ids go into the statement that shows them."""
+WORD = "word"
+"""Of `kept.named`."""
 SAMPLE, COMMON = 2000, 0.03
 """A text that so many of so many devices have is met often enough."""
 
@@ -48,45 +51,14 @@ class Selection:
         """Whether counts that are kept can tell how many it leaves."""
         return not self.words and not self.tags
 
+    @property
+    def empty(self) -> bool:
+        """Nothing can be in it."""
+        chosen = (self.edges, self.pairs, self.found, *self.wanted.values())
+        return any(values is not None and not values for values in chosen)
+
     def takes(self, group: Group) -> bool:
         return self.pairs is None or (group.model, group.version) in self.pairs
-
-    def apply(self, scope: Scope, statement: Select[ManagedDevice]) -> Select[ManagedDevice]:
-        return statement.where(*self._conditions(scope))
-
-    def _conditions(self, scope: Scope) -> list[ColumnElement[bool]]:
-        device = ManagedDevice
-        found = [self._in(getattr(device, name), values) for name, values in self.wanted.items()]
-        if self.edges is not None:
-            found.append(self._in(device.edge_host_id, list(self.edges)))
-        if self.pairs is not None:
-            found.append(self._in_pairs(self.pairs))
-        if self.found is not None:
-            found.append(device.id.in_(self.found))
-        else:
-            found += [has_text(device.search, word) for word in self.words]
-        return found + [self._tagged(scope, tag) for tag in self.tags]
-
-    def _in(self, column: InstrumentedAttribute[str], values: Sequence[str]) -> ColumnElement[bool]:
-        if len(values) == 1:
-            return column == values[0]
-        if not values:
-            return false()
-        return column.in_(values) if self.few else row_by_row(column).in_(values)
-
-    def _in_pairs(self, pairs: set[tuple[str, str]]) -> ColumnElement[bool]:
-        if not pairs:
-            return false()
-        model, version = ManagedDevice.model, ManagedDevice.version
-        columns = (model, version) if self.few else (row_by_row(model), row_by_row(version))
-        return tuple_(*columns).in_(sorted(pairs))
-
-    def _tagged(self, scope: Scope, tag: str) -> ColumnElement[bool]:
-        marks = scope.select(ThingTag).where(ThingTag.tag == tag, ThingTag.present)
-        if tag in self.rare_tags:
-            return among_few(ManagedDevice.id, marks.with_only_columns(ThingTag.thing_id))
-        own = marks.where(ThingTag.thing_id == ManagedDevice.id)
-        return own.with_only_columns(ThingTag.id).exists()
 
 
 async def select_devices(scope: Scope, query: DeviceFilter, today: date) -> Selection:
@@ -106,7 +78,7 @@ async def reached_edges(scope: Scope, folder: str | None, edge_hosts: str | None
     """None: the whole organization, which is what most ask for."""
     if folder is not None:
         await Folders(scope).get(folder)
-    elif edge_hosts is None and scope.reach.roots is None:
+    elif edge_hosts is None and scope.reach.everywhere:
         return None
     ids = None if edge_hosts is None else values_of(edge_hosts)
     return [edge.id for edge in await EdgeHosts(scope).within(folder, ids)]
@@ -122,27 +94,41 @@ async def find_text(scope: Scope, selection: Selection, *, by_name: bool) -> Non
     if not words or await _are_common(scope, words):
         return
     long = [word for word in words if len(word) >= SHORTEST]
-    statement = scope.select(ManagedDevice).order_by(ManagedDevice.name_key)
-    if long and await is_indexed(scope.session, ManagedDevice.__tablename__):
-        statement = scope.with_words(ManagedDevice, ManagedDevice.search, long)
-    elif by_name:
+    indexed = bool(long) and await is_indexed(scope.session, ManagedDevice.__tablename__)
+    if by_name and not indexed:
         return
-    for word in words:
-        statement = statement.where(has_text(ManagedDevice.search, word))
-    statement = statement.with_only_columns(ManagedDevice.id)
-    ids = [row.id for row in await scope.rows(statement.limit(MOST_FOUND + 1))]
-    if len(ids) <= MOST_FOUND:
-        selection.found = ids
+    looked_for = len(long) if indexed else 0
+    values = numbered(WORD, words, len(words)) | (of_words(long) if indexed else {})
+    shape = ("with text", len(words), looked_for)
+    found = await scope.kept_rows(shape, lambda own: _with_text(own, len(words), looked_for), values)
+    if len(found) <= MOST_FOUND:
+        selection.found = [row.id for row in found]
+
+
+def _with_text(scope: Scope, words: int, indexed: int) -> Select[*tuple[Any, ...]]:
+    """`indexed`: how many of the words the index is asked for; the rest is checked row by row."""
+    if indexed:
+        statement = scope.with_words(ManagedDevice, ManagedDevice.search, indexed)
+    else:
+        statement = scope.select(ManagedDevice).order_by(ManagedDevice.name_key)
+    having = [has_text(ManagedDevice.search, word) for word in named_list(WORD, words)]
+    return statement.where(*having).with_only_columns(ManagedDevice.id).limit(MOST_FOUND + 1)
 
 
 async def _are_common(scope: Scope, words: Sequence[str]) -> bool:
     """Whether enough of the first devices have them all; an organization of few devices is gone through either way."""
+    shape = ("texts of the first", len(words))
+    values = numbered(WORD, words, len(words))
+    [(looked_at, have)] = await scope.kept_rows(shape, lambda own: _sample(own, len(words)), values)
+    return int(looked_at) < SAMPLE or int(have) >= SAMPLE * COMMON
+
+
+def _sample(scope: Scope, words: int) -> Select[*tuple[Any, ...]]:
     first = scope.select(ManagedDevice).with_only_columns(ManagedDevice.search)
     sample = first.order_by(ManagedDevice.name_key, ManagedDevice.id).limit(SAMPLE).subquery()
-    having = [has_text(sample.c.search, word) for word in words]
+    having = [has_text(sample.c.search, word) for word in named_list(WORD, words)]
     number = func.sum(case((and_(*having), 1), else_=0))
-    [(looked_at, have)] = await scope.rows(sample.select().with_only_columns(func.count(), number))
-    return int(looked_at) < SAMPLE or int(have) >= SAMPLE * COMMON
+    return sample.select().with_only_columns(func.count(), number)
 
 
 def values_of(text: str) -> list[str]:

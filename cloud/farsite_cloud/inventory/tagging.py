@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select
 
 from farsite_cloud.database import Scope
+from farsite_cloud.database.kept import named_list, numbered, padded
 from farsite_cloud.ids import new_id
 from farsite_cloud.inventory.counting import Changes
 from farsite_cloud.inventory.models import ManagedDevice, ThingTag
@@ -39,14 +43,15 @@ async def tags_of(scope: Scope, things: Collection[str]) -> dict[str, list[str]]
     found: dict[str, list[str]] = {}
     if not things:
         return found
-    statement = (
-        scope.among(ThingTag, things, ThingTag.thing_id)
-        .with_only_columns(ThingTag.thing_id, ThingTag.tag)
-        .where(ThingTag.present)
-    )
-    for thing, tag in sorted(map(tuple, await scope.rows(statement))):
+    shape, values = ("tags of", padded(len(things))), numbered("thing", list(things))
+    for thing, tag in sorted(await scope.kept_rows(shape, lambda own: _present(own, len(things)), values)):
         found.setdefault(thing, []).append(tag)
     return found
+
+
+def _present(scope: Scope, things: int) -> Select[*tuple[Any, ...]]:
+    marks = scope.among(ThingTag, named_list("thing", padded(things)), ThingTag.thing_id)
+    return marks.with_only_columns(ThingTag.thing_id, ThingTag.tag).where(ThingTag.present)
 
 
 def take(

@@ -65,7 +65,7 @@ class EdgeTasks:
 
     async def _reached(self) -> Select[EdgeHostTask]:
         statement = self._scope.select(EdgeHostTask)
-        if self._scope.reach.roots is None:
+        if self._scope.reach.everywhere:
             return statement
         edges = [edge.id for edge in await EdgeHosts(self._scope).within(None, None)]
         return statement.where(EdgeHostTask.edge_host_id.in_(edges))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Any
@@ -50,13 +51,22 @@ class Smtp:
         """Raises `Refused` or `Postponed`, whose text holds no secret."""
         message = message_of(mail, self.sender)
         try:
-            await aiosmtplib.send(
-                message, sender=self.sender, recipients=[mail.recipient], **self._connection()
-            )
+            await self._exchange(message, mail.recipient)
         except (aiosmtplib.SMTPRecipientsRefused, aiosmtplib.SMTPResponseException) as error:
             raise _sorted(error) from None
         except (TimeoutError, aiosmtplib.SMTPException, OSError, ValueError) as error:
             raise Postponed(f"{self.name}: {error}") from None
+
+    async def _exchange(self, message: EmailMessage, recipient: str) -> None:
+        """Closed at once when cancelled: the library's own context manager would still ask a silent server to part."""
+        client = aiosmtplib.SMTP(**self._connection())
+        try:
+            await client.connect()
+            await client.send_message(message, sender=self.sender, recipients=[recipient])
+            with suppress(aiosmtplib.SMTPException):  # it has taken the mail
+                await client.quit()
+        finally:
+            client.close()
 
     def _connection(self) -> dict[str, Any]:
         settings = self._settings

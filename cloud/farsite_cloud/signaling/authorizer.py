@@ -15,6 +15,7 @@ from farsite_cloud.database import Database, Scope
 from farsite_cloud.edge_hosts.service import EdgeHosts
 from farsite_cloud.inventory.ingest import receive
 from farsite_cloud.notices.events import emit
+from farsite_cloud.notices.storage import storage_reported
 from farsite_cloud.notices.watch import edge_is_back
 from farsite_cloud.sessions.models import RemoteSession
 from farsite_cloud.sessions.service import is_live, live_session, sessions_of_edge
@@ -82,6 +83,7 @@ class CloudAuthorizer:
             if news.switched:
                 await edge_changed(scope, peer.edge, now)
                 await self._tell_switched(scope, peer.edge, report, now)
+            await storage_reported(scope, peer.edge, report, now)
             keep_reported(scope, peer.edge, report.audit, now)
         if news.switched:
             await self._look()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from farsite_signaling.identity.certificates import certificate_pem, load_certificate
 from farsite_signaling.identity.keys import (
@@ -22,6 +22,7 @@ from farsite_signaling.identity.keys import (
     private_pem,
     write_private,
 )
+from farsite_signaling.identity.profiles import authority_certificate, leaf_builder, our_name
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 AUTHORITY_LIFETIME = timedelta(days=3650)
@@ -64,49 +65,22 @@ def _authority(directory: Path, now: datetime) -> tuple[x509.Certificate, Privat
                 ErrorCode.STORAGE_FAILED, f"Cannot read {certificate_file}: {error}."
             ) from None
     key = generate_key()
-    certificate = _self_signed(key, now)
+    name = our_name("relay authority")
+    certificate = authority_certificate(key, name, now - BACKDATE, now + AUTHORITY_LIFETIME)
     write_private(key_file, private_pem(key))
     write_private(certificate_file, certificate_pem(certificate).encode())
     return certificate, key
 
 
-def _self_signed(key: PrivateKey, now: datetime) -> x509.Certificate:
-    name = _name("relay authority")
-    builder = _builder(name, name, key, now, AUTHORITY_LIFETIME)
-    return (
-        builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(authority=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-
-
 def _issue(
     authority: x509.Certificate, authority_key: PrivateKey, key: PrivateKey, host: str, now: datetime
 ) -> x509.Certificate:
-    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
+    subject, since, until = our_name("relay"), now - BACKDATE, now + SERVER_LIFETIME
     return (
-        _builder(_name("relay"), authority.subject, key, now, SERVER_LIFETIME)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(authority=False), critical=True)
+        leaf_builder(key.public_key(), subject, authority, authority_key, since, until)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName([_subject(host)]), critical=False)
-        .add_extension(issuer, critical=False)
         .sign(authority_key, hashes.SHA256())
-    )
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: PrivateKey, now: datetime, lifetime: timedelta
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - BACKDATE)
-        .not_valid_after(now + lifetime)
     )
 
 
@@ -128,26 +102,3 @@ def _subject(host: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         return x509.DNSName(host)
-
-
-def _name(common: str) -> x509.Name:
-    return x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Farsite"),
-            x509.NameAttribute(NameOID.COMMON_NAME, common),
-        ]
-    )
-
-
-def _usage(*, authority: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not authority,
-        key_cert_sign=authority,
-        crl_sign=authority,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )

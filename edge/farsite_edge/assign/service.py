@@ -11,9 +11,11 @@ import ifaddr
 from farsite_edge.assign.table import DHCP, conflicts, planned
 from farsite_edge.device_tasks.service import ASSIGN, DeviceTasks, occupied
 from farsite_edge.devices import DeviceManager
+from farsite_edge.devices.record import DeviceRecord
 from farsite_edge.tasks import TaskRecord
 from farsite_signaling.wire.assign_api import AssignPlanRow, AssignRequest
 from farsite_signaling.wire.errors import FarsiteError
+from farsite_signaling.wire.ipv6 import OFF
 
 PARALLEL_PROBES = 32
 Sees = Callable[[str], bool]
@@ -35,10 +37,10 @@ class AssignService:
     async def plan(self, request: AssignRequest, sees: Sees) -> list[AssignPlanRow]:
         """Raises `invalid_request` for what is no table at all."""
         own = self._own()
-        known = {one.address: one.id for one in self._manager.registry.all()}
+        known = self._holders()
         rows = planned(request, self._model, lambda address: address in own or address in known)
         within = conflicts(rows)
-        moving = {row.device for row in rows if row.address}
+        moving = {row.device for row in rows if row.address or row.ipv6}
         rows = [self._known(row, within, sees, own, known, moving) for row in rows]
         limit = asyncio.Semaphore(PARALLEL_PROBES)
         return list(await asyncio.gather(*[self._probed(row, limit) for row in rows]))
@@ -51,6 +53,12 @@ class AssignService:
         if not good:
             return None
         return await self._tasks.start(ASSIGN, good, {}, sees, each=good, rollout=request.rollout, **who)
+
+    def _holders(self) -> dict[str, str]:
+        """Devices by the addresses they are known at; the one a device is used at counts most."""
+        every = self._manager.registry.all()
+        others = {address: one.id for one in every for address in one.addresses if ":" in address}
+        return others | {one.address: one.id for one in every}
 
     def _model(self, device: str) -> str:
         try:
@@ -78,9 +86,11 @@ class AssignService:
             record = self._manager.registry.managed(row.device)
         except FarsiteError as error:
             return row.model_copy(update={"problem": error.detail})
-        address = _address(row)
-        if problem is None and address:
-            problem = self._taken(row, address, own, known, moving)
+        for address in _addresses(row):
+            problem = problem or self._taken(row, address, own, known, moving)
+        if row.ipv6 == OFF and ":" in record.address:
+            detail = "The edge host reaches the device over IPv6: switched off, it would be lost."
+            problem = problem or detail
         return row.model_copy(update={"problem": problem, "now": record.address})
 
     def _taken(
@@ -98,23 +108,30 @@ class AssignService:
         return f"{address} is the address of the device {holder}."
 
     async def _probed(self, row: AssignPlanRow, limit: asyncio.Semaphore) -> AssignPlanRow:
-        address = _address(row)
-        if row.problem is not None or not address or address == row.now:
+        if row.problem is not None:
             return row
         record = self._manager.registry.managed(row.device)
+        for address in _addresses(row):
+            if address in (record.address, *record.addresses):
+                continue  # whether it is still this device, the task looks
+            problem = await self._problem_at(address, record, limit)
+            if problem is not None:
+                return row.model_copy(update={"problem": problem})
+        return row
+
+    async def _problem_at(self, address: str, record: DeviceRecord, limit: asyncio.Semaphore) -> str | None:
         try:
             self._manager.check_address(address, record.https_port or record.http_port)
         except FarsiteError as error:
-            return row.model_copy(update={"problem": error.detail})
+            return error.detail
         async with limit:
             ports = tuple({record.http_port, record.https_port or 443, 80, 443})
-            if await self._probe(address, ports):
-                return row.model_copy(update={"problem": f"Somebody answers at {address} already."})
-        return row
+            taken = await self._probe(address, ports)
+        return f"Somebody answers at {address} already." if taken else None
 
 
-def _address(row: AssignPlanRow) -> str:
-    return "" if row.address in ("", DHCP) else row.address.partition("/")[0]
+def _addresses(row: AssignPlanRow) -> list[str]:
+    return [one.partition("/")[0] for one in (row.address, row.ipv6) if "/" in one]
 
 
 def _payload(row: AssignPlanRow) -> dict[str, Any]:
@@ -123,8 +140,12 @@ def _payload(row: AssignPlanRow) -> dict[str, Any]:
         static = row.address != DHCP
         payload |= {"mode": "static" if static else DHCP, "address": row.address if static else ""}
         payload["router"] = row.router
+    if row.ipv6:
+        payload |= {"ipv6": row.ipv6, "ipv6_router": row.ipv6_router}
     return payload
 
 
 def own_addresses() -> set[str]:
-    return {str(one.ip) for adapter in ifaddr.get_adapters() for one in adapter.ips if one.is_IPv4}
+    return {
+        str(one.ip if one.is_IPv4 else one.ip[0]) for adapter in ifaddr.get_adapters() for one in adapter.ips
+    }

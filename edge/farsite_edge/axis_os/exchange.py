@@ -5,14 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from farsite_edge.axis_os.plan import Hop
+from farsite_edge.tasks.exchange import AskReady, LoginRefused, Ready, Unreachable, Wait, Wrong
 from farsite_edge.tasks.record import Outcome
 
+__all__ = [
+    "Accepted",
+    "Action",
+    "AskInfo",
+    "AskReady",
+    "AskStatus",
+    "Broken",
+    "Commit",
+    "Event",
+    "Info",
+    "LoginRefused",
+    "Ready",
+    "Refused",
+    "Rollback",
+    "Status",
+    "Unreachable",
+    "Upload",
+    "Wait",
+    "Wrong",
+]
+
 # Questions
-
-
-@dataclass(frozen=True)
-class AskReady:
-    pass
 
 
 @dataclass(frozen=True)
@@ -45,21 +62,9 @@ class Rollback:
     pass
 
 
-@dataclass(frozen=True)
-class Wait:
-    seconds: float
-
-
 Action = AskReady | AskInfo | AskStatus | Upload | Commit | Rollback | Wait | Outcome
 
 # Answers
-
-
-@dataclass(frozen=True)
-class Ready:
-    ready: bool
-    setup_required: bool = False
-    boot_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,28 +96,11 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class LoginRefused:
-    detail: str
-
-
-@dataclass(frozen=True)
-class Unreachable:
-    detail: str
-
-
-@dataclass(frozen=True)
 class Broken:
     """The upload ended without an answer; `complete`: the device has the whole image."""
 
     detail: str
     complete: bool
-
-
-@dataclass(frozen=True)
-class Wrong:
-    """An answer that makes no sense."""
-
-    detail: str
 
 
 Event = Ready | Info | Status | Accepted | Refused | LoginRefused | Unreachable | Broken | Wrong

@@ -18,6 +18,7 @@ from farsite_edge.axis_os.plan import Plan
 from farsite_edge.axis_os.upload import blocks
 from farsite_edge.devices import DeviceManager
 from farsite_edge.store.failures import storage_errors
+from farsite_edge.tasks.driver import Driver
 from farsite_edge.tasks.record import Outcome
 from farsite_edge.tasks.work import Work
 from farsite_edge.vapix import ApiError, UpgradeFirmware
@@ -90,8 +91,8 @@ class OsJob:
         return await self._ensure(images, self._folder.usable, work, memory)
 
 
-class Run:
-    """One device on its way."""
+class Run(Driver[x.Action, x.Event]):
+    """One device on its way to another version."""
 
     def __init__(
         self,
@@ -102,48 +103,27 @@ class Run:
         clock: Callable[[], float],
         idle: float,
     ) -> None:
+        super().__init__(machine, work, clock)
         self._manager = manager
         self._folder = folder
         self._machine = machine
-        self._work = work
-        self._clock = clock
         self._idle = idle
         self._sent = 0
 
     async def run(self) -> Outcome:
-        machine = self._machine
         await self._manager.updating(self._work.device)
-        while True:
-            action = machine.action(self._clock())
-            if isinstance(action, Outcome):
-                await self._write_down()
-                return action
-            if self._work.cancelling.is_set() and machine.can_stop:
-                return self._cancelled()
-            if isinstance(action, x.Wait):
-                await self._wait(action.seconds)
-                machine.waited()
-                continue
-            await self._save(action)
-            event = await self._ask(action)
-            if event is None:
-                return self._cancelled()
-            # One that was sent an image counts among those under upgrade until its end.
-            self._work.stalled(isinstance(event, x.Unreachable | x.Wrong) and not machine.memory.touched)
-            machine.feed(event, self._clock())
+        outcome = await self.drive()
+        installed = self._machine.memory.installed
+        if installed and outcome.state is not WorkState.CANCELLED:
+            await self._manager.updating(self._work.device, version=installed[-1])
+        return outcome
 
-    async def _wait(self, seconds: float) -> None:
-        if not self._machine.can_stop:
-            await asyncio.sleep(seconds)
-            return
-        try:
-            async with asyncio.timeout(seconds):
-                await self._work.cancelling.wait()
-        except TimeoutError:
-            pass
+    @property
+    def _begun(self) -> bool:
+        """One that was sent an image counts among those under upgrade until its end."""
+        return self._machine.memory.touched
 
     async def _save(self, action: x.Action) -> None:
-        """Before every stage, so that a crash in it is known of."""
         if isinstance(action, x.Upload):
             self._machine.upload_begins()
         memory = self._machine.memory.model_dump(mode="json")
@@ -168,11 +148,6 @@ class Run:
         done = self._machine.memory.installed
         detail = f"Cancelled after {done[-1]} was installed." if done else "Cancelled; nothing was installed."
         return Outcome(WorkState.CANCELLED, detail)
-
-    async def _write_down(self) -> None:
-        installed = self._machine.memory.installed
-        if installed:
-            await self._manager.updating(self._work.device, version=installed[-1])
 
     async def _ask(self, action: x.Action) -> x.Event | None:
         """`None`: cancelled in the middle of the upload."""

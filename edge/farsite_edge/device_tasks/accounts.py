@@ -20,6 +20,7 @@ _SENTENCES = {
     Step.SET: "Tells the device.",
     Step.TRY_NEW: "Tries the new log-in.",
     Step.USE: "The new log-in works: it is used from now on.",
+    Step.ONVIF: "Gives an ONVIF account of the same name the same password.",
     Step.TRY_OLD: "Tries whether the old log-in is refused.",
     Step.DROP: "The device goes on with its old log-in.",
 }
@@ -30,6 +31,8 @@ _DONE = {
 }
 _WRONG = {
     Step.FAILED: "The device did not take it and goes on with its old log-in. {said}",
+    Step.APART: "The new password works and is used, but the device's ONVIF account of that name has the former one. "
+    "Try again. {said}",
     Step.BOTH: "The new password works, but the device still takes the old one too. Look at its accounts.",
     Step.LOST: "The device takes neither the new nor the old log-in; both are kept. Log in to it again.",
 }
@@ -61,7 +64,7 @@ class AccountTask:
         if step is Step.KEEP and await self._manager.credentials.candidate(work.device) is None:
             candidate = await self._candidate(work)
             return await self._manager.accounts.change(work.device, candidate, self._change, noted)
-        was_used = step in (Step.USE, Step.TRY_OLD)
+        was_used = step in (Step.USE, Step.ONVIF, Step.TRY_OLD)
         return await self._manager.accounts.go_on(work.device, self._change, was_used=was_used, noted=noted)
 
     def _note(self, work: Work) -> Callable[[Step], Awaitable[None]]:

@@ -1,48 +1,65 @@
-"""Host name, address and name servers of one device, in the order in which nothing gets lost."""
+"""Host name, addresses and name servers of one device, in the order in which nothing gets lost."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Awaitable, Callable
 
+from farsite_edge.device_tasks.arriving import is_ipv6, logged_in
 from farsite_edge.device_tasks.holding import done
+from farsite_edge.device_tasks.ipv6 import ChangeIPv6
 from farsite_edge.device_tasks.network import ChangeNetwork
+from farsite_edge.device_tasks.parts import Part, WorkPart
 from farsite_edge.devices import DeviceManager
 from farsite_edge.tasks import Outcome, Work
 from farsite_signaling.wire.edge_tasks import WorkState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
+IPV4, IPV6 = "ipv4", "ipv6"
+Change = Callable[[Part], Awaitable[Outcome]]
+
 
 class AssignNetwork:
-    """The name first, which changes nothing else; then the address, which is put back when the device does not return;
-    name servers last, at the new place. All but the address may be done twice: after a crash it is."""
+    """The name first, which changes nothing else; then the addresses, last those it is reached by, put back when the
+    device does not return; name servers at the end, at the new place. All but the addresses may be done twice: after a
+    crash it is."""
 
-    def __init__(self, manager: DeviceManager, network: ChangeNetwork) -> None:
+    def __init__(self, manager: DeviceManager, network: ChangeNetwork, ipv6: ChangeIPv6) -> None:
         self._manager = manager
-        self._network = network
+        self._changes: dict[str, Change] = {IPV4: network, IPV6: ipv6}
 
     async def __call__(self, work: Work) -> Outcome:
         payload, said = work.payload, []
         if payload.get("host_name") and work.memory is None:
             await self._name(work.device, payload["host_name"])
             said.append(f"Its host name is {payload['host_name']}.")
-        if payload.get("mode"):
-            outcome = await self._network(work)
-            if outcome.state is not WorkState.SUCCEEDED:
-                return outcome
+        for part in self._parts(work):
+            outcome = await self._changed(part)
             said.append(outcome.detail)
+            if outcome.state is not WorkState.SUCCEEDED:
+                return Outcome(outcome.state, " ".join(said)[:500], outcome.code)
         if payload.get("dns"):
             await self._servers(work.device, tuple(payload["dns"]))
             said.append(f"Its name servers are {', '.join(payload['dns'])}.")
         return done(" ".join(said) or "There was nothing to do.")
 
-    async def _client(self, device: str) -> Any:
-        account = await self._manager.credentials.get(device)
-        if account is None:
-            raise FarsiteError(ErrorCode.DEVICE_CREDENTIALS, f"Log in to the device {device} first.")
-        return self._manager.client(self._manager.registry.managed(device), account)
+    def _parts(self, work: Work) -> list[WorkPart]:
+        """What was begun before a crash goes on first."""
+        reached = self._manager.registry.managed(work.device).address
+        order = (IPV4, IPV6) if is_ipv6(reached) else (IPV6, IPV4)
+        asked = {IPV4: "mode", IPV6: "ipv6"}
+        parts = [WorkPart(work, name) for name in order if work.payload.get(asked[name])]
+        return sorted(parts, key=lambda part: part.memory is None)
+
+    async def _changed(self, part: WorkPart) -> Outcome:
+        if part.done is not None:
+            return done(part.done)
+        outcome = await self._changes[part.name](part)
+        if outcome.state is WorkState.SUCCEEDED:
+            await part.finish(outcome.detail)
+        return outcome
 
     async def _name(self, device: str, name: str) -> None:
-        client = await self._client(device)
+        client = await logged_in(self._manager, self._manager.registry.managed(device))
         network = await self._manager.bounded(client.network())
         await self._manager.bounded(client.set_host_name(network, name))
         now = (await self._manager.bounded(client.network())).hostname
@@ -51,7 +68,7 @@ class AssignNetwork:
         await self._manager.registry.update(device, hostname=now)
 
     async def _servers(self, device: str, servers: tuple[str, ...]) -> None:
-        client = await self._client(device)
+        client = await logged_in(self._manager, self._manager.registry.managed(device))
         network = await self._manager.bounded(client.network())
         await self._manager.bounded(client.set_name_servers(network, servers))
         now = (await self._manager.bounded(client.network())).name_servers

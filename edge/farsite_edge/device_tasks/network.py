@@ -7,12 +7,13 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from farsite_edge.device_tasks.arriving import Occupied, check_free, is_at, is_ipv6, logged_in
 from farsite_edge.device_tasks.holding import done
+from farsite_edge.device_tasks.parts import Part
 from farsite_edge.device_tasks.settings import Timing
 from farsite_edge.devices import DeviceManager
-from farsite_edge.devices.following import verified
-from farsite_edge.devices.record import DeviceRecord, Sighting
-from farsite_edge.tasks import Outcome, Work
+from farsite_edge.devices.record import DeviceRecord
+from farsite_edge.tasks import Outcome
 from farsite_edge.vapix import Refused
 from farsite_edge.vapix.network import DHCP, STATIC, IPv4Settings, NetworkInfo
 from farsite_signaling.wire.edge_tasks import WorkState
@@ -23,13 +24,11 @@ Search = Callable[[str], Awaitable[None]]
 
 
 class ChangeNetwork:
-    """`occupied(address, ports)` tells whether anybody answers there."""
-
     def __init__(
         self,
         manager: DeviceManager,
         search: Search,
-        occupied: Callable[[str, tuple[int, ...]], Awaitable[bool]],
+        occupied: Occupied,
         timing: Timing,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -39,7 +38,7 @@ class ChangeNetwork:
         self._timing = timing
         self._clock = clock
 
-    async def __call__(self, work: Work) -> Outcome:
+    async def __call__(self, work: Part) -> Outcome:
         await self._manager.updating(work.device)
         wanted = wanted_of(work.payload)
         if work.memory is None:
@@ -66,46 +65,24 @@ class ChangeNetwork:
         }
 
     async def _check_free(self, device: str, wanted: IPv4Settings) -> None:
-        """Raises `conflict`, and `forbidden` for an address no device may have."""
-        record = self._record(device)
         if wanted.mode == STATIC:
-            self._manager.check_address(wanted.address, record.https_port or record.http_port)
-        if wanted.mode != STATIC or wanted.address == record.address:
-            return
-        holders = [
-            one.id
-            for one in self._manager.registry.all()
-            if one.address == wanted.address and one.id != device
-        ]
-        ports = tuple({record.http_port, record.https_port or 443, 80, 443})
-        if holders or await self._occupied(wanted.address, ports):
-            who = f"the device {holders[0]}" if holders else "somebody"
-            raise FarsiteError(
-                ErrorCode.CONFLICT,
-                f"At {wanted.address} is {who} already. Nothing was changed; choose another.",
-            )
-
-    async def _client(self, record: DeviceRecord) -> Any:
-        account = await self._manager.credentials.get(record.id)
-        if account is None:
-            raise FarsiteError(ErrorCode.DEVICE_CREDENTIALS, f"Log in to the device {record.id} first.")
-        return self._manager.client(record, account)
+            await check_free(self._manager, self._record(device), wanted.address, self._occupied)
 
     async def _network(self, record: DeviceRecord) -> NetworkInfo:
-        client = await self._client(record)
+        client = await logged_in(self._manager, record)
         network: NetworkInfo = await self._manager.bounded(client.network())
         return network
 
     async def _set(self, record: DeviceRecord, network: NetworkInfo, settings: IPv4Settings) -> None:
         """The answer may be lost with the address."""
-        client = await self._client(record)
+        client = await logged_in(self._manager, record)
         try:
             await self._manager.bounded(client.set_ipv4(network, settings))
         except FarsiteError as error:
             if error.code is not ErrorCode.DEVICE_UNREACHABLE or isinstance(error, Refused):
                 raise
 
-    async def _arrive(self, work: Work, memory: dict[str, Any], wanted: IPv4Settings) -> Outcome:
+    async def _arrive(self, work: Part, memory: dict[str, Any], wanted: IPv4Settings) -> Outcome:
         await work.checkpoint(memory, "wait", f"Waits until it answers {_where(wanted)}.")
         await asyncio.sleep(self._timing.settle)
         rounds = 0
@@ -124,20 +101,15 @@ class ChangeNetwork:
         """Where the device is, with the settings it should have."""
         record = self._record(device)
         seen = record.elsewhere.address if record.elsewhere else None
-        addresses = [wanted.address] if wanted.mode == STATIC else [old, *([seen] if seen else [])]
+        if is_ipv6(old):
+            addresses = [old]  # where it is reached nothing changes
+        else:
+            addresses = [wanted.address] if wanted.mode == STATIC else [old, *([seen] if seen else [])]
         for address in addresses:
-            there = await self._is_at(record, address)
+            there = await is_at(self._manager, record, address)
             if there is not None and await self._has(there, wanted):
                 return there
         return None
-
-    async def _is_at(self, record: DeviceRecord, address: str) -> DeviceRecord | None:
-        seen = record.elsewhere if record.elsewhere and record.elsewhere.address == address else None
-        place = seen or Sighting(address=address, http_port=record.http_port, https_port=record.https_port)
-        try:
-            return await verified(self._manager, record.model_copy(update={"elsewhere": place}))
-        except FarsiteError:
-            return None
 
     async def _has(self, there: DeviceRecord, wanted: IPv4Settings) -> bool:
         try:
@@ -147,14 +119,14 @@ class ChangeNetwork:
                 raise
             return False
 
-    async def _go_back(self, work: Work, memory: dict[str, Any], wanted: IPv4Settings) -> Outcome:
+    async def _go_back(self, work: Part, memory: dict[str, Any], wanted: IPv4Settings) -> Outcome:
         before = IPv4Settings(*memory["before"])
         await work.checkpoint(memory, "roll_back", f"It does not answer {_where(wanted)}: it is looked for.")
         await self._search(work.device)
         record = self._record(work.device)
         addresses = dict.fromkeys([memory["old"], *([record.elsewhere.address] if record.elsewhere else [])])
         for address in addresses:
-            there = await self._is_at(record, address)
+            there = await is_at(self._manager, record, address)
             if there is not None:
                 return await self._put_back(work, memory, there, before)
         detail = (
@@ -164,7 +136,7 @@ class ChangeNetwork:
         return Outcome(WorkState.FAILED, detail, ErrorCode.DEVICE_UNREACHABLE)
 
     async def _put_back(
-        self, work: Work, memory: dict[str, Any], there: DeviceRecord, before: IPv4Settings
+        self, work: Part, memory: dict[str, Any], there: DeviceRecord, before: IPv4Settings
     ) -> Outcome:
         network = await self._network(there)
         if same(network.ipv4, before):

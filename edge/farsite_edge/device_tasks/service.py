@@ -13,6 +13,7 @@ from typing import Any
 from farsite_edge.device_tasks.accounts import AccountTask
 from farsite_edge.device_tasks.assign import AssignNetwork
 from farsite_edge.device_tasks.holding import HoldingJob, SharingJob
+from farsite_edge.device_tasks.ipv6 import ChangeIPv6
 from farsite_edge.device_tasks.log_in import LogIn
 from farsite_edge.device_tasks.network import ChangeNetwork
 from farsite_edge.device_tasks.parameters import SetParameters
@@ -75,6 +76,7 @@ class DeviceTasks:
     def _kinds(self) -> dict[str, Job]:
         manager, secrets, timing = self._manager, self._secrets, self._timing
         network = ChangeNetwork(manager, self._search, occupied, timing)
+        ipv6 = ChangeIPv6(manager, self._search, occupied, timing)
         return {
             LOG_IN: SharingJob(LogIn(manager, secrets, timing)),
             SET_UP: HoldingJob(manager, AccountTask(manager, secrets, Change.FIRST)),
@@ -84,7 +86,7 @@ class DeviceTasks:
             FACTORY_DEFAULT: HoldingJob(manager, FactoryDefault(manager, timing)),
             PARAMETERS: SharingJob(SetParameters(manager)),
             NETWORK: HoldingJob(manager, network),
-            ASSIGN: HoldingJob(manager, AssignNetwork(manager, network)),
+            ASSIGN: HoldingJob(manager, AssignNetwork(manager, network, ipv6)),
         }
 
     def build(self, runner: TaskRunner) -> None:

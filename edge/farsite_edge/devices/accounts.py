@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from farsite_edge.devices.credentials import Account, Candidate
+from farsite_edge.devices.onvif import keep_in_step
 from farsite_edge.devices.record import DeviceRecord
 from farsite_edge.devices.rotation import MAX_SETS, Facts, Step, Told, next_step, told
 from farsite_edge.vapix import Refused
@@ -127,6 +128,7 @@ class _Course:
             Step.SET: self._set,
             Step.TRY_NEW: self._try_new,
             Step.USE: self._use,
+            Step.ONVIF: self._onvif,
             Step.TRY_OLD: self._try_old,
             Step.DROP: self._drop,
         }
@@ -195,6 +197,18 @@ class _Course:
             setup_required=False,
         )
         return replace(facts, used=True)
+
+    async def _onvif(self, facts: Facts) -> Facts:
+        """What goes wrong with it costs nothing of what is used already."""
+        client = self._manager.client(self._manager.registry.managed(self._device), self._new.account)
+        try:
+            await self._manager.bounded(
+                keep_in_step(client, self._credentials, self._device, self._new.account)
+            )
+        except FarsiteError as error:
+            self._said = error.detail
+            return replace(facts, onvif=False)
+        return replace(facts, onvif=True)
 
     async def _try_old(self, facts: Facts) -> Facts:
         if self._change is Change.FIRST and not facts.used:

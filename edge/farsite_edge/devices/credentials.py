@@ -21,7 +21,7 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 SAME_AGAIN = 60.0
 """Seconds before the very credentials a device refused may be tried again by a user."""
 MAX_HISTORY = 20
-_PREFIX, _CANDIDATE, _HISTORY = "device:", "candidate:", "history:"
+_PREFIX, _CANDIDATE, _HISTORY, _ONVIF = "device:", "candidate:", "history:", "onvif:"
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,9 @@ class CredentialStore:
 
     async def forget(self, device: str) -> None:
         """All of a device, its history too."""
-        await self._vault.change(dict.fromkeys([kind + device for kind in (_PREFIX, _CANDIDATE, _HISTORY)]))
+        await self._vault.change(
+            dict.fromkeys([kind + device for kind in (_PREFIX, _CANDIDATE, _HISTORY, _ONVIF)])
+        )
         self._opened[device] = None
         self.unresolved.discard(device)
 
@@ -162,6 +164,20 @@ class CredentialStore:
         """Newest first."""
         text = await self._vault.get(_HISTORY + device)
         return _PASTS.validate_json(text) if text is not None else []
+
+    # The ONVIF account of the same name
+
+    async def keep_onvif(self, device: str, account: Account) -> None:
+        """It was given this password."""
+        await self._vault.put(_ONVIF + device, self._digest(device, account))
+
+    async def is_onvif(self, device: str, account: Account) -> bool:
+        """Whether this is what it was given last."""
+        return await self._vault.get(_ONVIF + device) == self._digest(device, account)
+
+    async def forget_onvif(self, device: str) -> None:
+        if await self._vault.get(_ONVIF + device) is not None:
+            await self._vault.forget(_ONVIF + device)
 
     # Trying
 

@@ -352,7 +352,7 @@ class DeviceManager:
             await self.check_new(record)
             candidate = Candidate(username=account.username, password=account.password)
             step, said = await self.accounts.change(device, candidate, Change.FIRST)
-            if step is not Step.DONE:
+            if step not in (Step.DONE, Step.APART):
                 raise FarsiteError(ErrorCode.DEVICE_ANSWER, said or "The device did not take the account.")
             return await self._read(self.registry.managed(device), account)
 

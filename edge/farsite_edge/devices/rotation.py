@@ -1,6 +1,6 @@
 """Changing the account a device is used with, so that no interruption loses it; free of I/O.
 
-    keep -> set -> try the new -> use it -> try the old -> done
+    keep -> set -> try the new -> use it -> its ONVIF account -> try the old -> done
 
 What the device did when an answer is lost, or when the edge host stopped in the middle, is found out by trying: the
 new one first. Only when both are refused is the device lost to us, and both stay kept.
@@ -17,10 +17,12 @@ class Step(StrEnum):
     SET = "set"  # tell the device
     TRY_NEW = "try_new"
     USE = "use"  # the candidate is what is used from now on
+    ONVIF = "onvif"  # an ONVIF account of the same name gets the same password
     TRY_OLD = "try_old"
     DROP = "drop"  # forget the candidate
     DONE = "done"
     FAILED = "failed"  # the device goes on with the old one
+    APART = "apart"  # the new one is used, but its ONVIF account has the former password
     BOTH = "both"  # the new one is used, but the old one still works
     LOST = "lost"  # the device takes neither
 
@@ -42,6 +44,7 @@ class Facts:
     told: Told | None = None
     new_works: bool | None = None
     used: bool = False
+    onvif: bool | None = None  # in step, or there is none
     old_works: bool | None = None
     dropped: bool = False
     sets: int = 0
@@ -70,8 +73,10 @@ def next_step(facts: Facts) -> Step:
 
 
 def _check_old(facts: Facts) -> Step:
+    if facts.onvif is None:
+        return Step.ONVIF
     if facts.keep_old or facts.old_works is False:
-        return Step.DONE
+        return Step.DONE if facts.onvif else Step.APART
     return Step.TRY_OLD if facts.old_works is None else Step.BOTH
 
 

@@ -5,14 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from farsite_edge.policies.kind import Finding, Step
+from farsite_edge.tasks.exchange import AskReady, LoginRefused, Ready, Unreachable, Wait, Wrong
 from farsite_edge.tasks.record import Outcome
 
+__all__ = [
+    "Action",
+    "Apply",
+    "AskReady",
+    "Done",
+    "Event",
+    "LoginRefused",
+    "Look",
+    "Looked",
+    "Ready",
+    "Refused",
+    "Undo",
+    "Unreachable",
+    "Verified",
+    "Verify",
+    "Wait",
+    "Wrong",
+]
+
 # Questions
-
-
-@dataclass(frozen=True)
-class AskReady:
-    pass
 
 
 @dataclass(frozen=True)
@@ -37,20 +52,9 @@ class Undo:
     step: Step
 
 
-@dataclass(frozen=True)
-class Wait:
-    seconds: float
-
-
 Action = AskReady | Look | Apply | Verify | Undo | Wait | Outcome
 
 # Answers
-
-
-@dataclass(frozen=True)
-class Ready:
-    ready: bool
-    setup_required: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,25 +78,6 @@ class Verified:
 @dataclass(frozen=True)
 class Refused:
     """The device answered that it will not."""
-
-    detail: str
-
-
-@dataclass(frozen=True)
-class LoginRefused:
-    detail: str
-
-
-@dataclass(frozen=True)
-class Unreachable:
-    """No answer: what was asked may have happened or not."""
-
-    detail: str
-
-
-@dataclass(frozen=True)
-class Wrong:
-    """An answer that makes no sense: what was asked may have happened or not."""
 
     detail: str
 

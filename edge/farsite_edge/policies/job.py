@@ -18,6 +18,7 @@ from farsite_edge.policies.machine import Limits, Memory, PolicyMachine, Stage
 from farsite_edge.policies.record import PolicyRecord, Result, compared
 from farsite_edge.policies.store import PolicyStore
 from farsite_edge.store import Vault
+from farsite_edge.tasks.driver import Driver
 from farsite_edge.tasks.record import Outcome
 from farsite_edge.tasks.work import Work
 from farsite_edge.vapix import Refused
@@ -99,7 +100,7 @@ class PolicyJob:
         machine = self._machine(work, record, row.result, by_hand=payload.by_hand)
         run = Run(self._manager, self._access(work.device), kind, wanted, machine, work, self._clock)
         try:
-            outcome = await run.run()
+            outcome = await run.drive()
         except FarsiteError as error:
             if error.code in _STORAGE:
                 raise
@@ -161,8 +162,8 @@ def _unseen(result: Result, outcome: Outcome) -> Result:
     return result.model_copy(update=values | {"checked_at": datetime.now(UTC)})
 
 
-class Run:
-    """One device on its way."""
+class Run(Driver[x.Action, x.Event]):
+    """One device on its way to what a policy wants."""
 
     def __init__(
         self,
@@ -174,43 +175,19 @@ class Run:
         work: Work,
         clock: Callable[[], float],
     ) -> None:
+        super().__init__(machine, work, clock)
         self._manager = manager
         self._access = access
         self._kind = kind
         self._wanted = wanted
         self._machine = machine
-        self._work = work
-        self._clock = clock
 
-    async def run(self) -> Outcome:
-        machine = self._machine
-        while True:
-            action = machine.action(self._clock())
-            if isinstance(action, Outcome):
-                return action
-            if self._work.cancelling.is_set() and machine.can_stop:
-                return self._cancelled()
-            if isinstance(action, x.Wait):
-                await self._wait(action.seconds)
-                machine.waited()
-                continue
-            await self._save(action)
-            event = await self._ask(action)
-            self._work.stalled(isinstance(event, x.Unreachable | x.Wrong) and not machine.under_way)
-            machine.feed(event, self._clock())
-
-    async def _wait(self, seconds: float) -> None:
-        if not self._machine.can_stop:
-            await asyncio.sleep(seconds)
-            return
-        try:
-            async with asyncio.timeout(seconds):
-                await self._work.cancelling.wait()
-        except TimeoutError:
-            pass
+    @property
+    def _begun(self) -> bool:
+        return self._machine.under_way
 
     async def _save(self, action: x.Action) -> None:
-        """Before every change of the device, so that a crash in it is known of. A look changes nothing."""
+        """A look changes nothing: it is not written down."""
         if not isinstance(action, x.Apply | x.Verify | x.Undo) and self._work.memory is None:
             return
         memory = self._machine.memory.model_dump(mode="json")

@@ -294,10 +294,13 @@ class PolicyMachine:
         self._next(now)
 
     def _next(self, now: float) -> None:
-        if self.memory.index + 1 < len(self.memory.steps):
-            self._begin_step(self.memory.index + 1, now)
-        else:
-            self._turn(Stage.LOOK, now)
+        """What is given up is not gone on with: the steps after may build on it."""
+        steps, given_up = self.memory.steps, set(self.memory.given_up)
+        for index in range(self.memory.index + 1, len(steps)):
+            if not steps[index].settings or set(steps[index].settings) - given_up:
+                self._begin_step(index, now)
+                return
+        self._turn(Stage.LOOK, now)
 
     def _begin_step(self, index: int, now: float) -> None:
         self.memory.index, self.memory.attempts, self.memory.unsure = index, 0, False

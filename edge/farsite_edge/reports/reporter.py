@@ -11,9 +11,11 @@ from collections.abc import Awaitable, Callable
 from farsite_edge.audit import AuditLog
 from farsite_edge.devices.registry import Registry
 from farsite_edge.preferences import Preferences
+from farsite_edge.store.health import StorageHealth
 from farsite_edge.version import __version__
 from farsite_signaling.wire.errors import FarsiteError
 from farsite_signaling.wire.hub import AuditEntry, Report
+from farsite_signaling.wire.ids import clean
 
 ACCEPT_TIMEOUT = 15.0
 logger = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ class Reporter:
         *,
         interval: float,
         path: Callable[[], str] = str,
+        storage: StorageHealth | None = None,
         online: Callable[[], bool] = lambda: True,
         accept_timeout: float = ACCEPT_TIMEOUT,
     ) -> None:
@@ -42,6 +45,7 @@ class Reporter:
         self._send = send
         self._interval = interval
         self._path = path
+        self._storage = storage or StorageHealth()
         self._online = online
         self._accept_timeout = accept_timeout
         self._due = asyncio.Event()
@@ -74,14 +78,17 @@ class Reporter:
         """Whether there is more to send at once."""
         if not self._online():
             return False
-        rows = await self._audit.unsent()
+        try:
+            rows = await self._audit.unsent()
+        except FarsiteError:
+            rows = []  # a damaged database: its state is told all the same
         try:
             await self._deliver(self._make(rows))
+            if rows:
+                await self._audit.mark_sent(rows)
         except (FarsiteError, TimeoutError) as error:
             logger.debug("report not delivered: %s", error)
             return False
-        if rows:
-            await self._audit.mark_sent(rows)
         return bool(rows)
 
     async def _deliver(self, report: Report) -> None:
@@ -104,5 +111,7 @@ class Reporter:
             devices_managed=self._registry.count(managed=True),
             devices_other=self._registry.count_others(),
             devices_discovered=self._registry.count(managed=False),
+            storage=self._storage.state,
+            storage_detail=clean(self._storage.detail)[:500],
             audit=rows,
         )

@@ -9,7 +9,6 @@ from aiohttp import hdrs, web
 
 from farsite_edge.simulator import (
     applications,
-    certificates,
     firmware_cgi,
     json_cgis,
     media,
@@ -26,6 +25,7 @@ from farsite_edge.simulator.doors import elsewhere, is_shut_out
 from farsite_edge.simulator.entry import NOT_FOUND, STARTING, require
 from farsite_edge.simulator.faults import Fault, hang_up, misbehave
 from farsite_edge.simulator.generations import ApiAccess
+from farsite_edge.simulator.soap import soap
 from farsite_signaling.wire.os_versions import version_tuple
 
 Handler = Callable[[SimulatedDevice, web.Request], Awaitable[web.StreamResponse]]
@@ -70,8 +70,8 @@ def application(device: SimulatedDevice) -> web.Application:
 
 
 def _hardening(device: SimulatedDevice, add: Callable[..., object]) -> None:
+    add("POST", "/vapix/services", _guarded(device, soap, "admin"))
     if rest_config.apis(device):
-        add("POST", "/vapix/services", _guarded(device, certificates.soap, "admin"))
         add("GET", "/config/discover", _guarded(device, rest_config.discover, "viewer"))
         add("*", "/config/rest/{api}/{version}{path:.*}", _guarded(device, rest_config.config, "admin"))
     if "API.RemoteSyslog1.Enabled" in device.parameters:

@@ -14,11 +14,12 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 _DAY = timedelta(days=1)
-Shown = tuple[bytes, ec.EllipticCurvePrivateKey]
+DeviceKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+Shown = tuple[bytes, DeviceKey]
 
 
 class DeviceTls(ssl.SSLContext):
@@ -27,6 +28,8 @@ class DeviceTls(ssl.SSLContext):
     make: Callable[[], Shown] | None
     instead: Callable[[], ssl.SSLContext | None] = staticmethod(lambda: None)
     """Of a device that took this one's address."""
+    _kind: str | None = None
+    _other: ssl.SSLContext | None = None
 
     @classmethod
     def of(cls, make: Callable[[], Shown]) -> DeviceTls:
@@ -45,16 +48,26 @@ class DeviceTls(ssl.SSLContext):
         if other is not None:
             return other.wrap_bio(*args, **options)
         self.ready()
-        return super().wrap_bio(*args, **options)
+        wrap = super().wrap_bio if self._other is None else self._other.wrap_bio
+        return wrap(*args, **options)
+
+    def of_kind(self, key: DeviceKey) -> ssl.SSLContext:
+        """OpenSSL keeps a certificate for each kind of key, and shows whichever the client likes best: those of another
+        kind than the first get a context of their own."""
+        kind = type(key).__name__
+        self._kind = self._kind or kind
+        self._other = None if kind == self._kind else ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        return self._other or self
 
 
-def load(context: ssl.SSLContext, certificate: bytes, key: ec.EllipticCurvePrivateKey) -> None:
+def load(context: ssl.SSLContext, certificate: bytes, key: DeviceKey) -> None:
     """From now on the server shows it."""
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+    target = context.of_kind(key) if isinstance(context, DeviceTls) else context
     with _file(certificate + private) as path:
-        context.load_cert_chain(path)
+        target.load_cert_chain(path)
 
 
 @contextmanager

@@ -1,14 +1,12 @@
-"""Certificates of a simulated device: REST `cert` v1, and the web server's choice by SOAP."""
+"""Certificates of a simulated device, and the REST API `cert` v1 for them."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape
 
 from aiohttp import web
 from cryptography import x509
@@ -16,29 +14,29 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from farsite_edge.simulator.certificate import DeviceTls, load, self_signed
-from farsite_edge.vapix.certificates import CERT, SOAP, WEB
+from farsite_edge.simulator.certificate import DeviceKey, DeviceTls, load, self_signed
 
 if TYPE_CHECKING:
     from farsite_edge.simulator.device import SimulatedDevice
 
 OWN = "Axis-default"
-_ID = re.compile(r"<acert:Certificates><acert:Id>([^<]{1,200})</acert:Id>")
 
 
 @dataclass
 class Stored:
     certificate: str
-    key: ec.EllipticCurvePrivateKey
+    key: DeviceKey
 
 
 @dataclass
 class CertificateStore:
-    """`deaf`: a new certificate is chosen well and not shown."""
+    """`deaf`: a new certificate is chosen well and not shown. `signed_beside`: by SOAP a signed certificate gets an id of
+    its own beside the one that carries its key; with `None` there is no way to it but with a key."""
 
     stored: dict[str, Stored] = field(default_factory=dict)
     bound: str = OWN
     deaf: bool = False
+    signed_beside: bool | None = False
 
     def create(self, alias: str, name: str, address: str, now: datetime) -> Stored:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -48,7 +46,7 @@ class CertificateStore:
     def context(self, name: str, address: str, now: Callable[[], datetime]) -> DeviceTls:
         """Of a web server that shows the certificate chosen. `now` is the device's clock."""
 
-        def shown() -> tuple[bytes, ec.EllipticCurvePrivateKey]:
+        def shown() -> tuple[bytes, DeviceKey]:
             stored = self.stored.get(self.bound) or self.create(OWN, name, address, now())
             return stored.certificate.encode(), stored.key
 
@@ -64,6 +62,11 @@ class CertificateStore:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, alias)])
         signed = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
         return signed.public_bytes(serialization.Encoding.PEM).decode()
+
+    def forget(self, alias: str) -> None:
+        """Its key goes with it, for all that have the same."""
+        key = self.stored[alias].key
+        self.stored = {name: one for name, one in self.stored.items() if one.key is not key}
 
     def fits(self, alias: str, pem: str) -> bool:
         """A certificate is for the key it is installed with."""
@@ -105,21 +108,6 @@ async def rest(device: SimulatedDevice, request: web.Request) -> web.Response:
     return _bad(409, 5, "The certificate is in use")
 
 
-async def soap(device: SimulatedDevice, request: web.Request) -> web.Response:
-    text = (await request.read()).decode()
-    if "GetWebServerTlsConfiguration" in text:
-        return _envelope(_configuration(device))
-    match = _ID.search(text)
-    if "SetWebServerTlsConfiguration" not in text or match is None:
-        return _fault("ter:ActionNotSupported")
-    if '<aweb:Configuration name="WebServer">' not in text:
-        return _fault("ter:TagMismatch")
-    if match[1] not in device.certificates.stored:
-        return _fault("ter:InvalidArgVal")
-    choose(device, match[1])
-    return _envelope("<aweb:SetWebServerTlsConfigurationResponse/>")
-
-
 def choose(device: SimulatedDevice, alias: str) -> None:
     """New connections see it; those that stand go on."""
     store = device.certificates
@@ -130,26 +118,6 @@ def choose(device: SimulatedDevice, alias: str) -> None:
     if isinstance(device.tls, DeviceTls):
         device.tls.ready()
     load(device.tls, entry.certificate.encode(), entry.key)
-
-
-def _configuration(device: SimulatedDevice) -> str:
-    return (
-        '<aweb:GetWebServerTlsConfigurationResponse><aweb:Configuration name="WebServer"><aweb:Tls>true</aweb:Tls>'
-        "<aweb:ConnectionPolicies><aweb:Admin>HttpAndHttps</aweb:Admin></aweb:ConnectionPolicies>"
-        "<aweb:Ciphers><acert:Cipher>ECDHE-ECDSA-AES128-GCM-SHA256</acert:Cipher></aweb:Ciphers>"
-        f"<aweb:CertificateSet><acert:Certificates><acert:Id>{escape(device.certificates.bound)}</acert:Id>"
-        "</acert:Certificates><acert:CACertificates/><acert:TrustedCertificates/></aweb:CertificateSet>"
-        "</aweb:Configuration></aweb:GetWebServerTlsConfigurationResponse>"
-    )
-
-
-def _envelope(body: str, status: int = 200) -> web.Response:
-    text = f'<s:Envelope xmlns:s="{SOAP}" xmlns:aweb="{WEB}" xmlns:acert="{CERT}"><s:Body>{body}</s:Body></s:Envelope>'
-    return web.Response(text=text, status=status, content_type="application/soap+xml")
-
-
-def _fault(code: str) -> web.Response:
-    return _envelope(f"<s:Fault><s:Code><s:Value>{code}</s:Value></s:Code></s:Fault>", 400)
 
 
 def _pem(certificate: x509.Certificate) -> str:

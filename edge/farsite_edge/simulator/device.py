@@ -22,6 +22,7 @@ from farsite_edge.simulator.gatekeeper import Gatekeeper, Policy, Throttle
 from farsite_edge.simulator.generations import generation_of
 from farsite_edge.simulator.models import DeviceDescription, DeviceModel
 from farsite_edge.simulator.network_cgi import NetworkState
+from farsite_edge.simulator.onvif_users import OnvifUsers
 from farsite_edge.simulator.overlay import Defaults, Overlay
 from farsite_edge.simulator.parameter_store import ParameterStore
 from farsite_edge.simulator.parameter_template import template
@@ -73,6 +74,7 @@ class SimulatedDevice:
         self.applications = Applications()
         self.clock = Clock(offset=description.clock_offset)
         self.certificates = CertificateStore()
+        self.onvif = OnvifUsers()
         self.allow_unsigned = self.model.generation != "12"
         self.picture = TestPicture(self.model.product, self.serial)
         self.parameters = ParameterStore(Overlay(Defaults(), {}), recommended_policy=False)
@@ -82,6 +84,8 @@ class SimulatedDevice:
         self._up_at = 0.0
         self._tls: ssl.SSLContext | None = None
         self._runner: web.AppRunner | None = None
+        self._also: list[web.TCPSite] = []
+        self._also_address: str | None = None
         self.reset(factory_default=description.factory_default)
 
     def now(self) -> float:
@@ -136,6 +140,7 @@ class SimulatedDevice:
         values = template(description, self.address, self.http_port, self.https_port)
         self.parameters = ParameterStore(values, recommended_policy=self.model.generation == "12")
         self.accounts.clear()
+        self.onvif = OnvifUsers()
         self.rest = RestConfig()
         self.applications = Applications()
         if not factory_default:
@@ -268,6 +273,7 @@ class SimulatedDevice:
     async def stop(self) -> None:
         """Refuse connections and end streams."""
         runner, self._runner = self._runner, None
+        self._also = []
         self.stopping.set()
         if runner is not None:
             await runner.cleanup()
@@ -279,6 +285,24 @@ class SimulatedDevice:
         await self.stop()
         self.address = self._bind = address
         await self.start()
+        await self.also_at(self._also_address)
+
+    async def also_at(self, address: str | None) -> None:
+        """Beside its own address, at one more or none; nothing happens where this machine does not have it."""
+        for site in self._also:
+            await site.stop()
+        self._also, self._also_address = [], address
+        if self._runner is None or address is None:
+            return
+        for port, tls in ((self.http_port, None), (self.https_port, self._tls)):
+            if port is None:
+                continue
+            site = web.TCPSite(self._runner, address, port, ssl_context=tls, reuse_address=True)
+            try:
+                await site.start()
+            except OSError:
+                return
+            self._also.append(site)
 
     def _policy(self) -> Policy:
         return Policy(

@@ -33,6 +33,7 @@ class Generation:
     latin1: bool = False
     throttling: str | None = "Off"  # System.PreventDoSAttack.ActivatePasswordThrottling
     upnp: bool = True
+    soap_certificates: bool = True  # certificates by /vapix/services (7.x and newer)
     apis: tuple[tuple[str, str], ...] = ()
 
 
@@ -107,6 +108,7 @@ GENERATIONS: dict[str, Generation] = {
         internal_accounts=True,
         latin1=True,
         throttling=None,
+        soap_certificates=False,
     ),
     "8.45": Generation(
         name="8.45",

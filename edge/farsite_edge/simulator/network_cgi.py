@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -93,8 +94,26 @@ def _info(device: SimulatedDevice) -> dict[str, Any]:
                     "defaultRouter": state.router,
                     "staticDefaultRouter": state.router if state.mode == "static" else "",
                 },
-                "IPv6": {"enabled": False, "addresses": []},
+                "IPv6": _ipv6(device),
             }
+        ],
+    }
+
+
+def _ipv6(device: SimulatedDevice) -> dict[str, Any]:
+    values = device.parameters
+    used = values.get("Network.eth0.IPv6.IPAddresses", "").split()
+    interfaces = [IPv6Interface(one) for one in used]
+    return {
+        "enabled": values.get("Network.IPv6.Enabled") == "yes",
+        "addresses": [
+            {
+                "address": str(one.ip),
+                "prefixLength": one.network.prefixlen,
+                "origin": "static",
+                "scope": "global",
+            }
+            for one in interfaces
         ],
     }
 
@@ -119,6 +138,8 @@ def _change(device: SimulatedDevice, params: dict[str, Any]) -> str | None:
 def changed_parameters(device: SimulatedDevice, names: set[str]) -> None:
     """Firmware without the CGI takes the same as parameters."""
     changed = {name.removeprefix("root.") for name in names}
+    if any(name.startswith("Network.IPv6.") for name in changed):
+        _changed_ipv6(device)
     if not changed & {
         "Network.BootProto",
         "Network.IPAddress",
@@ -143,6 +164,23 @@ def changed_parameters(device: SimulatedDevice, names: set[str]) -> None:
     )
 
 
+def _changed_ipv6(device: SimulatedDevice) -> None:
+    """Reached over IPv6 it moves; else it listens there too, where this machine has the address."""
+    values, state = device.parameters, device.network
+    on = values.get("Network.IPv6.Enabled") == "yes"
+    given = values.get("Network.IPv6.IPAddress", "").split() if on else []
+    values["Network.eth0.IPv6.IPAddresses"] = " ".join(given)
+    target = given[0].partition("/")[0] if given else None
+    if ":" not in device.address:
+        _begin(device, device.also_at(target))
+    elif not on:
+        _begin(device, device.stop())
+    elif target is not None:
+        target, state.lands_at = state.lands_at or target, None
+        if target != device.address:
+            _begin(device, device.move(target))
+
+
 def apply(device: SimulatedDevice, mode: str, address: str, prefix: int, router: str) -> None:
     state = device.network
     if state.deaf:
@@ -158,17 +196,20 @@ def apply(device: SimulatedDevice, mode: str, address: str, prefix: int, router:
         device.parameters[name] = value
     target, state.lands_at = state.lands_at or address, None
     if target != device.address:
-        # Kept in `tasks` and ended with the device: the answer to this request comes first.
-        task = asyncio.get_running_loop().create_task(
-            _move(device, target), name=f"simulator-move-{device.serial}"
-        )
-        state.tasks.add(task)
-        task.add_done_callback(state.tasks.discard)
+        _begin(device, device.move(target))
 
 
-async def _move(device: SimulatedDevice, address: str) -> None:
+def _begin(device: SimulatedDevice, act: Coroutine[Any, Any, None]) -> None:
+    """Kept in `tasks` and ended with the device: the answer to this request comes first."""
+    tasks = device.network.tasks
+    task = asyncio.get_running_loop().create_task(_later(act), name=f"simulator-network-{device.serial}")
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+
+
+async def _later(act: Coroutine[Any, Any, None]) -> None:
     await asyncio.sleep(ANSWER_SECONDS)
-    await device.move(address)
+    await act
 
 
 def _answer(method: str, data: dict[str, Any]) -> web.Response:

@@ -17,6 +17,8 @@ from farsite_edge.store.steps import STEPS, statements
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 FILE = "edge.db"
+PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 5000", "secure_delete = ON")
+"""What is deleted is overwritten: a password that is forgotten is in no free page either."""
 Values = Sequence[Any]
 T = TypeVar("T")
 
@@ -27,8 +29,9 @@ class Database:
     Every method raises `FarsiteError` (`disk_full`, `storage_failed`) and then has changed nothing.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, suspect: bool = False) -> None:
         self.path = path
+        self._suspect = suspect
         self.health = StorageHealth()
         self._connection = ThreadConnection(path)
         self._writing = asyncio.Lock()
@@ -85,6 +88,10 @@ class Database:
             units.append(unit)
         await self._connection.run(lambda connection: commit_together(connection, units))
 
+    async def empty_log(self) -> None:
+        """What was written goes into the file itself, and the write-ahead log holds nothing of before."""
+        await self.fetch("PRAGMA wal_checkpoint(TRUNCATE)")
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """All or nothing; one at a time. For what needs to wait in between; else `write` costs less."""
@@ -117,13 +124,14 @@ class Database:
 
     async def _prepare(self) -> None:
         with storage_errors(self.path):
-            for pragma in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 5000"):
+            for pragma in PRAGMAS:
                 await self._connection.execute(f"PRAGMA {pragma}")
         await self._check()
         await self._upgrade()
 
     async def _check(self) -> None:
-        rows = await self.fetch("PRAGMA quick_check(5)")
+        # The quick one does not compare indexes with their tables.
+        rows = await self.fetch("PRAGMA integrity_check(5)" if self._suspect else "PRAGMA quick_check(5)")
         if [row[0] for row in rows] != ["ok"]:
             raise damaged(self.path, "; ".join(str(row[0]) for row in rows))
 

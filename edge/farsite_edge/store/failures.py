@@ -59,8 +59,8 @@ def from_os(error: OSError, path: Path) -> StorageProblem:
 def damaged(path: Path, reason: str) -> StorageProblem:
     reason = " ".join(reason.split())[:100]
     detail = (
-        f"The database {path} is damaged ({reason}); nothing was changed. The edge host sets it aside when it starts "
-        "next and takes over what can be read. Put back a copy instead, if there is a newer one."
+        f"The database {path} is damaged ({reason}); nothing was changed. The edge host sets it aside by itself, as "
+        "soon as there is room for a second one, and takes over what can be read."
     )
     return StorageProblem(StorageState.DAMAGED, detail)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from farsite_edge.store.failures import StorageProblem
 from farsite_signaling.wire.edge_api import StorageState
@@ -12,9 +13,11 @@ logger = logging.getLogger(__name__)
 
 
 class StorageHealth:
-    """`seen` and `fine` are told by every write. Damage stays until the edge host starts anew: it is repaired then."""
+    """`seen` and `fine` are told by every write. Damage stays until the edge host starts anew: it is repaired then.
+    `on_change` is called when the state turned."""
 
     def __init__(self) -> None:
+        self.on_change: Callable[[], None] = lambda: None
         self.state = StorageState.OK
         self.detail = ""
         self.troubled = asyncio.Event()
@@ -39,6 +42,7 @@ class StorageHealth:
         if state is not self.state:
             level = logging.INFO if state is StorageState.OK else logging.ERROR
             logger.log(level, "storage: %s -> %s %s", self.state, state, detail)
+        turned = state is not self.state
         self.state, self.detail = state, detail
         if state is StorageState.DAMAGED:
             self.damaged.set()
@@ -46,3 +50,5 @@ class StorageHealth:
             self.troubled.clear()
         else:
             self.troubled.set()
+        if turned:
+            self.on_change()

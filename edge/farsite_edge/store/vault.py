@@ -10,7 +10,7 @@ import hmac
 import logging
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from sqlite3 import Connection
 
@@ -31,7 +31,10 @@ logger = logging.getLogger(__name__)
 
 
 class Vault:
+    """`on_replaced` is called when a secret was forgotten, or another is kept in its place."""
+
     def __init__(self, database: Database, folder: Path) -> None:
+        self.on_replaced: Callable[[], None] = lambda: None
         self._database = database
         self._path = folder / KEY_FILE
         self._key = b""
@@ -56,14 +59,17 @@ class Vault:
     async def change(self, secrets: Mapping[str, str | None]) -> None:
         """All together or not at all; `None` forgets."""
 
-        def act(connection: Connection) -> None:
+        def act(connection: Connection) -> int:
+            replaced = 0
             for name, secret in secrets.items():
-                connection.execute("DELETE FROM secrets WHERE name = ?", (name,))
+                replaced += connection.execute("DELETE FROM secrets WHERE name = ?", (name,)).rowcount
                 if secret is not None:
                     nonce, sealed = self._seal(name, secret)
                     connection.execute("INSERT INTO secrets VALUES (?, ?, ?)", (name, nonce, sealed))
+            return replaced
 
-        await self._database.write(act)
+        if await self._database.write(act):
+            self.on_replaced()
 
     def _seal(self, name: str, secret: str) -> tuple[bytes, bytes]:
         nonce = os.urandom(_NONCE_BYTES)
@@ -86,7 +92,7 @@ class Vault:
         return plain
 
     async def forget(self, name: str) -> None:
-        await self._database.execute("DELETE FROM secrets WHERE name = ?", (name,))
+        await self.change({name: None})
 
     def digest(self, text: str) -> str:
         """Recognises a text again without keeping it; useless without the vault key."""

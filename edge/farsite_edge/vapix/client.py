@@ -38,6 +38,8 @@ from farsite_edge.vapix.firmware import (
     RollbackFirmware,
     UpgradeFirmware,
 )
+from farsite_edge.vapix.ipv6 import PARAMETER_GROUPS as IPV6_GROUPS
+from farsite_edge.vapix.ipv6 import IPv6Info, IPv6Settings, ipv6_parameters, read_ipv6
 from farsite_edge.vapix.network import PARAMETER_GROUPS as NETWORK_GROUPS
 from farsite_edge.vapix.network import (
     GetNetworkInfo,
@@ -51,6 +53,7 @@ from farsite_edge.vapix.network import (
     name_server_parameters,
     to_parameters,
 )
+from farsite_edge.vapix.onvif_users import GetOnvifUsers, OnvifUser, SetOnvifUser
 from farsite_edge.vapix.parameters import ListParameters, ParameterList, UpdateParameters
 from farsite_edge.vapix.pin import pin_bytes, read_pin, trust_in
 from farsite_edge.vapix.power import LegacyFactoryDefault, LegacyHardFactoryDefault, LegacyRestart
@@ -203,6 +206,18 @@ class DeviceClient:
     async def remove_user(self, name: str) -> None:
         await self.send(RemoveUser(name))
 
+    async def onvif_users(self) -> list[OnvifUser]:
+        """None where the device has none apart, or answers no ONVIF."""
+        try:
+            return await self.send(GetOnvifUsers())
+        except FarsiteError as error:
+            if error.code is not ErrorCode.DEVICE_ANSWER or isinstance(error, OtherDevice):
+                raise
+            return []
+
+    async def set_onvif_user(self, user: OnvifUser, password: str) -> None:
+        await self.send(SetOnvifUser(user, password))
+
     async def snapshot(
         self, resolution: str | None = None, *, camera: int | None = None, compression: int | None = None
     ) -> bytes:
@@ -268,6 +283,14 @@ class DeviceClient:
             await self.send(SetIPv4(network.interface, settings))
         else:
             await self.send(UpdateParameters(to_parameters(settings)))
+
+    async def ipv6(self) -> IPv6Info | None:
+        """None where the firmware has no such settings."""
+        return read_ipv6(await self.parameters(*IPV6_GROUPS))
+
+    async def set_ipv6(self, info: IPv6Info, settings: IPv6Settings) -> None:
+        """The connection may break before the answer."""
+        await self.send(UpdateParameters(ipv6_parameters(settings, info)))
 
     async def set_host_name(self, network: NetworkInfo, name: str) -> None:
         parameters = UpdateParameters(host_name_parameters(name))

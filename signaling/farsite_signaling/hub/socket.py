@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 # Small, so that a slow reader is noticed by the connection's own bounded queue and not hidden by buffers.
 WRITE_BUFFER = 16 * 1024
+_SHORT = WRITE_BUFFER // 4
+"""Letters, of at most four bytes each."""
 LOST = (ConnectionError, TimeoutError, RuntimeError)
 
 
@@ -66,8 +68,16 @@ class HubSocket:
 
     async def send(self, text: str) -> None:
         """Raises one of `LOST` when the other side is gone or takes nothing for too long."""
+        if self._takes_at_once(text):
+            await self.response.send_str(text)
+            return
         async with asyncio.timeout(self._limits.send_timeout):
             await self.response.send_str(text)
+
+    def _takes_at_once(self, text: str) -> bool:
+        """Nothing to wait for, so no need of a timer: an answer to a ping, of which there are hundreds a second."""
+        transport = self._transport
+        return transport is not None and len(text) < _SHORT and transport.get_write_buffer_size() == 0
 
     async def refuse(self, bye: Bye) -> None:
         """Last words, as far as the other side takes them; closed afterwards."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from farsite_signaling.identity.certificates import DAMAGED, certificate_pem, load_certificate
 from farsite_signaling.identity.keys import (
@@ -16,6 +16,7 @@ from farsite_signaling.identity.keys import (
     load_private_key,
     private_pem,
 )
+from farsite_signaling.identity.profiles import authority_certificate, common_name, leaf_builder, our_name
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.ids import PeerName
 
@@ -45,25 +46,8 @@ class CertificateAuthority:
     def create(cls, organization: str, now: datetime | None = None) -> CertificateAuthority:
         now = now or datetime.now(UTC)
         key = generate_key()
-        name = x509.Name(
-            [
-                x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Farsite"),
-                x509.NameAttribute(NameOID.COMMON_NAME, f"{organization} authority"[:64]),
-            ]
-        )
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - BACKDATE)
-            .not_valid_after(now + CA_LIFETIME)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_usage(authority=True), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
-        )
-        return cls(key, builder.sign(key, hashes.SHA256()))
+        name = our_name(f"{organization} authority"[:64])
+        return cls(key, authority_certificate(key, name, now - BACKDATE, now + CA_LIFETIME))
 
     def issue(
         self,
@@ -76,25 +60,16 @@ class CertificateAuthority:
         """A certificate for the request's key under `name`, in PEM. Raises `invalid_request`."""
         now = now or datetime.now(UTC)
         key = _request_key(csr_pem)
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, str(name)[-64:])])
         names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(str(name))])
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
-        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self.certificate.subject)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - BACKDATE)
-            .not_valid_after(min(now + lifetime, self.certificate.not_valid_after_utc))
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(authority=False), critical=True)
+        subject = common_name(str(name)[-64:])
+        certificate = (
+            leaf_builder(key, subject, self.certificate, self._key, now - BACKDATE, now + lifetime)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(names, critical=False)
-            .add_extension(issuer, critical=False)
+            .sign(self._key, hashes.SHA256())
         )
-        return certificate_pem(builder.sign(self._key, hashes.SHA256()))
+        return certificate_pem(certificate)
 
 
 def _request_key(csr_pem: str) -> ec.EllipticCurvePublicKey:
@@ -109,17 +84,3 @@ def _request_key(csr_pem: str) -> ec.EllipticCurvePublicKey:
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise FarsiteError(ErrorCode.INVALID_REQUEST, "The request's key must be P-256.")
     return key
-
-
-def _usage(*, authority: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not authority,
-        key_cert_sign=authority,
-        crl_sign=authority,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )

@@ -9,14 +9,14 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from farsite_signaling.identity.certificates import DAMAGED, load_certificate
 from farsite_signaling.identity.keys import PrivateKey
+from farsite_signaling.identity.profiles import LeafKey, common_name, leaf_builder
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 BACKDATE = timedelta(minutes=10)
-DeviceKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 
 
@@ -48,24 +48,16 @@ def sign_device_certificate(
 ) -> x509.Certificate:
     """Raises `invalid_request` for a request that cannot be signed."""
     public = request_key(csr)
+    subject = common_name(f"axis-{device.lower()}")
     return (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"axis-{device.lower()}")]))
-        .issuer_name(authority.subject)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - BACKDATE)
-        .not_valid_after(min(now + lifetime, authority.not_valid_after_utc))
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(rsa_key=isinstance(public, rsa.RSAPublicKey)), critical=True)
+        leaf_builder(public, subject, authority, key, now - BACKDATE, now + lifetime)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=True)
         .add_extension(names, critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
 
 
-def request_key(csr: str) -> DeviceKey:
+def request_key(csr: str) -> LeafKey:
     """Raises `invalid_request`."""
     try:
         request = x509.load_pem_x509_csr(csr.encode())
@@ -75,7 +67,7 @@ def request_key(csr: str) -> DeviceKey:
     strong = (isinstance(key, rsa.RSAPublicKey) and 2048 <= key.key_size <= 8192) or (
         isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, _CURVES)
     )
-    if not valid or not isinstance(key, DeviceKey) or not strong:
+    if not valid or not isinstance(key, LeafKey) or not strong:
         detail = (
             "The request's key must be RSA of 2048 bits or more, or EC P-256 or larger, and sign the request."
         )
@@ -90,17 +82,3 @@ def is_issued_by(pem: str, authority_pem: str) -> bool:
     except (FarsiteError, InvalidSignature, *DAMAGED):
         return False
     return True
-
-
-def _usage(*, rsa_key: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        key_encipherment=rsa_key,
-        key_cert_sign=False,
-        crl_sign=False,
-        content_commitment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )

@@ -19,7 +19,10 @@ from OpenSSL._util import ffi, lib
 from farsite_signaling.peer.latecomers import Latecomers
 
 _RECORD_HEADER = 13
-_MAX_PACKET = 2048
+_GCM = 24
+"""Nonce and tag (RFC 5288)."""
+_MAX_PACKET = 16 * 1024
+"""A record holds no more."""
 _MAX_BATCH = 60_000
 """Below what UDP carries in one call, bytes."""
 _MAX_IN = 12_000
@@ -59,6 +62,18 @@ class DtlsTransport(RTCDtlsTransport):
         if connected:
             self._latecomers = Latecomers.of(cast(Any, self._ssl), server=self._role == "server")
         connection.sink = self.records_received if connected else None
+
+    def packet_room(self) -> tuple[int, int] | None:
+        """The largest packet the first hop carries, and what all layers add to one; None when it is not known."""
+        hop = cast(Any, self.transport)._connection.first_hop()
+        if hop is None or "GCM" not in (cast(Any, self._ssl).get_cipher_name() or ""):
+            return None
+        headers = hop[1] + _RECORD_HEADER + _GCM
+        return hop[0] - headers, headers
+
+    def keep_whole(self, wanted: bool) -> bool:
+        """As `path_mtu.keep_whole`."""
+        return bool(cast(Any, self.transport)._connection.keep_whole(wanted))
 
     # sending
 

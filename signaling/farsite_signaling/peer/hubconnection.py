@@ -111,6 +111,8 @@ class HubConnection:
         self._lost: FarsiteError | None = None
         self._doubted = asyncio.Event()
         self.clock_offset: float | None = None
+        self.heartbeat = 0.0
+        """What the hub asked for last, seconds."""
 
     @classmethod
     async def open(cls, address: HubAddress, timeout: float) -> HubConnection:
@@ -187,7 +189,8 @@ class HubConnection:
 
     async def run(self, heartbeat: float, deliver: Deliver) -> FarsiteError:
         """Until the connection ends; why it did. `deliver` may wait: the hub then waits for us."""
-        pulse = Heartbeat(_bounded(heartbeat), _now())
+        self.heartbeat = _bounded(heartbeat)
+        pulse = Heartbeat(self.heartbeat, _now())
         async with asyncio.TaskGroup() as group:
             beat = group.create_task(self._beat(pulse), name="hub heartbeat")
             try:
@@ -201,7 +204,8 @@ class HubConnection:
                 message = parse_hub_message(await self._socket.recv())
                 pulse.received(_now())
                 if isinstance(message, Pong) and message.heartbeat is not None:
-                    pulse.pace(_bounded(message.heartbeat), _now())
+                    self.heartbeat = _bounded(message.heartbeat)
+                    pulse.pace(self.heartbeat, _now())
                 await self._received(message, deliver)
         except FarsiteError as error:
             return error

@@ -27,6 +27,7 @@ from farsite_signaling.peer.gathering import GatheringReport
 from farsite_signaling.peer.ice_protocol import IceProtocol
 from farsite_signaling.peer.network_memory import NetworkMemory
 from farsite_signaling.peer.options import PeerOptions
+from farsite_signaling.peer.path_mtu import first_hop, keep_whole
 from farsite_signaling.peer.servers import PREFERENCE, RelayTransport, StunServer, TurnServer
 from farsite_signaling.peer.tasks import TaskOwner
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -386,6 +387,14 @@ class IceConnection(Connection):
     @property
     def selected(self) -> CandidatePair | None:
         return self._nominated.get(COMPONENT)
+
+    def first_hop(self) -> tuple[int, int] | None:
+        """As `path_mtu.first_hop`, of the selected pair."""
+        return first_hop(self.selected) if self.selected is not None else None
+
+    def keep_whole(self, wanted: bool) -> bool:
+        """As `path_mtu.keep_whole`, of the selected pair."""
+        return self.selected is not None and keep_whole(self.selected, wanted)
 
     @property
     def local_address(self) -> str | None:

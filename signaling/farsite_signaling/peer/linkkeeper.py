@@ -93,7 +93,7 @@ class LinkKeeper:
     # lost
 
     async def _reconnect(self, tunnel: Tunnel) -> None:
-        backoff = Backoff(first=0.5, cap=5.0)  # somebody waits
+        backoff = Backoff(first=0.5, cap=5.0, eager=15, eager_cap=2.0)  # somebody waits
         while tunnel.state is TunnelState.DETACHED:
             self._hinted.clear()
             error = await self._attempt(tunnel, self._dialer.another, self._use(tunnel))

@@ -11,6 +11,7 @@ import ssl
 import struct
 import time
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -113,9 +114,13 @@ class RelayedTransport:
         protocol.connection_made(cast(asyncio.BaseTransport, self))
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        if name == "base":
-            return self._client.transport.get_extra_info("sockname", default)
-        known = {"sockname": self._relayed, "related_address": self._client.mapped_address}
+        if name in ("base", "socket"):
+            return self._client.transport.get_extra_info("sockname" if name == "base" else name, default)
+        known = {
+            "sockname": self._relayed,
+            "related_address": self._client.mapped_address,
+            "server": self._client.server,
+        }
         return known.get(name, default)
 
     def is_closing(self) -> bool:
@@ -292,18 +297,23 @@ async def _connect_stream(server: TurnServer, options: PeerOptions) -> RelayedTr
 
 def tls_context(server: TurnServer, options: PeerOptions) -> ssl.SSLContext:
     """The system's authorities and those that came with the server or the settings."""
+    try:
+        return _context(tuple(_pem(ca) for ca in (server.ca, options.turn_ca) if ca is not None))
+    except (OSError, ValueError) as error:
+        raise FarsiteError(ErrorCode.SETTING_INVALID, f"The CA for TURN cannot be read: {error}") from error
+
+
+def _pem(ca: str) -> str:
+    return ca if "BEGIN CERTIFICATE" in ca else Path(ca).read_text()
+
+
+@lru_cache(maxsize=4)
+def _context(authorities: tuple[str, ...]) -> ssl.SSLContext:
+    """Kept: reading the system's authorities takes longer than the handshake, and each server would do it again."""
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    for ca in (server.ca, options.turn_ca):
-        if ca is None:
-            continue
-        try:
-            pem = ca if "BEGIN CERTIFICATE" in ca else Path(ca).read_text()
-            context.load_verify_locations(cadata=pem)
-        except (OSError, ValueError) as error:
-            raise FarsiteError(
-                ErrorCode.SETTING_INVALID, f"The CA for TURN cannot be read: {error}"
-            ) from error
+    for pem in authorities:
+        context.load_verify_locations(cadata=pem)
     return context
 
 

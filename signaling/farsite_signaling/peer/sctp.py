@@ -43,6 +43,7 @@ class SctpTransport(RTCSctpTransport):
         self._early: list[RTCDataChannel] = []
         self._flushing = False
         self._soon: asyncio.Handle | None = None
+        self._whole = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
 
@@ -139,12 +140,21 @@ class SctpTransport(RTCSctpTransport):
     def _wake(self) -> None:
         self._timer = None
         self.core.expired(monotonic())
+        self._keep_whole()
         self._flush()
+
+    def _keep_whole(self) -> None:
+        """Packets may be cut again when none is larger than all paths carry, and none is tried."""
+        if self._whole is not self.core.packet_size.large:
+            self._whole = self._dtls.keep_whole(not self._whole)
 
     # what the association says
 
     def established(self) -> None:
         self._set_phase("connected")
+        if (room := self._dtls.packet_room()) is not None and self._dtls.keep_whole(True):
+            self._whole = True
+            self.core.search_packet_size(*room, monotonic())
         early, self._early = self._early, []
         for channel in early:
             self._open(channel)

@@ -40,15 +40,30 @@ class SignalingState(StrEnum):
 
 @dataclass(frozen=True)
 class SignalingTiming:
-    """Seconds. A connection that lasted `stable_after` starts the next back-off from the beginning."""
+    """Seconds. A connection that lasted `stable_after` starts the next back-off from the beginning.
+
+    The first `eager` attempts, about half a minute of them, are at most `eager_cap` apart: a hub that restarts is found
+    again within that time. A hub that asks for longer heartbeats than `heartbeat` has many peers: each waits as much
+    longer between attempts, so that together they try no more often than those of a smaller hub.
+    """
 
     open_timeout: float = 10.0
     handshake_timeout: float = 6.0
-    first_retry: float = 0.2
+    first_retry: float = 0.4
     retry_cap: float = 10.0
+    eager: int = 24
+    eager_cap: float = 3.0
+    heartbeat: float = 4.0
     refused_retry: float = 60.0
     stable_after: float = 10.0
     inbox: int = 256
+
+    def backoff(self) -> Backoff:
+        return Backoff(self.first_retry, self.retry_cap, eager=self.eager, eager_cap=self.eager_cap)
+
+    def stretch(self, heartbeat: float) -> float:
+        """Of the back-off, at a hub that asks for this one."""
+        return max(1.0, heartbeat / self.heartbeat)
 
 
 class SignalingClient:
@@ -78,7 +93,7 @@ class SignalingClient:
         self._on_message = on_message
         self._on_state = on_state
         self._timing = timing or SignalingTiming()
-        self._backoff = Backoff(self._timing.first_retry, self._timing.retry_cap)
+        self._backoff = self._timing.backoff()
         self._inbox: asyncio.Queue[HubMessage] = asyncio.Queue(self._timing.inbox)
         self._connection: HubConnection | None = None
         self._monitor = NetworkMonitor(self._network_changed)
@@ -232,6 +247,7 @@ class SignalingClient:
         try:
             return await connection.run(welcome.heartbeat, self._inbox.put)
         finally:
+            self._backoff.stretch = self._timing.stretch(connection.heartbeat)
             if loop.time() - since >= self._timing.stable_after:
                 self._backoff.reset()
 

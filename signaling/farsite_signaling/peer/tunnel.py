@@ -16,8 +16,10 @@ from typing import Self, TypeVar
 
 from farsite_signaling.peer.attachment import Receiver, close_link, flush, pump
 from farsite_signaling.peer.deadlines import Deadline, Patience
+from farsite_signaling.peer.farewell import Farewell
 from farsite_signaling.peer.keeping import Keeper, keep
 from farsite_signaling.peer.link import Link
+from farsite_signaling.peer.moves import Moves
 from farsite_signaling.peer.stream import StreamTransport
 from farsite_signaling.peer.streams import StreamAcceptor, TunnelStreams, new_reader
 from farsite_signaling.tunnel import (
@@ -43,8 +45,6 @@ from farsite_signaling.wire.stream import OpenRequest, Priority, Target
 
 _log = logging.getLogger(__name__)
 
-FLUSH_TIMEOUT = 2.0
-GOODBYE_TIMEOUT = 1.0
 LINK_LINGER = 1.0
 """How long a link that still works stays after streams have left it: the other side may not have left it yet."""
 PROBE_PATIENCE = 2.0
@@ -98,9 +98,7 @@ class Tunnel:
         self._keeping: asyncio.Task[None] | None = None
         self._change = asyncio.Event()
         self._ending = asyncio.Event()
-        self._last_path: tuple[Path, str] | None = None
-        self._moves = 0
-        self._last_move: str | None = None
+        self._moves = Moves(session, remote)
         self._link: Link | None = link
         self._acceptor = acceptor
         self._limits = limits or Limits()
@@ -109,8 +107,7 @@ class Tunnel:
         self._error: FarsiteError | None = None
         self._since: datetime | None = None
         self._closed = asyncio.Event()
-        self._farewell = asyncio.Event()
-        self._confirmed = asyncio.Event()
+        self._farewell = Farewell(session)
         self._group = asyncio.TaskGroup()
         self._settling = False
         self._loop: asyncio.AbstractEventLoop
@@ -175,8 +172,8 @@ class Tunnel:
             streams=self._core.streams if entered else 0,
             since=self._since,
             last_error=str(self._error) if self._error else None,
-            moves=self._moves,
-            last_move=self._last_move,
+            moves=self._moves.count,
+            last_move=self._moves.reason,
         )
 
     def _why_no_link(self) -> str:
@@ -247,8 +244,7 @@ class Tunnel:
         if self._state is not TunnelState.DETACHED:
             self._check_open()
         self._detach(linger=LINK_LINGER if self._state is TunnelState.OPEN else 0.0)
-        self._moves += 1
-        self._last_move = why or "another link was attached"
+        self._moves.another(why)
         self._error = self.detached_at = None
         if self._state is not TunnelState.OPEN:
             self._enter(TunnelState.OPEN)
@@ -309,7 +305,8 @@ class Tunnel:
 
     def _use(self, link: Link, opened: tuple[int, str] | None = None) -> None:
         self._link = link
-        self._note_path(link)
+        self._moves.takes(link.path, link.reason)
+        self._changed()
         try:
             self._start_core(link)
         except FarsiteError as error:
@@ -330,16 +327,6 @@ class Tunnel:
             lost=self._lost,
             time=self._loop.time,
         )
-
-    def _note_path(self, link: Link) -> None:
-        before, now = self._last_path, (link.path, link.reason)
-        self._last_path = now
-        if before is None:
-            _log.info("tunnel %s to %s: path %s (%s)", self.session, self.remote, *now)
-        else:
-            move = (self.session, self.remote, before[0], now[0], self._last_move, now[1])
-            _log.info("tunnel %s to %s: path %s -> %s: %s (%s)", *move)
-        self._changed()
 
     def _start_core(self, link: Link) -> None:
         control = link.open_channel(CONTROL_LABEL) if self.initiator else None
@@ -373,8 +360,7 @@ class Tunnel:
     def _lost(self, error: FarsiteError) -> None:
         """The link leads nowhere: wait for another one, or give up."""
         if self._state is TunnelState.CLOSING:
-            self._farewell.set()
-            self._confirmed.set()
+            self._farewell.nobody_there()
         if self._state is not TunnelState.OPEN:
             return
         if self._resume_timeout <= 0:
@@ -412,10 +398,7 @@ class Tunnel:
                     break
         finally:
             self._settling = False
-        if self._core.goodbye_heard:
-            self._farewell.set()
-        if self._state is TunnelState.CLOSING and not self._core.unconfirmed:
-            self._confirmed.set()
+        self._farewell.look(self._core, closing=self._state is TunnelState.CLOSING)
 
     def _dispatch(self) -> bool:
         event = self._core.next_event()
@@ -461,10 +444,12 @@ class Tunnel:
     async def _shut_down(self, error: FarsiteError, *, tell: bool) -> None:
         try:
             if tell and error.code is ErrorCode.CLOSED:
-                await self._wait(self._confirmed, FLUSH_TIMEOUT)
+                self._settle()
+                await self._farewell.confirmed()
             self._end_core(error, tell=tell)
             if tell:
-                await self._wait(self._farewell, GOODBYE_TIMEOUT)
+                self._settle()
+                await self._farewell.heard()
         finally:
             self._cancel_timers()
             link, self._link = self._link, None
@@ -481,14 +466,6 @@ class Tunnel:
         self._settle()
         if self._link is not None and tell:
             flush(self._core, self._link)
-
-    async def _wait(self, event: asyncio.Event, timeout: float) -> None:
-        self._settle()
-        try:
-            async with asyncio.timeout(timeout):
-                await event.wait()
-        except TimeoutError:
-            _log.debug("tunnel %s: the other side did not answer while closing", self.session)
 
     async def _close_unused(self, code: ErrorCode, detail: str) -> None:
         self._error = FarsiteError(code, detail or "The tunnel was closed.")

@@ -16,25 +16,33 @@ LABEL = r"^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$"
 
 
 class AssignRow(_Request):
-    """What one device gets; what is left out stays. `mode` `static` needs `address` with its prefix."""
+    """What one device gets; what is left out stays. `mode` `static` needs `address` with its prefix. `ipv6` is an address
+    with its prefix, `auto` (by router advertisements) or `off`."""
 
     device: str = Field(min_length=1, max_length=64)
     host_name: str | None = Field(default=None, max_length=200)
     mode: Literal["static", "dhcp"] | None = None
     address: str | None = Field(default=None, max_length=64)
     router: str | None = Field(default=None, max_length=64)
+    ipv6: str | None = Field(default=None, max_length=64)
+    ipv6_router: str | None = Field(default=None, max_length=64)
     dns: list[str] = Field(default_factory=list, max_length=8)
 
 
 class AssignRule(_Request):
     """Devices in their order: host names by a pattern with `{serial}`, `{model}`, `{n}`, `{n:03}`; addresses one after
-    the other from `first` (with prefix) to `last`, those in use left out."""
+    the other from `first` (with prefix) to `last`, those in use left out; IPv6 ones likewise. `ipv6` is `auto` or `off`
+    for all."""
 
     ids: list[Id] = Field(min_length=1, max_length=MAX_ROWS)
     host_name: str | None = Field(default=None, max_length=100)
     first: str | None = Field(default=None, max_length=64)
     last: str | None = Field(default=None, max_length=64)
     router: str | None = Field(default=None, max_length=64)
+    ipv6: Literal["auto", "off"] | None = None
+    ipv6_first: str | None = Field(default=None, max_length=64)
+    ipv6_last: str | None = Field(default=None, max_length=64)
+    ipv6_router: str | None = Field(default=None, max_length=64)
     dns: list[str] = Field(default_factory=list, max_length=8)
     dhcp: bool = False
 
@@ -57,6 +65,8 @@ class AssignPlanRow(_Schema):
     host_name: str = ""
     address: str = Field(default="", description="with prefix, or dhcp; empty: as it is")
     router: str = ""
+    ipv6: str = Field(default="", description="with prefix, or auto, or off; empty: as it is")
+    ipv6_router: str = ""
     dns: list[str] = Field(default_factory=list)
     now: str = Field(default="", description="the address it has")
     problem: str | None = None

@@ -142,6 +142,8 @@ class Report(_Frozen):
     devices_managed: int = Field(ge=0)
     devices_other: int = Field(default=0, ge=0, description="of these, made by others than Axis")
     devices_discovered: int = Field(ge=0)
+    storage: str = Field(default="ok", max_length=20, description="a word of `edge_api.StorageState`")
+    storage_detail: str = Field(default="", max_length=500)
     audit: list[AuditEntry] = Field(default_factory=list, max_length=100)
 
 

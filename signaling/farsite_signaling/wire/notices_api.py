@@ -21,6 +21,8 @@ class NoticeKind(StrEnum):
 
     EDGE_OFFLINE = "edge_host.offline"
     EDGE_ONLINE = "edge_host.online"
+    EDGE_STORAGE_FAILING = "edge_host.storage_failing"
+    EDGE_STORAGE_RECOVERED = "edge_host.storage_recovered"
     REMOTE_ACCESS_ACTIVE = "remote_access.active"
     DEVICES_UNREACHABLE = "devices.unreachable"
     DEVICES_REACHABLE = "devices.reachable"

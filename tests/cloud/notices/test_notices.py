@@ -7,50 +7,23 @@ import base64
 import hashlib
 import hmac
 import json
-import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from aiosmtpd.controller import Controller
 
 from farsite_cloud.database import Scope
 from farsite_cloud.notices.delivering import DISABLED_AFTER
 from farsite_cloud.notices.events import emit
 from farsite_cloud.notices.signing import signature
-from farsite_signaling.wire.hub import Report
+from farsite_signaling.wire.hub import AuditEntry, Report
 from farsite_signaling.wire.notices_api import NoticeKind
 from farsite_signaling.wire.rights import Role
 
 SITE = NoticeKind.REMOTE_ACCESS_ACTIVE
-
-
-class MailServer:
-    def __init__(self) -> None:
-        self.received: list[EmailMessage] = []
-        self.asked = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        self.received.append(message_from_bytes(envelope.content, policy=policy.default))
-        self._loop.call_soon_threadsafe(self.asked.set)
-        return "250 taken"
-
-
-@pytest.fixture
-async def smtp() -> Iterator[tuple[MailServer, dict[str, Any]]]:
-    server = MailServer()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    controller = Controller(server, hostname="127.0.0.1", port=port)
-    controller.start()
-    yield server, {"smtp_host": "127.0.0.1", "smtp_port": port, "smtp_security": "none"}
-    controller.stop()
 
 
 @dataclass
@@ -233,6 +206,46 @@ async def test_switching_remote_access_on_is_told(world):
     world.clock.advance(seconds=6)
     [notice] = await told(world)
     assert "Remote access to the edge host 'Site' is active" in notice["title"]
+
+
+async def reports(peer, **values: Any) -> None:
+    counts = {"version": "1", "remote_access": False, "devices_managed": 0, "devices_discovered": 0}
+    await peer.send(Report(id="a", **counts, **values))
+    await peer.receive()
+
+
+async def test_storage_that_fails_is_told_once_and_its_end_too(world):
+    _, identity = await world.edge()
+    peer = await world.connect(identity)
+    for _ in range(3):
+        await reports(peer, storage="full", storage_detail="Free some space.")
+    world.clock.advance(minutes=2)
+    [notice] = await told(world)
+    assert notice["kind"] == "edge_host.storage_failing" and "'Site' is full" in notice["title"]
+    await reports(peer)
+    await reports(peer)
+    world.clock.advance(minutes=2)
+    recovered, _ = await told(world, count=2)
+    assert "'Site' works again" in recovered["title"]
+    # A word of a newer edge host is storage trouble, too.
+    await reports(peer, storage="melted")
+    world.clock.advance(minutes=10)
+    assert "'Site' fails" in (await told(world, count=3))[0]["title"]
+
+
+async def test_a_database_that_was_repaired_is_told_once(world):
+    _, identity = await world.edge()
+    peer = await world.connect(identity)
+    row = AuditEntry(
+        id="row1", at=world.clock(), actor="edge", action="edge.database_repaired", outcome="failed",
+        details={"detail": "From the last copy came: devices."},
+    )  # fmt: skip
+    await reports(peer, audit=[row])
+    await reports(peer, audit=[row])
+    world.clock.advance(minutes=2)
+    [notice] = await told(world)
+    assert "'Site' was damaged and has been repaired. From the last copy" in notice["title"]
+    assert notice["count"] == 1
 
 
 async def test_a_certificate_that_was_not_renewed_is_told_once(world):

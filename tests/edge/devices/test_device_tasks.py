@@ -101,7 +101,7 @@ async def test_passwords_are_changed_and_checked_both_ways(model: str, tmp_path:
         done = await site.task("/devices/tasks/rotate-password", {"ids": site.ids})
         assert done.state is TaskState.SUCCEEDED, done.devices
         assert [step.step for step in done.devices[0].steps] == [
-            "keep", "set", "try_new", "use", "try_old", "succeeded",
+            "keep", "set", "try_new", "use", "onvif", "try_old", "succeeded",
         ]  # fmt: skip
         kept = await site.edge.host.manager.credentials.get(serial)
         assert kept == Account("root", password(device))
@@ -150,7 +150,7 @@ async def test_a_service_account_leaves_root_alone(site: Site) -> None:
 
 
 @pytest.mark.parametrize("kind", ["rotate-password", "service-account"])
-@pytest.mark.parametrize("crash_at", ["keep", "set", "try_new", "use", "try_old"])
+@pytest.mark.parametrize("crash_at", ["keep", "set", "try_new", "use", "onvif", "try_old"])
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_killed_in_the_middle(kind: str, crash_at: str, when: str, tmp_path: Path) -> None:
     """Whatever was written down last: after the restart the edge host has the password the device takes."""

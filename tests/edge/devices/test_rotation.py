@@ -12,7 +12,7 @@ from farsite_edge.devices.attempts import RULES, Attempts
 from farsite_edge.devices.passwords import new_name, new_password
 from farsite_edge.devices.rotation import MAX_SETS, Facts, Step, Told, next_step, told
 
-ENDS = (Step.DONE, Step.FAILED, Step.BOTH, Step.LOST)
+ENDS = (Step.DONE, Step.FAILED, Step.APART, Step.BOTH, Step.LOST)
 
 
 @dataclass
@@ -40,6 +40,7 @@ class Host:
     device: Device
     facts: Facts
     used: str = "old"
+    onvif: bool = True
     candidate: bool = False
     steps: tuple[Step, ...] = ()
 
@@ -65,6 +66,8 @@ class Host:
             case Step.USE:
                 self.used, self.candidate = "new", False
                 self.facts = replace(self.facts, used=True)
+            case Step.ONVIF:
+                self.facts = replace(self.facts, onvif=self.onvif)
             case Step.TRY_OLD:
                 self.facts = replace(self.facts, old_works=self.device.accepts("old"))
             case Step.DROP:
@@ -74,7 +77,7 @@ class Host:
 def test_a_change_that_goes_well() -> None:
     host = Host(Device(), Facts())
     assert host.run() is Step.DONE
-    assert host.steps == (Step.KEEP, Step.SET, Step.TRY_NEW, Step.USE, Step.TRY_OLD)
+    assert host.steps == (Step.KEEP, Step.SET, Step.TRY_NEW, Step.USE, Step.ONVIF, Step.TRY_OLD)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +107,12 @@ def test_a_device_whose_password_is_changed_by_somebody_else() -> None:
     assert host.candidate, "nothing is thrown away"
 
 
+def test_an_onvif_account_that_stays_behind_is_told_of() -> None:
+    host = Host(Device(), Facts(), onvif=False)
+    assert (host.run(), host.used) == (Step.APART, "new")
+    assert Host(Device(keeps_old=True), Facts(), onvif=False).run() is Step.BOTH
+
+
 def test_another_account_leaves_the_old_one_alone() -> None:
     host = Host(Device(), Facts(keep_old=True))
     assert host.run() is Step.DONE
@@ -119,7 +128,8 @@ def test_a_crash_after_every_step(takes: tuple[str, ...], crash_after: int, set_
     host = Host(device, Facts())
     if host.run(crash_after) is None and host.candidate:
         facts = Facts.interrupted(keep_old=False)
-        host = Host(device, facts if set_again else replace(facts, sets=MAX_SETS), host.used, candidate=True)
+        facts = facts if set_again else replace(facts, sets=MAX_SETS)
+        host = Host(device, facts, host.used, candidate=True)
         assert host.run() in (Step.DONE, Step.FAILED)
     assert device.accepts(host.used)
     if host.candidate:

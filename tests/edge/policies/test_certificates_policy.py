@@ -123,11 +123,12 @@ async def test_unclaimed(tmp_path: Path) -> None:
 
 
 async def test_firmware_without(tmp_path: Path, cloud: SmallCloud) -> None:
-    async with rig_of(tmp_path, "M1065-LW", https=True) as rig:
+    async with rig_of(tmp_path, "M3024-L", https=True) as rig:
         await claimed(rig, cloud)
         policy = await certified(rig)
         await rig.run(policy)
-        assert rig.setting(policy, "certificate").state is PolicyState.NOT_SUPPORTED
+        found = rig.setting(policy, "certificate")
+        assert found.state is PolicyState.NOT_SUPPORTED and "GetCertificates" in found.detail
 
 
 async def test_a_device_that_does_not_show_it(rig: Rig) -> None:

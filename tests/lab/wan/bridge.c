@@ -1,10 +1,8 @@
 /*
  * A WAN link between two network namespaces: packets read from one TUN are written to the other, late, lost, doubled
  * or out of order, as told. `bridge LEFT RIGHT NAME SEED`: one TUN named NAME in each namespace (paths of
- * /run/netns). Direction 0 runs from LEFT to RIGHT, 1 back.
- *
- * A packet's way: outage -> bottleneck (rate, drop-tail queue) -> loss -> duplication -> delay, jitter, lateness.
- * Loss comes after the bottleneck, as on a radio link: what is lost has used its share of the rate.
+ * /run/netns). Direction 0 runs from LEFT to RIGHT, 1 back. What becomes of a packet is way.c's to say; during an
+ * outage it is not even asked.
  *
  * Lines on stdin, one line back for each:
  *   set DIRECTION KEY NUMBER [KEY NUMBER ...]   ok
@@ -19,7 +17,6 @@
 #include <linux/if_tun.h>
 #include <poll.h>
 #include <sched.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +26,8 @@
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "way.h"
 
 enum {
     SLOT = 2048,             /* a packet of up to 1500 bytes and its virtio header */
@@ -41,54 +40,20 @@ enum {
 };
 
 typedef struct {
-    double rate;       /* bit/s of IP packets; 0: no limit */
-    double queue;      /* bytes; 0: no limit */
-    double delay;      /* ns, one way */
-    double jitter;     /* ns: delay is uniform within +-jitter */
-    double reordering; /* 1: jitter may overtake; 0: order is kept */
-    double late;       /* share of packets held back ... */
-    double late_by;    /* ... by this many ns, overtaken by those behind them */
-    double duplicate;  /* share */
-    double loss;       /* share */
-    double bad_begin;  /* Gilbert-Elliott: chance per packet to turn bad, */
-    double bad_end;    /* to turn good again, */
-    double bad_loss;   /* and to be lost while bad */
-} Settings;
-
-static const struct {
-    const char *key;
-    size_t offset;
-} KEYS[] = {
-    {"rate", offsetof(Settings, rate)},           {"queue", offsetof(Settings, queue)},
-    {"delay", offsetof(Settings, delay)},         {"jitter", offsetof(Settings, jitter)},
-    {"reordering", offsetof(Settings, reordering)}, {"late", offsetof(Settings, late)},
-    {"late_by", offsetof(Settings, late_by)},     {"duplicate", offsetof(Settings, duplicate)},
-    {"loss", offsetof(Settings, loss)},           {"bad_begin", offsetof(Settings, bad_begin)},
-    {"bad_end", offsetof(Settings, bad_end)},     {"bad_loss", offsetof(Settings, bad_loss)},
-};
-
-typedef struct {
     int64_t due;
     uint64_t order; /* equal times keep their order */
     uint32_t slot;
     uint32_t size;
 } Entry;
 
-/* One stream of chance for each purpose, so that switching one on does not change the others. */
-enum { LOSS, BURST, JITTER, LATENESS, DUPLICATE, PURPOSES };
-
 typedef struct {
-    Settings set;
-    uint64_t chance[PURPOSES];
+    Way way;
     int from, to;
-    int bad;
-    int64_t free_at; /* when the bottleneck has sent all it holds */
-    int64_t last_due;
     uint64_t order;
     Entry *heap;
     uint32_t held;
-    uint64_t packets, bytes, queue_drops, losses, duplicates, outage_drops, overruns, delivered, late;
-    int64_t worst_late, worst_queue; /* ns, bytes */
+    uint64_t packets, bytes, outage_drops, overruns, delivered, late;
+    int64_t worst_late; /* ns */
 } Direction;
 
 static Direction directions[2];
@@ -106,22 +71,6 @@ static int64_t now_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-/* splitmix64 (public domain, S. Vigna) */
-static uint64_t next_random(uint64_t *state) {
-    uint64_t z = *state += 0x9E3779B97F4A7C15u;
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-    return z ^ z >> 31;
-}
-
-static double uniform(Direction *d, int purpose) {
-    return (double)(next_random(&d->chance[purpose]) >> 11) * 0x1p-53;
-}
-
-static int happens(Direction *d, int purpose, double share) {
-    return share > 0 && uniform(d, purpose) < share;
 }
 
 static int before(const Entry *a, const Entry *b) {
@@ -149,63 +98,32 @@ static Entry pop(Direction *d) {
     return top;
 }
 
-/* When the packet has left the bottleneck; -1 when its queue is full. */
-static int64_t transmit(Direction *d, int64_t now, uint32_t bytes) {
-    if (d->set.rate <= 0) return now;
-    int64_t start = d->free_at > now ? d->free_at : now;
-    int64_t waiting = (int64_t)((double)(start - now) * d->set.rate / 8e9);
-    if (d->set.queue > 0 && waiting + bytes > d->set.queue) return -1;
-    if (waiting + bytes > d->worst_queue) d->worst_queue = waiting + bytes;
-    return d->free_at = start + (int64_t)(bytes * 8e9 / d->set.rate);
-}
-
-static int is_lost(Direction *d) {
-    if (d->set.bad_begin > 0) {
-        if (happens(d, BURST, d->bad ? d->set.bad_end : d->set.bad_begin)) d->bad = !d->bad;
-        if (d->bad && happens(d, BURST, d->set.bad_loss)) return 1;
-    }
-    return happens(d, LOSS, d->set.loss);
-}
-
-static void hold(Direction *d, int64_t sent, uint32_t slot, uint32_t size) {
-    int64_t due = sent + (int64_t)d->set.delay;
-    if (d->set.jitter > 0) due += (int64_t)((2 * uniform(d, JITTER) - 1) * d->set.jitter);
-    if (happens(d, LATENESS, d->set.late)) {
-        due += (int64_t)d->set.late_by; /* and nobody waits for it */
-    } else if (d->set.reordering == 0) {
-        if (due < d->last_due) due = d->last_due;
-        d->last_due = due;
-    }
+static void hold(Direction *d, int64_t due, uint32_t slot, uint32_t size) {
     push(d, (Entry){.due = due, .order = d->order++, .slot = slot, .size = size});
 }
 
+static void hold_copy(Direction *d, int64_t due, uint32_t slot, uint32_t size) {
+    if (spares == 0) {
+        d->overruns++;
+        return;
+    }
+    uint32_t copy = spare[--spares];
+    memcpy(slots + (size_t)copy * SLOT, slots + (size_t)slot * SLOT, size);
+    hold(d, due, copy, size);
+}
+
 static void accept_packet(Direction *d, int64_t now, uint32_t slot, uint32_t size) {
-    uint32_t bytes = size - HEADER;
+    int64_t due[MOST_COPIES];
     d->packets++;
-    d->bytes += bytes;
-    if (outage) {
-        d->outage_drops++;
-        goto drop;
+    d->bytes += size - HEADER;
+    d->outage_drops += outage;
+    int copies = outage ? 0 : way_offer(&d->way, now, size - HEADER, due);
+    if (copies == 0) {
+        spare[spares++] = slot;
+        return;
     }
-    int64_t sent = transmit(d, now, bytes);
-    if (sent < 0) {
-        d->queue_drops++;
-        goto drop;
-    }
-    if (is_lost(d)) {
-        d->losses++;
-        goto drop;
-    }
-    if (spares > 0 && happens(d, DUPLICATE, d->set.duplicate)) {
-        uint32_t copy = spare[--spares];
-        memcpy(slots + (size_t)copy * SLOT, slots + (size_t)slot * SLOT, size);
-        d->duplicates++;
-        hold(d, sent, copy, size);
-    }
-    hold(d, sent, slot, size);
-    return;
-drop:
-    spare[spares++] = slot;
+    for (int i = 1; i < copies; i++) hold_copy(d, due[i], slot, size);
+    hold(d, due[0], slot, size);
 }
 
 /* How many packets there were. */
@@ -251,16 +169,12 @@ static int apply(char *words) {
     char *rest = NULL;
     char *number = strtok_r(words, " ", &rest);
     if (number == NULL || (strcmp(number, "0") && strcmp(number, "1"))) return 0;
-    Settings *set = &directions[number[0] - '0'].set;
+    Way *way = &directions[number[0] - '0'].way;
     for (char *key; (key = strtok_r(NULL, " ", &rest)) != NULL;) {
         char *value = strtok_r(NULL, " ", &rest), *end = NULL;
         if (value == NULL) return 0;
         double amount = strtod(value, &end);
-        if (*end != '\0' || !(amount >= 0)) return 0;
-        size_t i = 0, count = sizeof KEYS / sizeof KEYS[0];
-        while (i < count && strcmp(KEYS[i].key, key)) i++;
-        if (i == count) return 0;
-        *(double *)((char *)set + KEYS[i].offset) = amount;
+        if (*end != '\0' || !way_set(way, key, amount)) return 0;
     }
     return 1;
 }
@@ -275,9 +189,9 @@ static void print_stats(void) {
         printf("%s{\"packets\": %lu, \"bytes\": %lu, \"delivered\": %lu, \"queue_drops\": %lu, \"losses\": %lu, "
                "\"duplicates\": %lu, \"outage_drops\": %lu, \"overruns\": %lu, \"late\": %lu, "
                "\"worst_late_ms\": %.3f, \"worst_queue\": %ld}",
-               i ? ", " : "", d->packets, d->bytes, d->delivered, d->queue_drops, d->losses, d->duplicates,
-               d->outage_drops, d->overruns, d->late, d->worst_late / 1e6, d->worst_queue);
-        d->worst_late = d->worst_queue = 0; /* since the last question */
+               i ? ", " : "", d->packets, d->bytes, d->delivered, d->way.queue_drops, d->way.losses,
+               d->way.duplicates, d->outage_drops, d->overruns, d->late, d->worst_late / 1e6, d->way.worst_queue);
+        d->worst_late = d->way.worst_queue = 0; /* since the last question */
     }
     printf("]}\n");
 }
@@ -333,7 +247,7 @@ static void prepare(char **arguments) {
         d->from = i ? right : left;
         d->to = i ? left : right;
         d->heap = malloc(sizeof(Entry) * SLOTS);
-        for (int purpose = 0; purpose < PURPOSES; purpose++) d->chance[purpose] = next_random(&seed);
+        way_seed(&d->way, &seed);
     }
     slots = malloc((size_t)SLOT * SLOTS);
     spare = malloc(sizeof *spare * SLOTS);

@@ -23,7 +23,7 @@ from farsite_client.lab.namespaces import Namespace, make, missing, prefix, remo
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from tests.lab.wan.conditions import MTU, Conditions
 
-SOURCE = Path(__file__).with_name("bridge.c")
+SOURCES = [str(Path(__file__).with_name(name)) for name in ("bridge.c", "way.c")]
 COMPILER = ("cc", "-O2", "-std=gnu11", "-Wall", "-Wextra", "-Werror")
 INTERFACE = "wan"
 ANSWER_SECONDS = 10.0
@@ -74,7 +74,7 @@ class WanLink:
     async def _build(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="farsite-wan-")
         program = str(Path(self._folder.name) / "bridge")
-        await run(*COMPILER, "-o", program, str(SOURCE))
+        await run(*COMPILER, "-o", program, *SOURCES)
         for namespace in (self.left, self.right):
             await make(namespace.name)
         await self._start(program)

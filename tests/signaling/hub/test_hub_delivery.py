@@ -24,6 +24,9 @@ from farsite_signaling.wire.hub import (
     Welcome,
 )
 
+BUSY = 3.0
+"""What a busy machine may add to a bound, seconds."""
+
 
 def report(name: str = "r1") -> Report:
     row = AuditEntry(
@@ -191,7 +194,7 @@ async def test_half_open_connection_is_replaced_without_waiting(
     identity = organization.edge()
     await start_peer(f"ws://127.0.0.1:{relay.port}/hub", identity)
     relay.blackhole()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):  # silence alone would be noticed after minutes
         newer = await start_peer(server.url, identity)
         assert await server.hub.notify(identity.urn, SessionEnded(session="s1"))
         assert (await newer.receive()).session == "s1"
@@ -203,7 +206,7 @@ async def test_half_open_connection_is_replaced_without_waiting(
 async def test_half_open_is_noticed_by_the_hub(
     organization: MemoryOrganization, start_hub: Any, start_peer: Any, start_relay: Any, heartbeat: float
 ) -> None:
-    """At most 2.5 heartbeats: 10 s with the default of 4 s."""
+    """At most 2.5 heartbeats (`wire.heartbeat`, whose own tests are exact): 10 s with the default of 4 s."""
     server = await start_hub(heartbeat=heartbeat)
     relay = await start_relay(server.port)
     edge = await start_peer(f"ws://127.0.0.1:{relay.port}/hub", organization.edge())
@@ -214,7 +217,7 @@ async def test_half_open_is_noticed_by_the_hub(
     began = loop.time()
     relay.blackhole()
     await organization.until_presence((edge.urn, False))
-    assert loop.time() - began < 2.5 * heartbeat + 0.1
+    assert loop.time() - began < 2.5 * heartbeat + BUSY
 
 
 async def test_slow_reader_is_cut_and_others_flow(
@@ -346,6 +349,6 @@ async def test_closing_does_not_wait_for_silent_peers(
     relay = await start_relay(server.port)
     edge = await start_peer(f"ws://127.0.0.1:{relay.port}/hub", organization.edge())
     relay.blackhole()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):  # its heartbeat would take minutes
         await server.hub.close()
     await organization.until_presence((edge.urn, False))

@@ -22,7 +22,7 @@ class Counter(asyncio.DatagramProtocol):
         self.heard.set()
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(20):
             while len(self.sizes) < count:
                 self.heard.clear()
                 await self.heard.wait()

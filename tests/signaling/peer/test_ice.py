@@ -133,11 +133,8 @@ async def test_the_offer_leaves_before_servers_have_answered() -> None:
         silent.bind(("127.0.0.1", 0))
         url = f"127.0.0.1:{silent.getsockname()[1]}"
         servers = [IceServer(urls=[f"stun:{url}", f"turn:{url}"], username="u", credential="c")]
-        connection = ice(servers, replace(LOCAL, gather_timeout=0.3))
-        loop = asyncio.get_running_loop()
-        begin = loop.time()
+        connection = ice(servers, replace(LOCAL, gather_timeout=1.0))
         await connection.gather_candidates()
-        assert loop.time() - begin < 0.1
         assert [candidate.type for candidate in connection.local_candidates] == ["host"]
         assert not connection.gathered
         done = asyncio.Event()
@@ -206,7 +203,8 @@ async def test_a_relay_is_taken_when_direct_stays_silent(
     site = await start_site()
     begin = asyncio.get_running_loop().time()
     async with await site.dial(acme.ticket(servers=[coturn.server("udp")])) as tunnel:
-        assert asyncio.get_running_loop().time() - begin < 1.5
+        # Nothing else would end the wait for a direct path before the opening is given up.
+        assert asyncio.get_running_loop().time() - begin < PeerOptions().open_timeout / 3
         assert tunnel.status().path is Path.RELAY_UDP
         assert "no direct packets" in tunnel.status().reason
 
@@ -220,7 +218,7 @@ async def test_a_server_that_refuses_the_peer_is_not_asked_for_ever(
         await site.dial(acme.ticket(servers=[strict_coturn.server("udp")]))
     assert caught.value.code is ErrorCode.PEER_UNREACHABLE
     assert "a relay over UDP" in caught.value.detail
-    assert asyncio.get_running_loop().time() - begin < 5
+    assert asyncio.get_running_loop().time() - begin < PeerOptions().open_timeout / 2
 
 
 async def allocate(server: TurnServer, options: PeerOptions) -> Any:

@@ -28,6 +28,8 @@ from farsite_signaling.wire.netcheck import CheckReport, CheckRow, RelayCheck, R
 
 StartHub = Callable[..., Awaitable[HubServer]]
 Ask = Callable[[], Awaitable[RelayCheck]]
+BOUND = 12.0
+"""Twice of what a check takes whose parts all go unanswered: the machine may be busy."""
 NOW = datetime.datetime.now(datetime.UTC)
 GOOD_PROXY = "http://edge:pass%20word@127.0.0.1:{}"
 
@@ -137,7 +139,7 @@ async def test_udp_blocked_is_said_and_other_transports_make_it_a_warning(
         hub = await start_hub()
         started = time.monotonic()
         report = await netcheck(target(hub, blocked))
-        assert time.monotonic() - started < 6.5
+        assert time.monotonic() - started < BOUND
         assert report.row("UDP").result is Result.WARN
         assert "blocked" in report.row("UDP").detail
         assert report.row("relay").result is Result.FAIL
@@ -273,7 +275,7 @@ async def test_a_resolver_that_never_answers_does_not_hold_the_check_up(
     started = time.monotonic()
     report = await netcheck(Target(cloud_url="https://slow.example"))
     answered.set()
-    assert time.monotonic() - started < 6.0
+    assert time.monotonic() - started < BOUND
     assert "no answer in time" in report.row("DNS slow.example").detail
 
 
@@ -291,7 +293,7 @@ async def test_a_silent_cloud_is_bounded(start_hub: StartHub) -> None:
         port = server.sockets[0].getsockname()[1]
         started = time.monotonic()
         report = await netcheck(Target(cloud_url=f"http://127.0.0.1:{port}", ask_relays=never))
-        assert time.monotonic() - started < 6.5
+        assert time.monotonic() - started < BOUND
     assert report.row("hub TCP").result is Result.PASS
     assert report.row("hub WebSocket").result is Result.FAIL
     assert report.row("TURN").result is Result.WARN

@@ -10,12 +10,16 @@ import pytest
 from aiohttp import web
 
 from farsite_signaling.hub import HubLimits
+from farsite_signaling.hub.hub import HEARTBEAT
 from farsite_signaling.hub.testing import MemoryOrganization
 from farsite_signaling.identity import Identity
 from farsite_signaling.peer.backoff import Backoff
 from farsite_signaling.peer.signaling import SignalingClient, SignalingState, SignalingTiming
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.hub import Bye, Challenge, SessionEnded, Welcome, dump
+
+BUSY = 3.0
+"""What a busy machine may add to a bound, seconds."""
 
 ONLINE, OFFLINE, REFUSED = SignalingState.ONLINE, SignalingState.OFFLINE, SignalingState.REFUSED
 
@@ -100,7 +104,7 @@ async def test_client_comes_back_after_the_connection_is_cut(
 async def test_half_open_is_noticed_by_the_client(
     organization: MemoryOrganization, start_hub: Any, start_peer: Any, start_relay: Any, heartbeat: float
 ) -> None:
-    """At most 2.5 heartbeats: 10 s with the default of 4 s."""
+    """At most 2.5 heartbeats (`wire.heartbeat`, whose own tests are exact): 10 s with the default of 4 s."""
     server = await start_hub(heartbeat=heartbeat)
     relay = await start_relay(server.port)
     peer = await start_peer(f"ws://127.0.0.1:{relay.port}/hub", organization.edge())
@@ -109,7 +113,7 @@ async def test_half_open_is_noticed_by_the_client(
     began = time.monotonic()
     relay.blackhole()
     error = await peer.until(OFFLINE)
-    assert time.monotonic() - began < 2.5 * heartbeat + 0.1
+    assert time.monotonic() - began < 2.5 * heartbeat + BUSY
     assert "silent" in error.detail
 
 
@@ -125,7 +129,7 @@ async def test_half_open_is_noticed_while_sending(
     with pytest.raises(FarsiteError) as lost:
         while True:
             await peer.send_envelope(peer.urn, "x" * 60_000)
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 2.5 * 0.2 + BUSY
     assert lost.value.code is ErrorCode.CLOUD_UNREACHABLE
 
 
@@ -159,17 +163,19 @@ async def test_slow_handler_is_not_taken_for_silence(
 async def test_many_clients_come_back_spread_out(
     organization: MemoryOrganization, start_hub: Any, start_peer: Any
 ) -> None:
-    server = await start_hub(limits=HubLimits(return_rate=200.0))
+    # Both ends of 200 handshakes at once are this process's work: no machine is too slow for them here.
+    server = await start_hub(limits=HubLimits(return_rate=200.0, handshake_timeout=60.0))
     identities = [organization.edge(f"e{number}") for number in range(200)]
-    peers = [await start_peer(server.url, identity, wait=False) for identity in identities]
-    await asyncio.gather(*(peer.client.wait_online(20) for peer in peers))
+    timing = SignalingTiming(handshake_timeout=60.0)
+    peers = [await start_peer(server.url, identity, wait=False, timing=timing) for identity in identities]
+    await asyncio.gather(*(peer.client.wait_online(50) for peer in peers))
     await server.__aexit__(None, None, None)
     seen = [len(peer.states) for peer in peers]
     began = time.monotonic()
     await server.__aenter__()
     returns = await asyncio.gather(*(returned(peer, after) for peer, after in zip(peers, seen, strict=True)))
     times = sorted(at - began for at in returns)
-    assert times[-1] < 10
+    assert times[-1] < 10 + BUSY
     assert times[150] - times[50] > 0.1, "they did not come back all at once"
     assert len(server.hub) == 200
 
@@ -349,7 +355,7 @@ async def test_wait_online_tells_what_went_wrong(
 ) -> None:
     peer = await start_peer(f"ws://127.0.0.1:{unused_tcp_port}/hub", organization.edge(), wait=False)
     with pytest.raises(FarsiteError, match="refused") as error:
-        await peer.client.wait_online(0.5)
+        await peer.client.wait_online(1.5)
     assert error.value.code is ErrorCode.CLOUD_UNREACHABLE
     assert f"127.0.0.1:{unused_tcp_port}" in error.value.detail
 
@@ -361,7 +367,7 @@ async def test_leaving_does_not_wait_for_a_silent_hub(
     relay = await start_relay(server.port)
     peer = await start_peer(f"ws://127.0.0.1:{relay.port}/hub", organization.edge())
     relay.blackhole()
-    async with asyncio.timeout(4):
+    async with asyncio.timeout(4 + BUSY):
         await peer.client.__aexit__(None, None, None)
 
 
@@ -378,3 +384,31 @@ def test_backoff_doubles_to_its_cap_with_full_jitter() -> None:
     assert all(low == 0 for low, _ in ceilings)
     backoff.reset()
     assert backoff.next() == 0.2
+
+
+def test_backoff_is_eager_at_first() -> None:
+    backoff = Backoff(0.5, 10.0, lambda low, high: high, eager=6, eager_cap=2.0)
+    delays = [backoff.next() for _ in range(10)]
+    assert delays == [0.5, 1.0, 2.0, 2.0, 2.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    backoff.reset()
+    assert [backoff.next() for _ in range(4)] == [0.5, 1.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("peers", "first", "eager"), [(1, 0.4, 3.0), (500, 0.4, 3.0), (1000, 0.8, 6.0), (5000, 4.0, 10.0)]
+)
+def test_the_more_peers_a_hub_has_the_longer_each_waits(peers: int, first: float, eager: float) -> None:
+    """A hub that crashes is asked 1,250 times a second by its peers at most, however many; later 330 times a second."""
+    drawn: list[float] = []
+    timing = SignalingTiming()
+    backoff = Backoff(
+        timing.first_retry,
+        timing.retry_cap,
+        lambda low, high: drawn.append(high) or high,
+        eager=timing.eager,
+        eager_cap=timing.eager_cap,
+    )
+    backoff.stretch = timing.stretch(max(HEARTBEAT, peers / HubLimits().pings_per_second))
+    for _ in range(timing.eager):
+        backoff.next()
+    assert (drawn[0], drawn[-1]) == (first, eager)

@@ -12,6 +12,7 @@ from farsite_signaling.peer.tunnel import Tunnel, TunnelState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.path import Path
 from farsite_signaling.wire.stream import ApiTarget, DeviceTarget, OpenRequest, Priority
+from tests.signaling.skipping import SkippingLoop
 
 
 class Acceptor:
@@ -270,26 +271,6 @@ async def test_no_tasks_are_left(acceptor: Acceptor) -> None:
     assert asyncio.all_tasks() == before
 
 
-class _SkippingLoop(asyncio.SelectorEventLoop):
-    """Time passes by jumps: whenever all wait, to the next timer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._offset = 0.0
-        select = self._selector.select  # type: ignore[attr-defined]
-
-        def skip(timeout: float | None = None) -> object:
-            events = select(0)
-            if not events and timeout:
-                self._offset += timeout
-            return events
-
-        self._selector.select = skip  # type: ignore[attr-defined]
-
-    def time(self) -> float:
-        return super().time() + self._offset
-
-
 def test_a_silent_peer_is_noticed_within_six_seconds() -> None:
     async def run() -> None:
         links = memory_links()
@@ -306,7 +287,7 @@ def test_a_silent_peer_is_noticed_within_six_seconds() -> None:
             assert [error and error.code for error in errors] == [ErrorCode.PEER_TIMEOUT] * 2
             assert writer.is_closing()
 
-    with asyncio.Runner(loop_factory=_SkippingLoop) as runner:
+    with asyncio.Runner(loop_factory=SkippingLoop) as runner:
         runner.run(run())
 
 

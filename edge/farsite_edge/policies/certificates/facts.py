@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from farsite_edge.policies.kind import Finding, Settings
-from farsite_edge.vapix.certificates import WebServer
+from farsite_edge.vapix.web_server import WebServer
 from farsite_signaling.identity.certificates import DAMAGED, load_certificate
 from farsite_signaling.identity.device_certificates import device_names, is_issued_by
 from farsite_signaling.wire.errors import FarsiteError
@@ -26,13 +26,14 @@ _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 @dataclass
 class CertificateFacts:
-    """`root` of the REST API, empty when the firmware has none. `shown` is the SHA-256 of what the web server shows
-    (none: it shows nothing)."""
+    """`root` of the REST API, or `soap`. `lacks`: why the device cannot be given certificates. `shown` is the SHA-256 of
+    what the web server shows (none: it shows nothing)."""
 
     authority: str | None
     device: str
     now: datetime
     root: str = ""
+    lacks: str = ""
     server: WebServer | None = None
     stored: dict[str, str] = field(default_factory=dict)
     shown: str | None = None
@@ -47,10 +48,25 @@ class CertificateFacts:
     def ours(self) -> list[str]:
         return [alias for alias in self.stored if alias.startswith(PREFIX)]
 
+    @property
+    def leftovers(self) -> list[str]:
+        """Not the one shown, nor one of the same key: who removes a certificate removes its key."""
+        used = key_of_pem(self.stored.get(self.bound, ""))
+        others = [alias for alias in self.ours if alias != self.bound]
+        return [alias for alias in others if used is None or key_of_pem(self.stored[alias]) != used]
+
 
 def pin_of_pem(pem: str) -> str | None:
     try:
         return hashlib.sha256(load_certificate(pem).public_bytes(Encoding.DER)).hexdigest()
+    except (FarsiteError, *DAMAGED):
+        return None
+
+
+def key_of_pem(pem: str) -> bytes | None:
+    try:
+        public = load_certificate(pem).public_key()
+        return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     except (FarsiteError, *DAMAGED):
         return None
 
@@ -86,8 +102,8 @@ def usable(facts: CertificateFacts) -> str | None:
 
 def evaluate(settings: Settings, facts: CertificateFacts) -> list[Finding]:
     found = [_certificate(facts)]
-    if settings["remove_old"] and facts.root:
-        old = [alias for alias in facts.ours if alias != facts.bound]
+    if settings["remove_old"] and facts.server is not None:
+        old = facts.leftovers
         state = PolicyState.DEVIATING if old else PolicyState.COMPLIANT
         if found[0].state is not PolicyState.COMPLIANT:
             state = PolicyState.COMPLIANT  # what is there may still be needed
@@ -100,8 +116,8 @@ def _certificate(facts: CertificateFacts) -> Finding:
     if facts.authority is None:
         detail = "This edge host is not claimed: there is no authority to sign certificates."
         return Finding(CERTIFICATE, PolicyState.FAILED, wanted, detail=detail)
-    if not facts.root or facts.server is None:
-        detail = "The firmware has no interface for certificates that is known here (AXIS OS 11.11 and newer have)."
+    if facts.server is None:
+        detail = f"The firmware has no interface for certificates that is known here: {facts.lacks}"[:500]
         return Finding(CERTIFICATE, PolicyState.NOT_SUPPORTED, wanted, detail=detail)
     if not facts.server.tls or facts.shown is None:
         detail = "HTTPS is off on the device. Switch it on, with the security policy."

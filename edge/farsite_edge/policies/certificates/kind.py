@@ -27,18 +27,11 @@ from farsite_edge.policies.certificates.facts import (
     pin_of_pem,
     usable,
 )
+from farsite_edge.policies.certificates.ways import SOAP, way_of
 from farsite_edge.policies.kind import Finding, Settings, Step, Wanted
-from farsite_edge.vapix.certificates import (
-    CreateCertificate,
-    DeleteCertificate,
-    GetRequest,
-    GetWebServer,
-    InstallCertificate,
-    ListCertificates,
-    SetWebServer,
-)
 from farsite_edge.vapix.device_config import DiscoverApis
 from farsite_edge.vapix.errors import ApiMissing, Refused
+from farsite_edge.vapix.web_server import GetWebServer, SetWebServer
 from farsite_signaling.identity.device_certificates import is_issued_by
 from farsite_signaling.wire.device_certificates import MAX_DAYS
 from farsite_signaling.wire.edge_tasks import MAX_DEVICES, Rollout
@@ -111,16 +104,16 @@ class CertificatesKind:
         facts = CertificateFacts(self._signer.authority, access.device, self._now())
         await access.settle_pin(forget=True)
         async with access.client() as client:
+            facts.root = await _root(client)
             try:
-                facts.root = (await client.send(DiscoverApis())).get("cert", "")
-            except ApiMissing:
-                await client.rights()
-                return facts
-            if facts.root:
-                facts.stored = await client.send(ListCertificates(facts.root))
+                facts.stored = await way_of(facts.root).stored(client)
                 facts.server = await client.send(GetWebServer())
-                network = await client.network()
-                facts.host_name = host_label(network.hostname)
+            except Refused as error:
+                await client.rights()
+                facts.lacks = error.detail
+                return facts
+            network = await client.network()
+            facts.host_name = host_label(network.hostname)
         facts.addresses = [access.record.address]
         facts.shown = await access.shown_pin()
         return facts
@@ -149,10 +142,8 @@ class CertificatesKind:
             title = "Shows the new certificate."
             steps.append(_step("bind", title, CERTIFICATE, values, before, risky=True))
         elif LEFTOVERS in off:
-            old = [alias for alias in facts.ours if alias != facts.bound]
-            steps.append(
-                _step("clean", "Removes old certificates.", LEFTOVERS, {"root": facts.root, "old": old}, {})
-            )
+            values = {"root": facts.root, "old": facts.leftovers}
+            steps.append(_step("clean", "Removes old certificates.", LEFTOVERS, values, {}))
         return steps
 
     async def apply(self, access: DeviceAccess, wanted: Wanted, step: Step) -> None:
@@ -166,27 +157,42 @@ class CertificatesKind:
 
     async def _issue(self, access: DeviceAccess, step: Step, days: int) -> None:
         """What is done already is not done again."""
-        root, alias, device = step.values["root"], step.values["alias"], access.device
+        alias, device = step.values["alias"], access.device
+        way, values = way_of(step.values["root"]), step.values
+
+        async def sign(csr: str) -> str:
+            return await self._signer.sign(csr, device, values["host"], values["addresses"], days)
+
         async with access.client() as client:
-            if alias not in await client.send(ListCertificates(root)):
-                own = f"axis-{device.lower()}"
-                await client.send(CreateCertificate(root, alias, f"CN={own}", [f"DNS:{own}.local"]))
-            csr = await client.send(GetRequest(root, alias))
-        signed = await self._signer.sign(csr, device, step.values["host"], step.values["addresses"], days)
+            if self._signed(await way.stored(client), alias):
+                return
+            csr = await way.request(client, alias, f"axis-{device.lower()}", self._now())
+        signed = await sign(csr)
         async with access.client() as client:
-            await client.send(InstallCertificate(root, alias, signed))
+            await way.install(client, alias, signed, sign)
 
     async def _bind(self, access: DeviceAccess, step: Step) -> None:
-        alias = step.values["alias"]
         async with access.client() as client:
-            pem = (await client.send(ListCertificates(step.values["root"]))).get(alias, "")
+            alias, pem = await self._new(client, step)
             server = await client.send(GetWebServer())
         pin = pin_of_pem(pem)
-        if pin is None or not self._is_ours(pem):
+        if pin is None:
             raise Refused("The new certificate is not on the device.")
         await access.expect_pin(pin)
         async with access.client() as client:
             await client.send(SetWebServer(replace(server, certificates=(alias,))))
+
+    async def _new(self, client: Any, step: Step) -> tuple[str, str]:
+        """Alias and PEM of the certificate a step is about; empty when it is not there."""
+        stored = await way_of(step.values["root"]).stored(client)
+        alias = self._signed(stored, step.values["alias"])
+        return alias, stored.get(alias, "")
+
+    def _signed(self, stored: Mapping[str, str], alias: str) -> str:
+        """Under the alias itself, or one that was made from it."""
+        return next(
+            (name for name, pem in stored.items() if name.startswith(alias) and self._is_ours(pem)), ""
+        )
 
     def _is_ours(self, pem: str) -> bool:
         return self._signer.authority is not None and is_issued_by(pem, self._signer.authority)
@@ -194,11 +200,11 @@ class CertificatesKind:
     async def verify(self, access: DeviceAccess, wanted: Wanted, step: Step) -> str | None:
         async with access.client() as client:
             if step.name == "clean":
-                left = set(await client.send(ListCertificates(step.values["root"]))) & set(step.values["old"])
+                left = set(await way_of(step.values["root"]).stored(client)) & set(step.values["old"])
                 return f"Still there: {', '.join(sorted(left))}." if left else None
             await client.rights()
-            pem = (await client.send(ListCertificates(step.values["root"]))).get(step.values["alias"], "")
-        if not self._is_ours(pem):
+            _, pem = await self._new(client, step)
+        if not pem:
             return "The signed certificate is not on the device."
         if step.name == "bind":
             if await access.shown_pin() != pin_of_pem(pem):
@@ -215,14 +221,22 @@ class CertificatesKind:
         await access.settle_pin(forget=True)
 
 
+async def _root(client: Any) -> str:
+    """Of the REST API, where the firmware has it."""
+    try:
+        return (await client.send(DiscoverApis())).get("cert") or SOAP
+    except ApiMissing:
+        return SOAP
+
+
 async def _clean(access: DeviceAccess, step: Step) -> None:
-    root = step.values["root"]
+    way = way_of(step.values["root"])
     async with access.client() as client:
-        there = await client.send(ListCertificates(root))
         server = await client.send(GetWebServer())
         for alias in step.values["old"]:
-            if alias in there and alias not in server.certificates:
-                await client.send(DeleteCertificate(root, alias))
+            # One that had the same key may have gone with another.
+            if alias not in server.certificates and alias in await way.stored(client):
+                await way.delete(client, alias)
 
 
 def _step(

@@ -78,6 +78,8 @@ def _word(value: Any) -> str:
 def _root_password(_value: Any, facts: Facts) -> Compared:
     if facts.root == password.ABSENT:
         return NONE, "the policy's", "", "The device has no account called root."
+    if facts.root == password.APART:
+        return OFF, "the policy's", "another of its ONVIF account, as far as is known", ""
     right = facts.root == password.RIGHT
     return (GOOD, "the policy's", "the policy's", "") if right else (OFF, "the policy's", "another", "")
 

@@ -1,4 +1,5 @@
-"""The password of a device's account root: changed so that it is never lost, and checked both ways.
+"""The password of a device's account root: changed so that it is never lost, and checked both ways. An ONVIF account
+called root has the same.
 
 Before the device is told, the new password is put into the vault beside the old one (`policy-password:DEVICE`). Whatever
 happens then, `settle` finds out which of the two the device has, and goes on with that one.
@@ -10,16 +11,28 @@ import json
 from typing import Any
 
 from farsite_edge.devices.credentials import Account
+from farsite_edge.devices.onvif import is_in_step, keep_in_step
 from farsite_edge.policies.access import DeviceAccess
+from farsite_edge.vapix.errors import Refused
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 ROOT = "root"
 PREFIX = "policy-password:"
-ABSENT, RIGHT, OTHER, UNKNOWN = "absent", "right", "other", "unknown"
+ABSENT, RIGHT, APART, OTHER, UNKNOWN = "absent", "right", "apart", "other", "unknown"
 
 
 async def look(access: DeviceAccess, secret: str) -> str:
-    """`right`: root has this password. One log-in is tried at most, so that the device does not lock us out."""
+    """`right`: root has this password, `apart`: but its ONVIF account may have another. One log-in is tried at most, so
+    that the device does not lock us out."""
+    found = await _of_root(access, secret)
+    if found != RIGHT:
+        return found
+    async with access.client() as client:
+        in_step = await is_in_step(client, access.credentials, access.device, Account(ROOT, secret))
+    return RIGHT if in_step else APART
+
+
+async def _of_root(access: DeviceAccess, secret: str) -> str:
     account = await access.account()
     if account.username == ROOT:
         return RIGHT if account.password == secret else OTHER  # ours works: something was read with it
@@ -40,14 +53,23 @@ async def change(access: DeviceAccess, secret: str) -> None:
 
 
 async def check(access: DeviceAccess, secret: str) -> str | None:
-    """`None` when the new password works and the old one does not; else why not. The stored account is then one that
-    works. Raises `device_credentials` when neither works."""
+    """`None` when the new password works and the old one does not, for its ONVIF account too; else why not. The stored
+    account is then one that works. Raises `device_credentials` when neither works."""
     before = await access.credentials.kept(access.device)
     was_root = before is not None and before.username == ROOT
-    if not await settle(access):
-        return None if await look(access, secret) == RIGHT else "The device still has the old password."
+    if not await settle(access) and await _of_root(access, secret) != RIGHT:
+        return "The device still has the old password."
     if was_root and before is not None and before.password != secret and await _works(access, before):
         return "The old password still works beside the new one."
+    return await _follow(access, Account(ROOT, secret))
+
+
+async def _follow(access: DeviceAccess, account: Account) -> str | None:
+    try:
+        async with access.client() as client:
+            await keep_in_step(client, access.credentials, access.device, account)
+    except Refused as error:
+        return f"Its ONVIF account {ROOT} keeps another password. {error.detail}"
     return None
 
 

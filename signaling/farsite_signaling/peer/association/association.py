@@ -10,6 +10,7 @@ from farsite_signaling.peer.association.channels import Channels
 from farsite_signaling.peer.association.events import AssociationEvents
 from farsite_signaling.peer.association.handshake import Handshake, State
 from farsite_signaling.peer.association.interleaved import Interleaved
+from farsite_signaling.peer.association.packet_size import PacketSize
 from farsite_signaling.peer.association.packets import HEADER, Init, MalformedError
 from farsite_signaling.peer.association.reassembly import Reassembly
 from farsite_signaling.peer.association.receiving import Received
@@ -21,6 +22,8 @@ MAX_CONTROL = 16
 MAX_HEARTBEAT = 512
 _OWN_ACK_EVERY = 4
 _MAX_ACKS = 64
+_SILENT = 3
+"""Timeouts in a row that make large packets suspect."""
 _STOCK_WINDOW = 1024 * 1024
 _STOCK_EXTENSIONS = b"\xc0\x82"
 
@@ -58,6 +61,7 @@ class Association:
         self._limits = limits
         self._data_kind, self._data_header = wire.DATA, wire.DATA_HEADER
         self.received: Received | None = None
+        self.packet_size = PacketSize(random)
         self._resets: Resets | None = None
         self._ports = (5000, 5000)
         self._offered = self._settings.max_window
@@ -83,6 +87,13 @@ class Association:
     @property
     def queued(self) -> int:
         return self.sender.outbox.queued
+
+    def search_packet_size(self, most: int, headers: int, now: float) -> None:
+        """Once established: look for the largest packet the path carries, up to `most`; with our own kind only."""
+        peer = self._handshake.peer
+        if self.established and peer is not None and peer.farsite:
+            self.packet_size.measured(self.sender.loss.smoothed)
+            self.packet_size.search(most, headers, now)
 
     def abort(self) -> list[bytes]:
         """End at once; returns the packet that tells the peer."""
@@ -176,7 +187,9 @@ class Association:
         elif kind == wire.SHUTDOWN:
             self._answer(wire.chunk(wire.SHUTDOWN_ACK))
             self._end(None)
-        elif kind not in (wire.HEARTBEAT_ACK, wire.ERROR, wire.SHUTDOWN_ACK):
+        elif kind == wire.HEARTBEAT_ACK:
+            self._heartbeat_answered(packet[start:end], now)
+        elif kind not in (wire.ERROR, wire.SHUTDOWN_ACK):
             return bool(kind & 0x80)
         return True
 
@@ -184,11 +197,23 @@ class Association:
         if len(self._control) < MAX_CONTROL:
             self._control.append(chunk)
 
+    def _heartbeat_answered(self, info: bytes, now: float) -> None:
+        """Where large packets have stopped passing, chunks in flight cannot be cut again: a new association can."""
+        if self.packet_size.answered(info, now):
+            self._silent_end()
+        self.sender.packet = self.packet_size.size
+
+    def _silent_end(self) -> None:
+        self._ended = self.channels.ended = True
+        self._events.unanswered()
+
     def _sack(self, packet: bytes, start: int, end: int, now: float) -> None:
         if self._handshake.cookie_ack(now):
             self._establish(now)
         if self.established:
             self.sender.acknowledge(wire.parse_sack(packet, start, end), now)
+            if not self.sender.loss.timeouts:
+                self.packet_size.heard(now)
 
     def _data_chunk(self, packet: bytes, kind: int, flags: int, start: int, end: int, now: float) -> bool:
         if self._handshake.cookie_ack(now):
@@ -292,7 +317,12 @@ class Association:
             return self._handshake.deadline
         assert self.received is not None
         assert self._resets is not None
-        times = (self.sender.deadline(now), self.received.ack_at, self._resets.deadline)
+        times = (
+            self.sender.deadline(now),
+            self.received.ack_at,
+            self._resets.deadline,
+            self.packet_size.deadline,
+        )
         return min((time for time in times if time is not None), default=None)
 
     def expired(self, now: float) -> None:
@@ -302,11 +332,17 @@ class Association:
             self._handshake.expired(now)
             if self.established:
                 self.sender.expired(now)
+                self._watch_packet_size(now)
             if self._resets is not None:
                 self._resets.expired(now)
         except TimeoutError:
-            self._ended = self.channels.ended = True
-            self._events.unanswered()
+            self._silent_end()
+
+    def _watch_packet_size(self, now: float) -> None:
+        self.packet_size.measured(self.sender.loss.smoothed)
+        if self.sender.loss.timeouts >= _SILENT:
+            self.packet_size.silent(self.sender.loss.timeouts, now)
+        self.packet_size.expired(now)
 
     # packets out
 
@@ -317,6 +353,8 @@ class Association:
         if not self.established:
             return out
         bodies, self._acks = self._acks, []
+        bodies += self.packet_size.outgoing
+        self.packet_size.outgoing.clear()
         self.sender.fill(now, self._first(now), self._events.drained, bodies)
         head, checksum = self._head, self._checksum
         out.extend([wire.seal(head, body, checksum=checksum) for body in bodies])

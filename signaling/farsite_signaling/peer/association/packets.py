@@ -11,6 +11,8 @@ from google_crc32c import extend
 DATA, INIT, INIT_ACK, SACK, HEARTBEAT, HEARTBEAT_ACK = 0, 1, 2, 3, 4, 5
 ABORT, SHUTDOWN, SHUTDOWN_ACK, ERROR, COOKIE_ECHO, COOKIE_ACK, SHUTDOWN_COMPLETE = 6, 7, 8, 9, 10, 11, 14
 RECONFIG = 130
+PAD = 132
+"""RFC 4820: passed over by whoever does not know it."""
 I_DATA = 64
 """RFC 8260: DATA whose messages may be interleaved."""
 

@@ -12,7 +12,6 @@ from farsite_signaling.peer.association.pacing import Pacer
 from farsite_signaling.peer.association.packets import HEADER, Sack
 from farsite_signaling.peer.association.settings import PACKET
 
-ROOM = PACKET - HEADER
 MAX_PACKETS = 96
 """In one go: other work gets its turn."""
 _AFTER_TIMEOUT = 2 * SEGMENT
@@ -27,6 +26,8 @@ class Sender:
         self.congestion = Congestion(seed)
         self.most_waiting: float = float("inf")
         """In flight at most on top of what the path holds, whatever the model says: what the peer's socket takes."""
+        self.packet = PACKET
+        """Largest, bytes."""
         self.packets_lost = 0
         self.packets_repeated = 0
         self._pacer = Pacer()
@@ -100,7 +101,8 @@ class Sender:
         allowance = pacer.allowance(now)
         budget = min(allowance, self._window_left())
         burst: Burst | None = None
-        parts, room, spent = first, ROOM - sum(map(len, first)), 0
+        whole = self.packet - HEADER
+        parts, room, spent = first, whole - sum(map(len, first)), 0
         while len(out) < MAX_PACKETS:
             if self._probe or (spent < budget and (outbox or flight.lost)):
                 if burst is None:
@@ -109,7 +111,7 @@ class Sender:
             if not parts:
                 break
             out.append(parts[0] if len(parts) == 1 else b"".join(parts))
-            parts, room = [], ROOM
+            parts, room = [], whole
             if outbox.full and outbox.queued < outbox.mark:
                 outbox.full = False
                 drained()

@@ -28,6 +28,8 @@ class Path:
     """Gilbert's model: the chance per packet to fall into a burst of loss, and to leave it."""
     cut: tuple[float, float] | None = None
     """From when to when nothing passes."""
+    mtu: int | None = None
+    """Larger packets vanish, with all headers counted."""
     free_at: float = 0.0
     bad: bool = False
     queued: list[tuple[float, float]] = field(default_factory=list)
@@ -36,6 +38,8 @@ class Path:
     def arrivals(self, size: int, now: float, chance: random.Random) -> list[float]:
         """When copies of a packet sent now arrive: none when it is lost."""
         if self.cut is not None and self.cut[0] <= now < self.cut[1]:
+            return []
+        if self.mtu is not None and size > self.mtu:
             return []
         at = now
         if self.rate:

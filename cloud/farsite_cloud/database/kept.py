@@ -1,0 +1,134 @@
+"""Statements that are made once for each shape, and run with other values every time.
+
+Making a statement, finding it among those compiled before, and reading its rows as the object mapper does takes several
+times what the database needs to answer it. What is read hundreds of times a second is therefore kept as text. A kept
+statement holds no values, so that nobody's are ever used for somebody else.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import BindParameter, ColumnElement, Dialect, Select, String, bindparam, false
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
+from sqlalchemy.types import TypeEngine
+
+OWN = "own_organization"
+MOST = 1000
+_PADDED = 4096
+Make = Callable[[], Select[*tuple[Any, ...]]]
+_Reader = Callable[[Any], Any]
+
+
+def named(name: str, kind: TypeEngine[Any] | type[TypeEngine[Any]] = String) -> BindParameter[Any]:
+    """The place of a value, which is given when the statement runs."""
+    return bindparam(name, type_=kind)
+
+
+def named_list(name: str, count: int) -> list[BindParameter[str]]:
+    """Places for `numbered` values."""
+    return [named(_place(name, number)) for number in range(count)]
+
+
+def padded(count: int) -> int:
+    """So that lists have few lengths: the next power of two. Databases take some 32,000 values."""
+    return 1 << (count - 1).bit_length() if 0 < count <= _PADDED else count
+
+
+def numbered(name: str, values: Sequence[str], count: int | None = None) -> dict[str, str]:
+    """By the names of a `named_list` of so many, or of `padded` length: the last one again and again, which changes
+    nothing among which something is looked for."""
+    last = len(values) - 1
+    return {
+        _place(name, number): values[min(number, last)]
+        for number in range(padded(len(values)) if count is None else count)
+    }
+
+
+def _place(name: str, number: int) -> str:
+    """No name that SQLAlchemy makes up has two underlines."""
+    return f"{name}__{number}"
+
+
+def among_named(column: Any, name: str, count: int) -> ColumnElement[bool]:
+    """Whether a column has one of so many `numbered` values."""
+    if not count:
+        return false()
+    places = named_list(name, padded(count))
+    return column == places[0] if count == 1 else column.in_(places)  # type: ignore[no-any-return]
+
+
+class _Kept:
+    """One statement, for one database."""
+
+    def __init__(self, statement: Select[*tuple[Any, ...]], dialect: Dialect) -> None:
+        compiled: Any = statement.compile(dialect=dialect)
+        _check(compiled.binds)
+        self._names: tuple[str, ...] = tuple(compiled.positiontup)
+        self._fixed = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
+        columns = list(statement.selected_columns)
+        row: Any = namedtuple("Row", [column.key or "" for column in columns], rename=True)  # type: ignore[misc]
+        self._make = row._make
+        self._readers = _readers([column.type for column in columns], dialect)
+        self.text = str(compiled)
+
+    def parameters(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        given = {**self._fixed, **values} if self._fixed else values
+        return tuple([given[name] for name in self._names])
+
+    def rows(self, found: Iterable[Sequence[Any]]) -> list[Any]:
+        make, readers = self._make, self._readers
+        if not readers:
+            return [make(row) for row in found]
+        return [make(_read(row, readers)) for row in found]
+
+
+def _read(row: Sequence[Any], readers: list[tuple[int, _Reader]]) -> list[Any]:
+    cells = list(row)
+    for place, reader in readers:
+        cells[place] = reader(cells[place])
+    return cells
+
+
+def _readers(kinds: list[TypeEngine[Any]], dialect: Dialect) -> list[tuple[int, _Reader]]:
+    """Of columns whose values the driver gives otherwise than they are wanted."""
+    made = [kind.dialect_impl(dialect).result_processor(dialect, None) for kind in kinds]
+    return [(place, reader) for place, reader in enumerate(made) if reader is not None]
+
+
+def _check(binds: Mapping[str, BindParameter[Any]]) -> None:
+    """Numbers and empty texts are part of a shape; whatever else was put into it would be somebody's."""
+    if OWN not in binds:
+        raise TypeError("a kept statement is of one organization, which a Scope names")
+    for name, bind in binds.items():
+        if not bind.required and not isinstance(bind.value, int) and bind.value != "":
+            raise TypeError(f"a kept statement holds no values; {name} is one: name it")
+
+
+_kept: WeakKeyDictionary[object, dict[Hashable, _Kept]] = WeakKeyDictionary()
+
+
+async def run(session: AsyncSession, shape: Hashable, make: Make, values: Mapping[str, Any]) -> list[Any]:
+    """Rows with their columns as attributes; `make` is asked for the first statement of this `shape` only."""
+    return await session.run_sync(_run, shape, make, values)
+
+
+def _run(session: Session, shape: Hashable, make: Make, values: Mapping[str, Any]) -> list[Any]:
+    if session.autoflush:
+        session.flush()
+    connection = session.connection()
+    known = _kept.setdefault(connection.engine.pool, {})
+    kept = known.get(shape)
+    if kept is None:
+        if len(known) >= MOST:
+            known.clear()
+        kept = known[shape] = _Kept(make(), connection.dialect)
+    result = connection.exec_driver_sql(kept.text, kept.parameters(values))
+    try:
+        return kept.rows(result.cursor.fetchall())
+    finally:
+        result.close()
