@@ -38,7 +38,6 @@ RULES: dict[NoticeKind, Rule] = {
     NoticeKind.EDGE_ONLINE: Rule(
         "Edge host back", Right.EDGE_READ, "{count} edge hosts are back", _GATHER, _PAUSE
     ),
-<<<<<<< HEAD
     # A switch that restarts takes its devices away for a minute or two: that is no news yet.
     NoticeKind.DEVICES_UNREACHABLE: Rule(
         "Many devices unreachable",
@@ -50,13 +49,12 @@ RULES: dict[NoticeKind, Rule] = {
     ),
     NoticeKind.DEVICES_REACHABLE: Rule(
         "Devices reachable again", Right.DEVICE_READ, "The devices of {count} sites are back", _GATHER, _PAUSE
-=======
+    ),
     NoticeKind.EDGE_STORAGE_FAILING: Rule(
         "Edge host cannot store", Right.EDGE_READ, "{count} edge hosts cannot store anything", mailed=True
     ),
     NoticeKind.EDGE_STORAGE_RECOVERED: Rule(
         "Edge host stores again", Right.EDGE_READ, "The storage of {count} edge hosts works again"
->>>>>>> main
     ),
     NoticeKind.REMOTE_ACCESS_ACTIVE: Rule(
         "Remote access active", Right.EDGE_READ, "Remote access is active on {count} edge hosts"
