@@ -19,7 +19,7 @@ from farsite_client.runtime import way
 from farsite_client.session import connect
 
 EDGE_NAME = "Demo site"
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
