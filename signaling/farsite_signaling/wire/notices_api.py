@@ -22,6 +22,7 @@ class NoticeKind(StrEnum):
     EDGE_STORAGE_RECOVERED = "edge_host.storage_recovered"
     REMOTE_ACCESS_ACTIVE = "remote_access.active"
     CERTIFICATE_EXPIRING = "edge_host.certificate_expiring"
+    UPGRADE_FAILED = "upgrade.failed"
     CAMPAIGN_STOPPED = "campaign.stopped"
     CAMPAIGN_FAILED = "campaign.failed"
     CAMPAIGN_SUCCEEDED = "campaign.succeeded"
