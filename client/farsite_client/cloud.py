@@ -36,6 +36,7 @@ from farsite_client.licences import LicenceCalls
 from farsite_client.lifecycle import LifecycleCalls
 from farsite_client.notices import NoticeCalls
 from farsite_client.people import PeopleCalls
+from farsite_client.personal import PersonalCalls
 from farsite_client.providers import ProviderCalls
 from farsite_client.work import WorkCalls
 from farsite_signaling.peer.proxy import parse_proxy
@@ -102,6 +103,7 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
 
 class CloudClient(
     PeopleCalls,
+    PersonalCalls,
     FactorCalls,
     ProviderCalls,
     AuditCalls,

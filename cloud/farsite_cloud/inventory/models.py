@@ -85,6 +85,7 @@ class ThingTag(_Indexed, Base):
     __table_args__ = (
         UniqueConstraint("thing_id", "tag"),
         Index("ix_tags_tag", "organization_id", "tag", "present", "thing_id"),
+        Index("ix_tags_thing_id", "thing_id", "organization_id", "present", "tag"),
         Index("ix_tags_edge_host_id", "edge_host_id", "pending"),
     )
 
@@ -105,7 +106,10 @@ class InventoryCount(_Indexed, Base):
     # All columns: the counts are read from the index alone, in the order they are grouped in.
     __table_args__ = (
         Index("ix_inventory_counts_place", "organization_id", "place", *_ALIKE, "tag", "number"),
-        Index("ix_inventory_counts_model", "organization_id", "model", "place"),
+        Index(
+            "ix_inventory_counts_model",
+            *("organization_id", "model", "place", "tag", "device_type", "version", "state", "number"),
+        ),
     )
 
     place: Mapped[str] = mapped_column(String(64))

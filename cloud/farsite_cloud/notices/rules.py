@@ -67,6 +67,9 @@ RULES: dict[NoticeKind, Rule] = {
         _PAUSE,
         mailed=True,
     ),
+    NoticeKind.UPGRADE_FAILED: Rule(
+        "Upgrade failed", Right.DEVICE_READ, "{count} upgrades failed", _GATHER, _PAUSE, mailed=True
+    ),
     NoticeKind.CAMPAIGN_STOPPED: Rule(
         "Campaign stopped", Right.DEVICE_READ, "{count} campaigns were stopped", mailed=True
     ),

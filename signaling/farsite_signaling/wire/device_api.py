@@ -127,6 +127,9 @@ class NetworkSettings(_Schema):
     hostname: str = ""
     name_servers: list[str] = Field(default_factory=list)
     ipv6: bool = False
+    ipv6_mode: str = Field(default="", description="static, auto, off or other; empty: not known")
+    ipv6_address: str = Field(default="", description="the static one, with prefix")
+    ipv6_router: str = ""
 
 
 class TagsChange(_Request):

@@ -27,6 +27,7 @@ class NoticeKind(StrEnum):
     DEVICES_UNREACHABLE = "devices.unreachable"
     DEVICES_REACHABLE = "devices.reachable"
     CERTIFICATE_EXPIRING = "edge_host.certificate_expiring"
+    UPGRADE_FAILED = "upgrade.failed"
     CAMPAIGN_STOPPED = "campaign.stopped"
     CAMPAIGN_FAILED = "campaign.failed"
     CAMPAIGN_SUCCEEDED = "campaign.succeeded"

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0011"
-down_revision = "0009"
+down_revision = "0012"
 
 _INDEX = "ix_devices_unreachable"
 _LOST = sa.text("unreachable_since IS NOT NULL")
