@@ -126,7 +126,7 @@ KNOWN = {
 def test_what_is_written_is_what_is_read(settings: IPv6Settings, lacking: tuple[str, ...]) -> None:
     has = {name: value for name, value in KNOWN.items() if name not in lacking}
     before = read_ipv6(has)
-    assert before is not None and before.settings.mode == "off" and before.addresses == ("fd00::1",)
+    assert before is not None and before.settings.mode == "off" and before.addresses == ("fd00::1/64",)
     written = ipv6_parameters(settings, before)
     assert set(written) <= set(has)
     now = read_ipv6(has | written)
