@@ -159,6 +159,7 @@ async def cluster(folder: Path, count: int = 2, *, database: str | None = None) 
             # All share one machine: a database that is busy is not away.
             "FARSITE_DATABASE_TIMEOUT": "10",
             "FARSITE_MASTER_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+            "FARSITE_TRUSTED_PROXIES": "127.0.0.1",
             "FARSITE_OWNER_EMAIL": OWNER_EMAIL,
             "FARSITE_OWNER_PASSWORD": OWNER_PASSWORD,
         }
