@@ -8,7 +8,9 @@ thread, in one trip, as is all that writes. What a statement gives is small: eve
 
 from __future__ import annotations
 
+import asyncio
 import collections
+import contextlib
 import sqlite3
 import time
 from typing import Any
@@ -19,6 +21,7 @@ from sqlalchemy.dialects.sqlite.aiosqlite import (
     AsyncAdapt_aiosqlite_cursor,
     AsyncAdapt_aiosqlite_dbapi,
 )
+from sqlalchemy.util import await_only
 
 MOMENT = 0.005
 """Seconds for which a statement may keep the loop waiting."""
@@ -108,12 +111,13 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
 class OneTripConnection(AsyncAdapt_aiosqlite_connection):
     """`reading`: nothing in its transaction writes."""
 
-    __slots__ = ("_done", "_sent", "reading")
+    __slots__ = ("_done", "_sent", "_turn", "reading")
     _cursor_cls = _Cursor
 
     def __init__(self, dbapi: Any, connection: Any) -> None:
         super().__init__(dbapi, connection)
         self.reading = False
+        self._turn: asyncio.Lock | None = None
         # Each is counted by one side alone: the loop, and the thread.
         self._sent = self._done = 0
 
@@ -149,12 +153,48 @@ class OneTripConnection(AsyncAdapt_aiosqlite_connection):
             self.database.commit()
         else:
             super().commit()
+            self.end_turn()
 
     def rollback(self) -> None:
         if self.reading and self.idle and self._connection._connection:
             self.database.rollback()
-        else:
+            return
+        try:
             super().rollback()
+        finally:
+            self.end_turn()
+
+    def take_turn(self, turns: asyncio.Lock, patience: float) -> None:
+        """To be the one that writes, until the end of its transaction.
+
+        Writers of this process go in the order they came, which SQLite does not see to: it has each look again after
+        pauses, and under load some never look at the right moment. Whose turn does not come in time tries all the same.
+        """
+        self.reading = False
+        await_only(self._take_turn(turns, patience))
+
+    async def _take_turn(self, turns: asyncio.Lock, patience: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await turns.acquire()
+                self._turn = turns
+
+    def end_turn(self) -> None:
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.release()
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self.end_turn()
+
+    def terminate(self) -> None:
+        try:
+            super().terminate()
+        finally:
+            self.end_turn()
 
 
 class OneTripDriver(AsyncAdapt_aiosqlite_dbapi):
