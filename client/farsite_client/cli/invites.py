@@ -9,6 +9,7 @@ import typer
 from farsite_client.cli.entering import find_invitation
 from farsite_client.cli.folders import find_folder, on_cloud, paths_of
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.listing import Listing
 from farsite_client.cli.personal import decline
 from farsite_client.cli.users import All, Chosen, reach_text
 from farsite_client.cloud import CloudClient
@@ -20,7 +21,7 @@ from farsite_signaling.wire.rights import Role
 invites = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    no_args_is_help=True,
+    cls=Listing,
     help="Invitations: send, list, resend, revoke, accept, decline.",
 )
 Which = Annotated[str, typer.Argument(metavar="INVITATION", help="E-mail address or id.")]

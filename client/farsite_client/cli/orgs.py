@@ -9,6 +9,7 @@ import typer
 from farsite_client.cli.entering import named
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.lifecycle import add_lifecycle
+from farsite_client.cli.listing import Listing
 from farsite_client.cli.personal import leave
 from farsite_client.cli.providers import provider
 from farsite_client.profile import Stored
@@ -17,7 +18,7 @@ from farsite_signaling.wire.cloud_api import Account, Organization, Organization
 orgs = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    no_args_is_help=True,
+    cls=Listing,
     help="Organizations: list, create, switch, change, leave, export, delete.",
 )
 

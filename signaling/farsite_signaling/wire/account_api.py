@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from farsite_signaling.wire.cloud_api import Email, Secret, Title, _Request
+from farsite_signaling.wire.cloud_api import Email, Secret, Title
 from farsite_signaling.wire.factor_api import FactorProof
+from farsite_signaling.wire.schema import _Request
 
 
 class AccountChange(_Request):
