@@ -76,8 +76,8 @@ async def test_a_revoked_certificate_opens_nothing(world):
     assert reply.status == 201
     assert isinstance((await world.connect(new)).seen[-1], Welcome)
     assert (await world.connect(old)).seen[-1].code == "certificate_revoked"
-    [row] = await world.audit("edge_host.certificate_revoked")
-    assert row["target"] == old.urn
+    rows = await world.audit("edge_host.certificate_revoked")
+    assert [(row["target"], row["outcome"]) for row in rows] == [(old.urn, "allowed"), (old.urn, "refused")]
 
 
 async def test_of_racing_claims_one_is_the_edge_host(world):
