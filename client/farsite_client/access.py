@@ -23,18 +23,10 @@ from farsite_signaling.wire.people_api import NewToken, PersonalToken, TokenRota
 
 
 class AccessCalls(CloudCalls):
-    async def support_accesses(
-        self, organization: str, *, page_size: int = 100
-    ) -> AsyncIterator[SupportAccess]:
+    def support_accesses(self, organization: str, *, page_size: int = 100) -> AsyncIterator[SupportAccess]:
         """Newest first, with those that have ended."""
-        query = {"limit": str(page_size)}
-        while True:
-            page = await self._ask("GET", _support(organization), SupportAccessList, query=query)
-            for access in page.support:
-                yield access
-            if page.next_cursor is None:
-                return
-            query["cursor"] = page.next_cursor
+        path = _support(organization)
+        return self._each(path, SupportAccessList, lambda page: page.support, page_size)
 
     async def grant_support(self, organization: str, request: SupportRequest) -> SupportAccess:
         """Raises `conflict` for an address that has access already."""
@@ -48,17 +40,9 @@ class AccessCalls(CloudCalls):
         """Its sessions and tunnels are cut within seconds."""
         await self._send("DELETE", f"{_support(organization)}/{_quoted(access)}")
 
-    async def service_accounts(
-        self, organization: str, *, page_size: int = 100
-    ) -> AsyncIterator[ServiceAccount]:
-        query = {"limit": str(page_size)}
-        while True:
-            page = await self._ask("GET", _services(organization), ServiceAccountList, query=query)
-            for account in page.service_accounts:
-                yield account
-            if page.next_cursor is None:
-                return
-            query["cursor"] = page.next_cursor
+    def service_accounts(self, organization: str, *, page_size: int = 100) -> AsyncIterator[ServiceAccount]:
+        path = _services(organization)
+        return self._each(path, ServiceAccountList, lambda page: page.service_accounts, page_size)
 
     async def create_service_account(
         self, organization: str, request: ServiceAccountRequest

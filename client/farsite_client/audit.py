@@ -25,19 +25,13 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 
 class AuditCalls(CloudCalls):
-    async def audit(
+    def audit(
         self, organization: str, wanted: AuditFilter | None = None, *, page_size: int = 100
     ) -> AsyncIterator[AuditRow]:
         """Newest first."""
         given = {} if wanted is None else wanted.model_dump(exclude_none=True)
-        query = AuditQuery(**given, limit=page_size)
-        while True:
-            page = await self._ask("GET", _log(organization), AuditList, query=query_of(query))
-            for row in page.rows:
-                yield row
-            if page.next_cursor is None:
-                return
-            query.cursor = page.next_cursor
+        query = query_of(AuditQuery(**given, limit=page_size))
+        return self._each(_log(organization), AuditList, lambda page: page.rows, page_size, **query)
 
     def audit_export(
         self,
@@ -61,18 +55,10 @@ class AuditCalls(CloudCalls):
         """Where the log stands now, signed. Keep it: a log rewritten later does not fit it."""
         return await self._ask("POST", f"{_log(organization)}/checkpoints", AuditCheckpoint)
 
-    async def audit_checkpoints(
-        self, organization: str, *, page_size: int = 100
-    ) -> AsyncIterator[AuditCheckpoint]:
+    def audit_checkpoints(self, organization: str, *, page_size: int = 100) -> AsyncIterator[AuditCheckpoint]:
         """Those the cloud keeps, newest first."""
-        query = {"limit": str(page_size)}
-        while True:
-            page = await self._ask("GET", f"{_log(organization)}/checkpoints", AuditCheckpoints, query=query)
-            for one in page.checkpoints:
-                yield one
-            if page.next_cursor is None:
-                return
-            query["cursor"] = page.next_cursor
+        path = f"{_log(organization)}/checkpoints"
+        return self._each(path, AuditCheckpoints, lambda page: page.checkpoints, page_size)
 
 
 def verify_export(

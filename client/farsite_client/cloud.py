@@ -27,6 +27,7 @@ from pydantic import BaseModel, SecretStr
 
 from farsite_client.access import AccessCalls
 from farsite_client.audit import AuditCalls
+from farsite_client.calls import organization_path
 from farsite_client.device_sign_in import DeviceSignInCalls
 from farsite_client.factors import FactorCalls
 from farsite_client.http import TIMEOUT, failures, parse, raise_for_problem, read_limited, reveal
@@ -35,6 +36,7 @@ from farsite_client.licences import LicenceCalls
 from farsite_client.lifecycle import LifecycleCalls
 from farsite_client.notices import NoticeCalls
 from farsite_client.people import PeopleCalls
+from farsite_client.personal import PersonalCalls
 from farsite_client.providers import ProviderCalls
 from farsite_client.work import WorkCalls
 from farsite_signaling.peer.proxy import parse_proxy
@@ -101,6 +103,7 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
 
 class CloudClient(
     PeopleCalls,
+    PersonalCalls,
     FactorCalls,
     ProviderCalls,
     AuditCalls,
@@ -127,7 +130,8 @@ class CloudClient(
         self.clock_offset: float | None = None
         """Cloud's clock minus this machine's, seconds, to about one second; None before the first answer."""
         self._proxy = None if proxy is None else parse_proxy(proxy)
-        self._tls = tls_context(ca_file)
+        # With the system's authorities alone the context that aiohttp has made already is as good.
+        self._tls = True if ca_file is None else tls_context(ca_file)
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -152,6 +156,8 @@ class CloudClient(
             await session.close()
 
     def _connector(self) -> aiohttp.BaseConnector:
+        if self._proxy is None:
+            return aiohttp.TCPConnector(ssl=self._tls)
         from farsite_signaling.peer.http_proxy import connector
 
         return connector(self._proxy, self._tls)
@@ -182,14 +188,14 @@ class CloudClient(
     # an organization
 
     async def folders(self, organization: str) -> list[Folder]:
-        answer = await self._ask("GET", f"{_organization(organization)}/folders", FolderList)
+        answer = await self._ask("GET", f"{organization_path(organization)}/folders", FolderList)
         return answer.folders
 
     async def enrol(self, organization: str, csr: str, name: str) -> Enrolment:
         """A certificate for this machine's key; the newest replaces the one before."""
         request = EnrolRequest(csr=csr, name=name)
         return await self._ask(
-            "POST", f"{_organization(organization)}/client-certificates", Enrolment, request
+            "POST", f"{organization_path(organization)}/client-certificates", Enrolment, request
         )
 
     async def setup_code(
@@ -197,19 +203,12 @@ class CloudClient(
     ) -> SetupCode:
         """A one-time code to claim an edge host with, called `name` from then on."""
         request = SetupCodeRequest(name=name, description=description, folder_id=folder)
-        return await self._ask("POST", f"{_organization(organization)}/setup-codes", SetupCode, request)
+        return await self._ask("POST", f"{organization_path(organization)}/setup-codes", SetupCode, request)
 
-    async def edge_hosts(self, organization: str, *, page_size: int = 100) -> AsyncIterator[EdgeHost]:
+    def edge_hosts(self, organization: str, *, page_size: int = 100) -> AsyncIterator[EdgeHost]:
         """All of them, fetched page by page as they are read."""
-        query: dict[str, str] = {"limit": str(page_size)}
-        path = f"{_organization(organization)}/edge-hosts"
-        while True:
-            page = await self._ask("GET", path, EdgeHostList, query=query)
-            for edge_host in page.edge_hosts:
-                yield edge_host
-            if page.next_cursor is None:
-                return
-            query["cursor"] = page.next_cursor
+        path = f"{organization_path(organization)}/edge-hosts"
+        return self._each(path, EdgeHostList, lambda page: page.edge_hosts, page_size)
 
     async def edge_host(self, organization: str, edge: str) -> EdgeHost:
         return await self._ask("GET", _edge(organization, edge), EdgeHost)
@@ -230,15 +229,15 @@ class CloudClient(
 
     async def renew_session(self, organization: str, session: str) -> SessionTicket:
         """A fresh ticket of a session that is live. Raises `session_ended`, `edge_offline`, …"""
-        path = f"{_organization(organization)}/sessions/{quote(session, safe='')}/renewal"
+        path = f"{organization_path(organization)}/sessions/{quote(session, safe='')}/renewal"
         return await self._ask("POST", path, SessionTicket)
 
     async def end_session(self, organization: str, session: str) -> None:
-        await self._send("DELETE", f"{_organization(organization)}/sessions/{quote(session, safe='')}")
+        await self._send("DELETE", f"{organization_path(organization)}/sessions/{quote(session, safe='')}")
 
     async def relay_check(self, organization: str) -> RelayCheck:
         """Relays, and credentials good for minutes to try them with."""
-        return await self._ask("POST", f"{_organization(organization)}/relay-check", RelayCheck)
+        return await self._ask("POST", f"{organization_path(organization)}/relay-check", RelayCheck)
 
     # how
 
@@ -369,9 +368,5 @@ def clock_problem(offset: float | None) -> FarsiteError | None:
     )
 
 
-def _organization(organization: str) -> str:
-    return f"/organizations/{quote(organization, safe='')}"
-
-
 def _edge(organization: str, edge: str) -> str:
-    return f"{_organization(organization)}/edge-hosts/{quote(edge, safe='')}"
+    return f"{organization_path(organization)}/edge-hosts/{quote(edge, safe='')}"

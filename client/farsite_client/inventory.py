@@ -34,19 +34,14 @@ class InventoryCalls(CloudCalls):
 
     # devices
 
-    async def devices(
+    def devices(
         self, organization: str, *, sort: str = "name", page_size: int = 100, **filters: str
     ) -> AsyncIterator[InventoryDevice]:
         """All of them, fetched page by page as they are read."""
-        query = {"limit": str(page_size), "sort": sort, **filters}
         path = f"{organization_path(organization)}/devices"
-        while True:
-            page = await self._ask("GET", path, InventoryDeviceList, query=query)
-            for device in page.devices:
-                yield device
-            if page.next_cursor is None:
-                return
-            query["cursor"] = page.next_cursor
+        return self._each(
+            path, InventoryDeviceList, lambda page: page.devices, page_size, sort=sort, **filters
+        )
 
     async def device(self, organization: str, device: str) -> InventoryDevice:
         """By id or serial number."""
@@ -104,38 +99,24 @@ class InventoryCalls(CloudCalls):
 
     # edge hosts
 
-    async def find_edge_hosts(
+    def find_edge_hosts(
         self, organization: str, *, page_size: int = 100, **filters: str
     ) -> AsyncIterator[EdgeHost]:
         """`filters`: fields of `wire.inventory_api.EdgeHostQuery`."""
-        query = {"limit": str(page_size), **filters}
         path = f"{organization_path(organization)}/edge-hosts"
-        while True:
-            page = await self._ask("GET", path, EdgeHostList, query=query)
-            for edge_host in page.edge_hosts:
-                yield edge_host
-            if page.next_cursor is None:
-                return
-            query["cursor"] = page.next_cursor
+        return self._each(path, EdgeHostList, lambda page: page.edge_hosts, page_size, **filters)
 
     async def forget_devices(self, organization: str, edge: str, *, risk_confirmed: bool = False) -> None:
         """Of an edge host that is gone for good. Raises `conflict` while it is online."""
         path = f"{organization_path(organization)}/edge-hosts/{_quoted(edge)}/devices"
         await self._send("DELETE", path, query={"risk_confirmed": str(risk_confirmed).lower()})
 
-    async def edge_tasks(
+    def edge_tasks(
         self, organization: str, *, page_size: int = 100, **filters: str
     ) -> AsyncIterator[EdgeTask]:
         """Newest first. `filters`: `edge_host`, `state`, `kind`."""
-        query = {"limit": str(page_size), **filters}
         path = f"{organization_path(organization)}/edge-tasks"
-        while True:
-            page = await self._ask("GET", path, EdgeTaskList, query=query)
-            for task in page.tasks:
-                yield task
-            if page.next_cursor is None:
-                return
-            query["cursor"] = page.next_cursor
+        return self._each(path, EdgeTaskList, lambda page: page.tasks, page_size, **filters)
 
     async def edge_task(self, organization: str, task: str) -> EdgeTaskDetail:
         path = f"{organization_path(organization)}/edge-tasks/{_quoted(task)}"

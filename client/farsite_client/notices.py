@@ -29,20 +29,13 @@ from farsite_signaling.wire.notices_api import (
 class NoticeCalls(CloudCalls):
     """One's own, in one organization."""
 
-    async def notices(
+    def notices(
         self, organization: str, *, unread: bool = False, page_size: int = 100
     ) -> AsyncIterator[Notice]:
         """Newest first."""
-        path, query = f"{organization_path(organization)}/notices", {"limit": str(page_size)}
-        if unread:
-            query["unread"] = "true"
-        while True:
-            page = await self._ask("GET", path, NoticeList, query=query)
-            for notice in page.notices:
-                yield notice
-            if page.next_cursor is None:
-                return
-            query["cursor"] = page.next_cursor
+        path = f"{organization_path(organization)}/notices"
+        only = "true" if unread else None
+        return self._each(path, NoticeList, lambda page: page.notices, page_size, unread=only)
 
     async def unread_notices(self, organization: str) -> int:
         path = f"{organization_path(organization)}/notices"
@@ -69,13 +62,10 @@ class NoticeCalls(CloudCalls):
         path = f"{organization_path(organization)}/notice-settings"
         return await self._ask("GET", path, NoticeSettings)
 
-    async def change_notice_settings(
-        self, organization: str, *, offline_after_minutes: int
-    ) -> NoticeSettings:
+    async def change_notice_settings(self, organization: str, change: NoticeSettingsChange) -> NoticeSettings:
         """For everybody in the organization."""
         path = f"{organization_path(organization)}/notice-settings"
-        body = NoticeSettingsChange(offline_after_minutes=offline_after_minutes)
-        return await self._ask("PUT", path, NoticeSettings, body)
+        return await self._ask("PUT", path, NoticeSettings, change)
 
     # webhooks
 
@@ -101,18 +91,12 @@ class NoticeCalls(CloudCalls):
         """Queued; `webhook_deliveries` tells how it went."""
         return await self._ask("POST", f"{_webhook(organization, webhook)}/test", Delivery)
 
-    async def webhook_deliveries(
+    def webhook_deliveries(
         self, organization: str, webhook: str, *, page_size: int = 100
     ) -> AsyncIterator[Delivery]:
         """Newest first."""
-        path, query = f"{_webhook(organization, webhook)}/deliveries", {"limit": str(page_size)}
-        while True:
-            page = await self._ask("GET", path, DeliveryList, query=query)
-            for delivery in page.deliveries:
-                yield delivery
-            if page.next_cursor is None:
-                return
-            query["cursor"] = page.next_cursor
+        path = f"{_webhook(organization, webhook)}/deliveries"
+        return self._each(path, DeliveryList, lambda page: page.deliveries, page_size)
 
 
 def _webhooks(organization: str) -> str:

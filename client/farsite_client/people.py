@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from pydantic import SecretStr
 
-from farsite_client.calls import CloudCalls
+from farsite_client.calls import CloudCalls, organization_path
 from farsite_signaling.wire.cloud_api import (
     Account,
     Folder,
@@ -126,15 +126,15 @@ class PeopleCalls(CloudCalls):
         return await self._ask("POST", "/organizations", Organization, OrganizationRequest(name=name))
 
     async def change_organization(self, organization: str, change: OrganizationChange) -> Organization:
-        return await self._ask("PATCH", _organization(organization), Organization, change)
+        return await self._ask("PATCH", organization_path(organization), Organization, change)
 
     async def transfer(self, organization: str, account: str) -> Member:
         """That member becomes owner, this account admin."""
-        path = f"{_organization(organization)}/transfer"
+        path = f"{organization_path(organization)}/transfer"
         return await self._ask("POST", path, Member, Transfer(account_id=account))
 
     async def create_folder(self, organization: str, name: str, parent: str | None = None) -> Folder:
-        path = f"{_organization(organization)}/folders"
+        path = f"{organization_path(organization)}/folders"
         return await self._ask("POST", path, Folder, FolderRequest(name=name, parent_id=parent))
 
     async def change_folder(self, organization: str, folder: str, change: FolderChange) -> Folder:
@@ -147,15 +147,9 @@ class PeopleCalls(CloudCalls):
 
     # users and invitations
 
-    async def users(self, organization: str, *, page_size: int = 100) -> AsyncIterator[Member]:
-        path, query = f"{_organization(organization)}/users", {"limit": str(page_size)}
-        while True:
-            page = await self._ask("GET", path, MemberList, query=query)
-            for user in page.users:
-                yield user
-            if page.next_cursor is None:
-                return
-            query["cursor"] = page.next_cursor
+    def users(self, organization: str, *, page_size: int = 100) -> AsyncIterator[Member]:
+        path = f"{organization_path(organization)}/users"
+        return self._each(path, MemberList, lambda page: page.users, page_size)
 
     async def change_user(self, organization: str, account: str, change: MemberChange) -> Member:
         """At once: sessions that the new role or folders would not allow end."""
@@ -164,26 +158,20 @@ class PeopleCalls(CloudCalls):
     async def remove_user(self, organization: str, account: str) -> None:
         await self._send("DELETE", _user(organization, account))
 
-    async def invitations(self, organization: str, *, page_size: int = 100) -> AsyncIterator[Invitation]:
-        path, query = f"{_organization(organization)}/invitations", {"limit": str(page_size)}
-        while True:
-            page = await self._ask("GET", path, InvitationList, query=query)
-            for invitation in page.invitations:
-                yield invitation
-            if page.next_cursor is None:
-                return
-            query["cursor"] = page.next_cursor
+    def invitations(self, organization: str, *, page_size: int = 100) -> AsyncIterator[Invitation]:
+        path = f"{organization_path(organization)}/invitations"
+        return self._each(path, InvitationList, lambda page: page.invitations, page_size)
 
     async def invite(self, organization: str, request: InvitationRequest) -> Invitations:
-        path = f"{_organization(organization)}/invitations"
+        path = f"{organization_path(organization)}/invitations"
         return await self._ask("POST", path, Invitations, request)
 
     async def resend_invitation(self, organization: str, invitation: str) -> Invitation:
-        path = f"{_organization(organization)}/invitations/{_quoted(invitation)}/resend"
+        path = f"{organization_path(organization)}/invitations/{_quoted(invitation)}/resend"
         return await self._ask("POST", path, Invitation)
 
     async def revoke_invitation(self, organization: str, invitation: str) -> None:
-        await self._send("DELETE", f"{_organization(organization)}/invitations/{_quoted(invitation)}")
+        await self._send("DELETE", f"{organization_path(organization)}/invitations/{_quoted(invitation)}")
 
     async def own_invitations(self) -> list[OwnInvitation]:
         return (await self._ask("GET", "/me/invitations", OwnInvitationList)).invitations
@@ -196,13 +184,9 @@ def _quoted(text: str) -> str:
     return quote(text, safe="")
 
 
-def _organization(organization: str) -> str:
-    return f"/organizations/{_quoted(organization)}"
-
-
 def _folder(organization: str, folder: str) -> str:
-    return f"{_organization(organization)}/folders/{_quoted(folder)}"
+    return f"{organization_path(organization)}/folders/{_quoted(folder)}"
 
 
 def _user(organization: str, account: str) -> str:
-    return f"{_organization(organization)}/users/{_quoted(account)}"
+    return f"{organization_path(organization)}/users/{_quoted(account)}"

@@ -17,20 +17,18 @@ import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field, ValidationError
 
 from farsite_client.cloud import CloudClient
 from farsite_client.exclusive import exclusive
-from farsite_signaling.identity import (
-    Identity,
-    OrganizationTrust,
-    generate_key,
-    make_request,
-)
-from farsite_signaling.identity.keys import write_private
 from farsite_signaling.wire.cloud_api import Enrolment, Organization, SignInResult
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+
+# Keys and certificates cost time to load that commands about the cloud alone have no use for.
+if TYPE_CHECKING:
+    from farsite_signaling.identity import Identity, OrganizationTrust
 
 PROFILE_FILE = "profile.json"
 IDENTITY_FOLDER = "identity"
@@ -103,6 +101,8 @@ class Profile:
             return None
 
     def save(self, stored: Stored) -> None:
+        from farsite_signaling.identity.keys import write_private
+
         write_private(self.file, stored.model_dump_json(indent=2).encode())
 
     def remove(self) -> bool:
@@ -113,6 +113,8 @@ class Profile:
         return there
 
     def identity(self) -> Identity:
+        from farsite_signaling.identity import Identity
+
         try:
             return Identity.load(self.home / IDENTITY_FOLDER)
         except (FileNotFoundError, UnicodeDecodeError):
@@ -121,6 +123,8 @@ class Profile:
             ) from None
 
     def trust(self) -> OrganizationTrust:
+        from farsite_signaling.identity import OrganizationTrust
+
         return OrganizationTrust(self.load().ca)
 
     def cloud(self, stored: Stored | None = None) -> CloudClient:
@@ -134,6 +138,8 @@ class Profile:
         self, cloud: CloudClient, signed_in: SignInResult, organization: Organization, device_name: str | None
     ) -> Stored:
         """Make a key, have it certified, and store the sign-in: all of it or nothing."""
+        from farsite_signaling.identity import Identity, generate_key, make_request
+
         key = generate_key()
         name = device_name or machine_name()
         enrolment = await cloud.enrol(organization.id, make_request(key, name), name)
@@ -165,6 +171,8 @@ class Profile:
             return await self._renew(cloud, stored) if _runs_out(stored, now) else stored
 
     async def _renew(self, cloud: CloudClient, stored: Stored) -> Stored:
+        from farsite_signaling.identity import Identity, generate_key, make_request
+
         key = generate_key()
         enrolment = await cloud.enrol(
             stored.organization_id, make_request(key, machine_name()), machine_name()

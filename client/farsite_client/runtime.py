@@ -52,6 +52,11 @@ class SessionState(BaseModel):
     last_error: ErrorState | None = None
 
 
+def way(status: TunnelStatus) -> str:
+    """The path and why it was taken, for people."""
+    return f"{status.path} – {status.reason.removeprefix(f'{status.path}: ')}"
+
+
 def process_lives(pid: int) -> bool:
     if sys.platform == "win32":
         # Signal 0 would end the process there; the file's age decides alone.

@@ -21,6 +21,7 @@ import aiohttp
 from farsite_client.cloud import CloudClient, clock_problem, tls_context
 from farsite_client.connector import TunnelConnector
 from farsite_client.edge import EdgeClient
+from farsite_client.edge_hosts import find_edge
 from farsite_client.exclusive import exclusive
 from farsite_client.profile import Profile, Stored
 from farsite_signaling.peer.tunnel import Tunnel
@@ -76,31 +77,6 @@ async def over_tunnel(tunnel: Tunnel, edge_host: EdgeHost) -> AsyncIterator[Remo
         ) as bulk,
     ):
         yield RemoteSession(tunnel, edge_host, EdgeClient(session, name=edge_host.name, bulk=bulk))
-
-
-async def find_edge(cloud: CloudClient, organization: str, wanted: str) -> EdgeHost:
-    """The edge host with this id or, if only one has it, this name. Raises `not_found`, `conflict`."""
-    named: list[EdgeHost] = []
-    async for edge_host in cloud.edge_hosts(organization):
-        if edge_host.id == wanted:
-            return edge_host
-        if edge_host.name.casefold() == wanted.casefold():
-            named.append(edge_host)
-    if not named:
-        raise FarsiteError(
-            ErrorCode.NOT_FOUND, f"No edge host is called {wanted[:100]!r}. See them with: farsite edges"
-        )
-    if len(named) > 1:
-        ids = ", ".join(edge_host.id for edge_host in named)
-        raise FarsiteError(
-            ErrorCode.CONFLICT, f"{len(named)} edge hosts are called {wanted!r}. Name one by its id: {ids}"
-        )
-    return named[0]
-
-
-def way(status: TunnelStatus) -> str:
-    """The path and why it was taken, for people."""
-    return f"{status.path} – {status.reason.removeprefix(f'{status.path}: ')}"
 
 
 @dataclass

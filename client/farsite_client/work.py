@@ -41,20 +41,12 @@ class WorkCalls(CloudCalls):
         path = f"{organization_path(organization)}/campaign-kinds"
         return (await self._ask("GET", path, CampaignKindList)).kinds
 
-    async def campaigns(
+    def campaigns(
         self, organization: str, *, state: str | None = None, page_size: int = 100
     ) -> AsyncIterator[Campaign]:
         """Newest first. `state`: `open` or `finished`."""
-        path, query = f"{organization_path(organization)}/campaigns", {"limit": str(page_size)}
-        if state is not None:
-            query["state"] = state
-        while True:
-            page = await self._ask("GET", path, CampaignList, query=query)
-            for campaign in page.campaigns:
-                yield campaign
-            if page.next_cursor is None:
-                return
-            query["cursor"] = page.next_cursor
+        path = f"{organization_path(organization)}/campaigns"
+        return self._each(path, CampaignList, lambda page: page.campaigns, page_size, state=state)
 
     async def start_campaign(self, organization: str, request: CampaignRequest) -> Campaign:
         return await self._ask("POST", f"{organization_path(organization)}/campaigns", Campaign, request)
@@ -76,47 +68,26 @@ class WorkCalls(CloudCalls):
             before = shown
             await asyncio.sleep(every)
 
-    async def campaign_orders(
+    def campaign_orders(
         self, organization: str, campaign: str, *, page_size: int = 200
     ) -> AsyncIterator[CampaignOrder]:
         """What each edge host does for it."""
-        path, query = f"{_campaign(organization, campaign)}/orders", {"limit": str(page_size)}
-        while True:
-            page = await self._ask("GET", path, CampaignOrderList, query=query)
-            for order in page.orders:
-                yield order
-            if page.next_cursor is None:
-                return
-            query["cursor"] = page.next_cursor
+        path = f"{_campaign(organization, campaign)}/orders"
+        return self._each(path, CampaignOrderList, lambda page: page.orders, page_size)
 
-    async def campaign_devices(
+    def campaign_devices(
         self, organization: str, campaign: str, *, state: str | None = None, page_size: int = 200
     ) -> AsyncIterator[CampaignDevice]:
         """What became of each device."""
-        path, query = f"{_campaign(organization, campaign)}/devices", {"limit": str(page_size)}
-        if state is not None:
-            query["state"] = state
-        while True:
-            page = await self._ask("GET", path, CampaignDeviceList, query=query)
-            for device in page.devices:
-                yield device
-            if page.next_cursor is None:
-                return
-            query["cursor"] = page.next_cursor
+        path = f"{_campaign(organization, campaign)}/devices"
+        return self._each(path, CampaignDeviceList, lambda page: page.devices, page_size, state=state)
 
-    async def campaign_steps(
+    def campaign_steps(
         self, organization: str, campaign: str, order: str, *, page_size: int = 200
     ) -> AsyncIterator[CampaignStep]:
         """The log of one edge host's devices, oldest first."""
         path = f"{_campaign(organization, campaign)}/orders/{_quoted(order)}/steps"
-        query = {"limit": str(page_size)}
-        while True:
-            page = await self._ask("GET", path, CampaignStepList, query=query)
-            for step in page.steps:
-                yield step
-            if page.next_cursor is None:
-                return
-            query["cursor"] = page.next_cursor
+        return self._each(path, CampaignStepList, lambda page: page.steps, page_size)
 
     async def pause_campaign(self, organization: str, campaign: str) -> Campaign:
         """Raises `conflict` when there is nothing to pause."""
@@ -144,15 +115,9 @@ class WorkCalls(CloudCalls):
 
     # policy templates
 
-    async def policy_templates(self, organization: str, *, page_size: int = 100) -> AsyncIterator[Template]:
-        path, query = f"{organization_path(organization)}/policy-templates", {"limit": str(page_size)}
-        while True:
-            page = await self._ask("GET", path, TemplateList, query=query)
-            for template in page.templates:
-                yield template
-            if page.next_cursor is None:
-                return
-            query["cursor"] = page.next_cursor
+    def policy_templates(self, organization: str, *, page_size: int = 100) -> AsyncIterator[Template]:
+        path = f"{organization_path(organization)}/policy-templates"
+        return self._each(path, TemplateList, lambda page: page.templates, page_size)
 
     async def policy_template(self, organization: str, template: str) -> Template:
         return await self._ask("GET", _template(organization, template), Template)

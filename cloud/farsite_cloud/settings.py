@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
@@ -151,7 +152,15 @@ class CloudSettings(PartSettings):
     outbound_ca_file: Path | None = Field(
         default=None, description="PEM authorities of webhooks and identity providers, beside the system's"
     )
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    metrics_token: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="who shows it reads /metrics; without one: programs of this machine, as long as nobody else "
+        "reaches this cloud",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="how much is logged"
+    )
 
     @field_validator("database", "redis", mode="after")
     @classmethod
@@ -205,8 +214,27 @@ class CloudSettings(PartSettings):
         return self.bind or (EVERYWHERE if self.tls else LOOPBACK)
 
     @property
+    def local_only(self) -> bool:
+        """Nobody beyond this machine reaches this cloud, neither directly nor by a proxy's address."""
+        by_proxy = bool(self.trusted_proxies) or not is_loopback(self.public_url)
+        return is_loopback(self.listen_address) and not by_proxy
+
+    @property
     def listen_port(self) -> int:
         return self.port if self.port is not None else (443 if self.tls else 8080)
+
+
+def is_loopback(address: str | None) -> bool:
+    """An address or a URL of this machine alone; none is as good."""
+    if address is None:
+        return True
+    host = urlsplit(address).hostname if "://" in address else address
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
 
 
 def load_settings(

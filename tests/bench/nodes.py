@@ -24,6 +24,7 @@ from farsite_cloud.testing_servers import fresh_database, postgres_server, redis
 RUN = "from typer.main import get_command; from farsite_cloud import cli; get_command(cli.up)()"
 READY_SECONDS = 90.0
 BLOCK = 64 * 1024
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Balancer:
@@ -31,23 +32,22 @@ class Balancer:
 
     def __init__(self, ports: Sequence[int]) -> None:
         self._ports = ports
+        self._open: set[asyncio.StreamWriter] = set()
         self.held: Counter[int] = Counter()
         """Connections, by the port that serves them."""
         self.port = 0
 
     async def __aenter__(self) -> Self:
-        self._group = await asyncio.TaskGroup().__aenter__()
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=1024)
         self.port = self._server.sockets[0].getsockname()[1]
-        self._serving: set[asyncio.Task[None]] = set()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        for task in self._serving:
-            task.cancel()
-        await asyncio.gather(*self._serving, return_exceptions=True)
-        await self._group.__aexit__(None, None, None)
+        while self._open:
+            for writer in self._open:
+                writer.transport.abort()
+            await asyncio.sleep(0.01)
 
     async def left(self, port: int) -> None:
         """Until nobody is served there any more."""
@@ -55,46 +55,42 @@ class Balancer:
             await asyncio.sleep(0.01)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._serving.add(task)
+        self._open.add(writer)
         try:
             for port in sorted(self._ports, key=self.held.__getitem__):
-                with contextlib.suppress(OSError):
-                    inside = await asyncio.open_connection("127.0.0.1", port)
-                    await self._carry((reader, writer), inside, port)
+                if await self._carry((reader, writer), port):
                     return
         finally:
-            self._serving.discard(task)
-            writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
+            self._open.discard(writer)
+            writer.close()
 
-    async def _carry(
-        self,
-        outside: tuple[asyncio.StreamReader, asyncio.StreamWriter],
-        inside: tuple[asyncio.StreamReader, asyncio.StreamWriter],
-        port: int,
-    ) -> None:
+    async def _carry(self, outside: Ends, port: int) -> bool:
+        """Until it ends; False when nobody listens there."""
         self.held[port] += 1
         try:
-            ways = [_copy(outside[0], inside[1]), _copy(inside[0], outside[1])]
-            tasks = [asyncio.get_running_loop().create_task(way) for way in ways]
-            try:
-                # Who closes one way closes both: a WebSocket knows no half.
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+            inside = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.gather(_copy(outside[0], inside[1]), _copy(inside[0], outside[1]))
+        except OSError:
+            return False
         finally:
             self.held[port] -= 1
-            inside[1].close()
+        return True
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(BLOCK):
-            writer.write(data)
-            await writer.drain()
+    """Who closes one way closes both: a WebSocket knows no half."""
+    try:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(BLOCK):
+                writer.write(data)
+                await writer.drain()
+    finally:
+        writer.close()
+
+
+def _is_setting(name: str) -> bool:
+    """Of the process that asks, not of the one that is started."""
+    return name.startswith("FARSITE")
 
 
 class Node:
@@ -118,13 +114,13 @@ class Node:
                 *arguments,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                env=os.environ | self._environment,
+                env=self._environment
+                | {name: value for name, value in os.environ.items() if not _is_setting(name)},
             )
         assert self._process.stdout is not None
         line = await asyncio.wait_for(self._process.stdout.readline(), READY_SECONDS)
-        if not line:
-            raise RuntimeError((self._folder / "log").read_text()[-2000:])
-        json.loads(line)
+        if not line or json.loads(line).get("event") != "ready":
+            raise RuntimeError(line.decode() + (self._folder / "log").read_text()[-2000:])
 
     async def end(self, number: signal.Signals) -> float:
         """Seconds until it had ended. Idempotent."""
@@ -132,7 +128,8 @@ class Node:
         if process is None:
             return 0.0
         begun = time.monotonic()
-        process.send_signal(number)
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
         await process.communicate()
         return time.monotonic() - begun
 
@@ -149,18 +146,23 @@ class Cluster:
 
 
 @asynccontextmanager
-async def cluster(folder: Path, count: int = 2, **environment: str) -> AsyncIterator[Cluster]:
-    """All of them serve. `environment` is added to theirs."""
+async def cluster(folder: Path, count: int = 2, *, database: str | None = None) -> AsyncIterator[Cluster]:
+    """All of them serve. `database`: an address, else it is on a server of its own."""
     async with AsyncExitStack() as stack:
-        database = stack.enter_context(postgres_server())
+        if database is None:
+            server = stack.enter_context(postgres_server())
+            database = await stack.enter_async_context(fresh_database(server))
         redis = stack.enter_context(redis_server())
         shared = {
-            "FARSITE_DATABASE": await stack.enter_async_context(fresh_database(database)),
+            "FARSITE_DATABASE": database,
             "FARSITE_REDIS": redis.url,
+            # All share one machine: a database that is busy is not away.
+            "FARSITE_DATABASE_TIMEOUT": "10",
             "FARSITE_MASTER_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+            "FARSITE_TRUSTED_PROXIES": "127.0.0.1",
             "FARSITE_OWNER_EMAIL": OWNER_EMAIL,
             "FARSITE_OWNER_PASSWORD": OWNER_PASSWORD,
-        } | environment
+        }
         nodes = [Node(folder / f"node {number}", shared) for number in range(count)]
         balancer = await stack.enter_async_context(Balancer([node.port for node in nodes]))
         shared["FARSITE_PUBLIC_URL"] = f"http://127.0.0.1:{balancer.port}"

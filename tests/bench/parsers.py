@@ -26,15 +26,17 @@ async def measure() -> Result:
         Figure("UPnP description", _time(_description()), "ms"),
         Figure("WS-Discovery answer", _time(_match()), "ms"),
     ]
-    return Result(figures, note=f"95th of 100 of {ROUNDS} readings.")
+    return Result(
+        figures, note=f"CPU time, 95th of 100 of {ROUNDS} readings: what the event loop stands still for."
+    )
 
 
 def _time(read: Callable[[], object]) -> float:
     took = []
     for _ in range(ROUNDS):
-        begun = time.perf_counter()
+        begun = time.thread_time()
         read()
-        took.append((time.perf_counter() - begun) * 1000)
+        took.append((time.thread_time() - begun) * 1000)
     return percentile(took, 0.95)
 
 

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aiohttp import ClientResponseError
+
 from farsite_client.cloud import CloudClient
 from farsite_client.profile import Profile
 from farsite_client.session import RemoteSession, connect
@@ -89,6 +91,8 @@ class Fleet:
     def __init__(self, child: Child, count: int) -> None:
         self._child = child
         self.count = count
+        self.arrived = 0.0
+        """Seconds until all were online at the beginning, when nothing was wrong."""
 
     async def back(self) -> None:
         """All of them are online."""
@@ -109,9 +113,11 @@ async def fleet(cloud: Cluster, folder: Path, count: int) -> AsyncIterator[Fleet
     (folder / "identities.json").write_text(json.dumps(await claimed(cloud, count)))
     async with Child("tests.bench.hub_peers", str(count), str(folder), limit=LINE) as child:
         await child.receive()
+        begun = time.monotonic()
         await child.send(str(cloud.balancer.port))
         peers = Fleet(child, count)
         await peers.back()
+        peers.arrived = time.monotonic() - begun
         await peers.log()
         yield peers
 
@@ -125,12 +131,24 @@ async def claimed(cloud: Cluster, count: int) -> list[tuple[str, str]]:
         key = generate_key()
         async with gate:
             path = f"/organizations/{organization}/setup-codes"
-            made = await cloud.cloud.request("POST", path, {"name": f"Site {number}"}, token=token)
+            made = await persistent(cloud, path, {"name": f"Site {number}"}, token)
             body = {"code": made["code"], "csr": make_request(key, "bench")}
-            answer = await cloud.cloud.request("POST", "/claims", body)
+            answer = await persistent(cloud, "/claims", body)
         return private_pem(key).decode(), str(answer["certificate"])
 
     return await asyncio.gather(*(claim(number) for number in range(count)))
+
+
+async def persistent(cloud: Cluster, path: str, body: Any, token: str | None = None) -> dict[str, Any]:
+    """Asks again while the cloud is too busy, as people and edge hosts do."""
+    async with asyncio.timeout(BACK_SECONDS):
+        while True:
+            try:
+                return await cloud.cloud.request("POST", path, body, token=token)
+            except ClientResponseError as error:
+                if error.status != 503:
+                    raise
+            await asyncio.sleep(1)
 
 
 class Traffic:

@@ -136,3 +136,23 @@ async def test_assign(site: Site, tmp_path: Path) -> None:
     )
     await site.run("devices", "assign", "Garage", site.device.serial, "--host-name", "cam-{serial}", "--wait")
     assert site.device.network.host_name == f"cam-{site.device.serial.lower()}"
+
+
+async def test_assign_ipv6(site: Site) -> None:
+    words = ("device", "assign", "Garage", site.device.serial)
+    await site.run(*words, "--ipv6-first", "fd00:49::20/64", "--ipv6-router", "fe80::1", "--wait")
+    shown = await site.run("device", "network", "Garage", site.device.serial)
+    assert "fd00:49::20/64" in shown and "fe80::1" in shown
+    found = await site.client.work.network(site.device.serial)
+    assert (found.ipv6, found.ipv6_mode) == (True, "static") and "fd00:49::20/64" in found.addresses
+    await site.run(*words, "--ipv6", "off", "--wait")
+    assert (await site.client.work.network(site.device.serial)).ipv6_mode == "off"
+    assert "auto or off" in await site.run(*words, "--ipv6", "fd00::1", code=2)
+    assert (
+        "not an address a device"
+        in json.loads(
+            await site.run(
+                *words, "--ipv6-first", "fd00::/64", "--ipv6-last", "fd00::", "--dry-run", "--json", code=1
+            )
+        )["rows"][0]["problem"]
+    )

@@ -153,6 +153,15 @@ async def test_a_bad_query_is_refused(world):
     assert (await world.owner("GET", "~/devices?folder=none")).status == 404
 
 
+@pytest.mark.parametrize("chosen", ["folder=", "q=AA&folder=", "tag=x&folder=", "support_ended=true&folder="])
+async def test_a_folder_without_edge_hosts_has_no_devices(world, sites, chosen):
+    empty = await world.folder("Empty")
+    assert not await serials(world.owner, f"&{chosen}{empty}")
+    counts = await world.owner.ok("GET", f"~/devices/counts?{chosen}{empty}")
+    assert (counts["total"], counts["model"], counts["edge_host"], counts["tag"]) == (0, [], [], [])
+    assert (await world.owner.ok("GET", f"~/inventory/os?folder={empty}"))["rows"] == []
+
+
 async def test_a_cursor_is_of_one_order_only(world, sites):
     page = await world.owner.ok("GET", "~/devices?limit=2")
     refused = await world.owner("GET", f"~/devices?limit=2&sort=serial&cursor={page['next_cursor']}")

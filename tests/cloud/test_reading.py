@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 from sqlalchemy import text
 
 from farsite_cloud.database import Database
-from farsite_cloud.database.one_trip import MOMENT
+from farsite_cloud.database.one_trip import MOMENT, is_small
 from farsite_cloud.database.sqlite import sqlite_url
 from farsite_signaling.wire.errors import FarsiteError
 
@@ -98,3 +99,63 @@ async def test_on_postgresql_reading_begins_no_transaction(empty_database):
     async with database.reading() as session:
         assert await session.scalar(text("SELECT now()")) > second
     await database.aclose()
+
+
+async def _write(database, number, wrote):
+    async with database.writing() as session:
+        await session.execute(text(f"INSERT INTO things VALUES ({number})"))
+        wrote.append(number)
+        await asyncio.sleep(0)
+
+
+async def test_writers_go_in_the_order_they_came(sqlite):
+    wrote = []
+    async with AsyncExitStack() as stack:  # each has its connection from here on
+        for _ in range(4):
+            await (await stack.enter_async_context(sqlite.reading())).execute(text("SELECT 1"))
+    async with asyncio.TaskGroup() as group:
+        for number in range(2, 6):
+            group.create_task(_write(sqlite, number, wrote), name=f"writer {number}")
+            await asyncio.sleep(0)
+    assert wrote == list(range(2, 6))
+
+
+async def test_a_writer_that_gives_up_or_fails_lets_the_next_one_write(sqlite, monkeypatch):
+    monkeypatch.setattr("farsite_cloud.database.sqlite.PATIENCE", 60)
+    wrote = []
+    async with sqlite.writing() as session:
+        await session.execute(text("INSERT INTO things VALUES (2)"))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await _write(sqlite, 3, wrote)
+    with pytest.raises(FarsiteError):
+        await _write(sqlite, 2, wrote)
+    async with asyncio.timeout(30):
+        await _write(sqlite, 4, wrote)
+    assert wrote == [4]
+
+
+@pytest.mark.parametrize(
+    ("statement", "small"),
+    [
+        ("INSERT INTO things (id) VALUES (?)", True),
+        ("UPDATE things SET name=? WHERE things.id = ?", True),
+        ("UPDATE things SET name=? WHERE things.place = ?", False),
+        ("INSERT INTO things (id) SELECT id FROM others", False),
+        ("DELETE FROM things WHERE things.id = ?", False),
+    ],
+)
+def test_what_may_write_much_is_left_to_a_thread(statement, small):
+    assert is_small(statement, (1,)) is small
+    assert not is_small(statement, range(101)) or not statement.startswith("INSERT")
+
+
+async def test_small_writes_need_no_trip(sqlite):
+    others = []
+    async with sqlite.writing() as session:
+        await session.execute(text("SELECT 1"))
+        asyncio.get_running_loop().call_soon(others.append, 1)
+        await session.execute(text("INSERT INTO things VALUES (:id)"), {"id": 5})
+        assert not others
+    async with sqlite.reading() as session:
+        assert await session.scalar(text("SELECT max(id) FROM things")) == 5

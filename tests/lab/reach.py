@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from farsite_client.cloud import CloudClient, tls_context
+from farsite_client.edge_hosts import find_edge
 from farsite_client.profile import Profile
-from farsite_client.session import find_edge, peer_options
+from farsite_client.session import peer_options
 from farsite_signaling.peer.dialer import open_tunnel
 from farsite_signaling.peer.router import EnvelopeRouter
 from farsite_signaling.peer.signaling import SignalingClient

@@ -11,10 +11,11 @@ from typing import Annotated
 import typer
 
 from farsite_client.cli.browser import in_browser
+from farsite_client.cli.entering import Wanted, enter
 from farsite_client.cli.invocation import Invocation, read_password
 from farsite_client.cloud import CloudClient, check_url, clock_problem
 from farsite_client.profile import Stored
-from farsite_signaling.wire.cloud_api import Organization, SignInResult
+from farsite_signaling.wire.cloud_api import SignInResult
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 login = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -54,6 +55,13 @@ def login_command(
     no_open: Annotated[
         bool, typer.Option("--no-open", help="With --browser or --sso: only show the address.")
     ] = False,
+    accept: Annotated[
+        str | None, typer.Option("--accept", metavar="ORG", help="Accept the invitation of an organization.")
+    ] = None,
+    new_organization: Annotated[
+        str | None,
+        typer.Option("--new-organization", metavar="NAME", help="Make an organization of your own."),
+    ] = None,
 ) -> None:
     """Sign in to a cloud and enrol this machine.
 
@@ -77,7 +85,8 @@ def login_command(
         mail = required(settings.email or known, "E-mail", "--email")
         password = read_password("FARSITE_CLIENT_PASSWORD", "Password", from_stdin=password_stdin)
         asked = partial(_sign_in, email=mail, password=password, code=code)
-    stored = invocation.run(_log_in(invocation, address, asked))
+    wanted = Wanted(settings.organization, accept, new_organization)
+    stored = invocation.run(_log_in(invocation, address, asked, wanted))
     home = str(invocation.profile.home)
     invocation.output.result(
         {**_shown(stored), "stored_in": home},
@@ -87,7 +96,10 @@ def login_command(
 
 
 async def _log_in(
-    invocation: Invocation, url: str, sign_in: Callable[[CloudClient], Awaitable[SignInResult]]
+    invocation: Invocation,
+    url: str,
+    sign_in: Callable[[CloudClient], Awaitable[SignInResult]],
+    wanted: Wanted,
 ) -> Stored:
     settings = invocation.settings
     known = invocation.profile.known()
@@ -95,7 +107,7 @@ async def _log_in(
     token = known.token if known is not None and known.url == url else None
     async with CloudClient(url, token, proxy=settings.proxy, ca_file=settings.ca_file) as cloud:
         signed_in = await sign_in(cloud)
-        organization = _choose(await cloud.organizations(), settings.organization)
+        organization = await enter(cloud, wanted)
         stored = await invocation.profile.enrol(cloud, signed_in, organization, settings.device_name)
         if problem := clock_problem(cloud.clock_offset):
             invocation.output.note(f"warning: {problem.detail}")
@@ -145,33 +157,6 @@ def required(value: str | None, prompt: str, name: str) -> str:
     if not sys.stdin.isatty():
         raise FarsiteError(ErrorCode.INVALID_REQUEST, f"{prompt} is missing ({name}) {NO_TERMINAL}.")
     return str(typer.prompt(prompt, err=True))
-
-
-def _choose(organizations: list[Organization], wanted: str | None) -> Organization:
-    if not organizations:
-        raise FarsiteError(ErrorCode.FORBIDDEN, "This account is in no organization. Ask to be invited.")
-    if wanted:
-        return named(organizations, wanted)
-    if len(organizations) == 1:
-        return organizations[0]
-    names = ", ".join(organization.name for organization in organizations)
-    if not sys.stdin.isatty():
-        raise FarsiteError(
-            ErrorCode.INVALID_REQUEST,
-            f"The account is in several organizations: choose with --organization: {names}",
-        )
-    typer.echo(f"Organizations: {names}", err=True)
-    return named(organizations, str(typer.prompt("Which one", default=organizations[0].name, err=True)))
-
-
-def named(organizations: list[Organization], wanted: str) -> Organization:
-    for organization in organizations:
-        if wanted == organization.id or wanted.casefold() == organization.name.casefold():
-            return organization
-    names = ", ".join(organization.name for organization in organizations)
-    raise FarsiteError(
-        ErrorCode.NOT_FOUND, f"The account is in no organization called {wanted!r}. It is in: {names}"
-    )
 
 
 def _shown(stored: Stored) -> dict[str, object]:

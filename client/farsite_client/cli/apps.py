@@ -9,6 +9,7 @@ import typer
 
 from farsite_client.cli.devices import Edge
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.listing import listing
 from farsite_client.cli.output import size_text
 from farsite_client.cli.policies import COLUMNS as POLICY_COLUMNS
 from farsite_client.cli.policies import policy_row
@@ -23,6 +24,7 @@ apps = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
+    cls=listing("packages"),
     help="Apps (ACAP): packages of the edge host's folder, apps of a device, policies that install them.",
 )
 Device = Annotated[str, typer.Argument(metavar="DEVICE", help="Serial number.")]

@@ -9,17 +9,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from farsite_client.audit import verify_export
 from farsite_client.cli.edges import readable
 from farsite_client.cli.folders import on_cloud
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.listing import Listing
 from farsite_client.cli.output import size_text
 from farsite_client.profile import Stored
-from farsite_signaling.identity.certificates import load_certificate, public_key_of
-from farsite_signaling.identity.checkpoints import verify_checkpoint
-from farsite_signaling.identity.keys import write_private
 from farsite_signaling.wire.audit_api import (
     AuditCheckpoint,
     AuditFilter,
@@ -32,7 +29,7 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 audit = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    invoke_without_command=True,
+    cls=Listing,
     help="The audit log: list, export, verify, checkpoint.",
 )
 _MOST = 64 * 1024
@@ -50,13 +47,6 @@ Text = Annotated[str | None, typer.Option(help="Anywhere in the row.")]
 CheckpointFile = Annotated[Path | None, typer.Option("--checkpoint", help="File with an earlier checkpoint.")]
 
 
-@audit.callback()
-def audit_command(ctx: typer.Context, limit: Limit = 50) -> None:
-    """Who did what in the organization, refused attempts included. Without a command: the newest rows."""
-    if ctx.invoked_subcommand is None:
-        _list(ctx, limit, AuditFilter())
-
-
 @audit.command("list")
 def list_audit(
     ctx: typer.Context,
@@ -72,27 +62,9 @@ def list_audit(
     until: Until = None,
     text: Text = None,
 ) -> None:
-    """Rows that fit all that is given, newest first."""
+    """Who did what, refused attempts included: rows that fit all that is given, newest first."""
     given = {name: value for name, value in locals().items() if name not in ("ctx", "limit")}
-    _list(ctx, limit, _filter(given))
-
-
-def _filter(given: Mapping[str, object]) -> AuditFilter:
-    values = {name: _utc(value) for name, value in given.items() if value is not None}
-    try:
-        return AuditFilter.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        detail = f"--{first['loc'][0]}: {first['msg']}."
-        raise FarsiteError(ErrorCode.INVALID_REQUEST, detail) from None
-
-
-def _utc(value: object) -> object:
-    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
-
-
-def _list(ctx: typer.Context, limit: int, wanted: AuditFilter) -> None:
-    invocation = Invocation(ctx)
+    invocation, wanted = Invocation(ctx), _filter(given)
     rows, names = invocation.run(_fetch(invocation, limit, wanted))
     invocation.output.table(
         rows,
@@ -100,6 +72,15 @@ def _list(ctx: typer.Context, limit: int, wanted: AuditFilter) -> None:
         [_row(row, names) for row in rows],
         "Nothing yet.",
     )
+
+
+def _filter(given: Mapping[str, object]) -> AuditFilter:
+    values = {name: _utc(value) for name, value in given.items() if value is not None}
+    return AuditFilter.model_validate(values)
+
+
+def _utc(value: object) -> object:
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
 
 
 async def _fetch(
@@ -232,6 +213,9 @@ def _read_checkpoint(file: Path, stored: Stored) -> AuditCheckpoint:
         token = AuditCheckpoint.model_validate_json(text).token if text.startswith("{") else text
     except (OSError, ValueError):
         raise FarsiteError(ErrorCode.INVALID_REQUEST, f"There is no checkpoint in {file}.") from None
+    from farsite_signaling.identity.certificates import load_certificate, public_key_of
+    from farsite_signaling.identity.checkpoints import verify_checkpoint
+
     key = public_key_of(load_certificate(stored.ca))
     claims = verify_checkpoint(token, key, stored.organization_id)
     return AuditCheckpoint(**claims.model_dump(), token=token)
@@ -256,5 +240,7 @@ def make_checkpoint(
     if output is None:
         invocation.output.result(made, made.token)
         return
+    from farsite_signaling.identity.keys import write_private
+
     write_private(output, made.model_dump_json().encode() + b"\n")
     invocation.output.result(made, f"Row {made.seq}, signed, is in {output}.")

@@ -9,6 +9,7 @@ import typer
 from farsite_client.cli.devices import Edge
 from farsite_client.cli.following import follow
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.listing import listing
 from farsite_client.cli.output import size_text
 from farsite_client.cli.reach import Lan
 from farsite_client.cli.tasks import WaitFlag, finish, on
@@ -20,6 +21,7 @@ os = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
+    cls=listing("inventory"),
     help="AXIS OS: inventory, images, upgrades and rollbacks.",
 )
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[DEVICE]...", help="Serial numbers.")]

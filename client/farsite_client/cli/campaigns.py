@@ -14,10 +14,11 @@ from pydantic import ValidationError
 from farsite_client.cli.axis_os import Days, Stages, Window, site_rollout
 from farsite_client.cli.folders import find_folder, on_cloud
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.listing import Listing
 from farsite_client.cli.output import Output, ago
 from farsite_client.cli.templates import find_template
 from farsite_client.cloud import CloudClient
-from farsite_client.session import find_edge
+from farsite_client.edge_hosts import find_edge
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.work import Selection
 from farsite_signaling.wire.work_api import (
@@ -32,7 +33,7 @@ from farsite_signaling.wire.work_api import (
 campaigns = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    no_args_is_help=True,
+    cls=Listing,
     help="Campaigns: upgrades and policies on devices of many edge hosts.",
 )
 One = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Its id, or the end of it.")]
@@ -263,8 +264,8 @@ def _start(
         if fill is not None:
             values["parameters"] = await fill(cloud, organization)
         known = await cloud.folders(organization) if folders else []
-        request = _request(
-            values,
+        request = CampaignRequest(
+            **values,
             edge_hosts=[(await find_edge(cloud, organization, one)).id for one in edges or ()],
             folders=[find_folder(known, one).id for one in folders or ()],
             selection=Selection(**{name: value for name, value in selection.items() if value}),
@@ -276,16 +277,6 @@ def _start(
         return await follow(cloud, organization, made.id, invocation.output) if wait else made
 
     _finish(invocation, on_cloud(invocation, act), wait)
-
-
-def _request(values: dict[str, Any], **more: Any) -> CampaignRequest:
-    try:
-        return CampaignRequest(**values, **more)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        raise FarsiteError(
-            ErrorCode.INVALID_REQUEST, f"{'.'.join(map(str, first['loc']))}: {first['msg']}."
-        ) from None
 
 
 async def follow(cloud: CloudClient, organization: str, campaign: str, output: Output) -> Campaign:

@@ -8,6 +8,7 @@ import typer
 
 from farsite_client.cli.devices import Edge
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.listing import Listing
 from farsite_client.cli.output import ago
 from farsite_client.cli.policies import COLUMNS as POLICY_COLUMNS
 from farsite_client.cli.policies import policy_row
@@ -20,6 +21,7 @@ certificates = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
+    cls=Listing,
     help="HTTPS certificates of devices by the organization's authority.",
 )
 KIND = "certificates"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from farsite_client.cli.folders import find_folder
 from farsite_client.cloud import CloudClient
-from farsite_client.session import find_edge
+from farsite_client.edge_hosts import find_edge
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.inventory_api import View as SavedView
 
 Texts = list[str] | None
+Command = Callable[..., None]
 Search = Annotated[
     str | None, typer.Option("--search", help="Text in name, serial number, address or model.")
 ]
@@ -35,19 +39,47 @@ View = Annotated[str | None, typer.Option("--view", help="Saved view to start fr
 
 @dataclass
 class Filters:
-    """As they were given."""
+    """As they were given, in the order of the help."""
 
-    search: str | None = None
-    site: str | None = None
-    folder: str | None = None
-    model: Texts = None
-    type: Texts = None
-    version: Texts = None
-    state: Texts = None
-    tag: Texts = None
-    support_ended: bool | None = None
-    update_available: bool | None = None
-    view: str | None = None
+    search: Search = None
+    site: Site = None
+    folder: Folder = None
+    model: Model = None
+    type: Type = None
+    version: Version = None
+    state: State = None
+    tag: Tag = None
+    support_ended: SupportEnded = None
+    update_available: UpdateAvailable = None
+    view: View = None
+
+
+def takes_filters(*left_out: str) -> Callable[[Command], Command]:
+    """Gives a command an option for each field of `Filters`; it gets them as its last argument, `filters`."""
+
+    def decorate(command: Command) -> Command:
+        options = {name: kind for name, kind in _options().items() if name not in left_out}
+
+        @functools.wraps(command)
+        def run(**given: Any) -> None:
+            filters = Filters(**{name: given.pop(name) for name in options})
+            command(**given, filters=filters)
+
+        own = inspect.signature(command, eval_str=True)
+        *others, _ = own.parameters.values()
+        added = [_parameter(name, kind) for name, kind in options.items()]
+        run.__signature__ = own.replace(parameters=[*others, *added])  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
+def _options() -> dict[str, Any]:
+    return get_type_hints(Filters, include_extras=True)
+
+
+def _parameter(name: str, kind: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=kind)
 
 
 async def resolved(cloud: CloudClient, organization: str, filters: Filters) -> dict[str, str]:

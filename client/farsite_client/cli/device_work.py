@@ -179,6 +179,8 @@ def _network_rows(found: NetworkSettings) -> list[tuple[str, object]]:
         ("mode", found.mode),
         ("address", found.address),
         ("router", found.router),
+        ("IPv6", found.ipv6_address or found.ipv6_mode),
+        ("IPv6 router", found.ipv6_router),
         ("addresses", ", ".join(found.addresses)),
         ("host name", found.hostname),
         ("name servers", ", ".join(found.name_servers)),

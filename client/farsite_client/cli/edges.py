@@ -10,29 +10,23 @@ import typer
 
 from farsite_client.cli.folders import find_folder, on_cloud
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.listing import Listing
 from farsite_client.cli.output import ago
 from farsite_client.cloud import CloudClient
-from farsite_client.session import find_edge
+from farsite_client.edge_hosts import find_edge
 from farsite_signaling.wire.cloud_api import EdgeHost, EdgeHostChange
 from farsite_signaling.wire.inventory_api import EdgeSort, TagChange
 
 edges = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    invoke_without_command=True,
-    help="Edge hosts: list, rename, describe, tag, remove. Without a command: list.",
+    cls=Listing,
+    help="Edge hosts: list, rename, describe, tag, remove.",
 )
 T = TypeVar("T")
 One = Annotated[str, typer.Argument(metavar="EDGE", help="Name or id of the edge host.")]
 Risk = Annotated[bool, typer.Option("--i-am-aware-of-the-risks", help="Do not ask.")]
 _URN = re.compile(r"urn:farsite:[\w.-]+:(edge|user):([\w.-]+)(?::device:[\w.-]+)?")
-
-
-@edges.callback()
-def edges_command(ctx: typer.Context) -> None:
-    """Edge hosts: list, rename, describe, tag, remove. Without a command: list."""
-    if ctx.invoked_subcommand is None:
-        _list(ctx, {})
 
 
 @edges.command("list")
@@ -51,13 +45,9 @@ def list_(
 ) -> None:
     """The organization's edge hosts, filtered and sorted."""
     given = {"q": search, "folder": folder, "version": version, "tag": ",".join(tag or []) or None}
-    filters = {name: value for name, value in given.items() if value is not None}
+    filters = {name: value for name, value in given.items() if value is not None} | {"sort": sort.value}
     if online is not None:
         filters["online"] = str(online).lower()
-    _list(ctx, filters | {"sort": sort.value})
-
-
-def _list(ctx: typer.Context, filters: dict[str, str]) -> None:
     invocation = Invocation(ctx)
 
     async def act(cloud: CloudClient, organization: str) -> list[EdgeHost]:

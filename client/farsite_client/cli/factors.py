@@ -7,21 +7,21 @@ import webbrowser
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
-import click
 import typer
 
 from farsite_client.cli.account import required
 from farsite_client.cli.browser import has_browser
 from farsite_client.cli.folders import on_cloud
 from farsite_client.cli.invocation import Invocation, read_password
+from farsite_client.cli.listing import Listing, listing
 from farsite_client.cloud import CloudClient
 from farsite_client.factors import Proof
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.factor_api import Mfa, Passkey
 from farsite_signaling.wire.people_api import MfaSecret
 
-mfa = typer.Typer(no_args_is_help=True, help="Second factor: status, on, off, new recovery codes.")
-passkeys = typer.Typer(no_args_is_help=True, help="Passkeys: add, list, rename, remove.")
+mfa = typer.Typer(cls=listing("status"), help="Second factor: status, on, off, new recovery codes.")
+passkeys = typer.Typer(cls=Listing, help="Passkeys: add, list, rename, remove.")
 T = TypeVar("T")
 PASSWORD = "FARSITE_CLIENT_PASSWORD"
 _PAGE = "/account"
@@ -94,7 +94,7 @@ def mfa_on(
 def _prompt(what: str, otherwise: str) -> str:
     try:
         return str(typer.prompt(what, err=True))
-    except (click.Abort, typer.Abort):
+    except typer.Abort:
         raise FarsiteError(ErrorCode.MFA_REQUIRED, f"It is on once its code is given: {otherwise}") from None
 
 

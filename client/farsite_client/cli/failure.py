@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 
+from pydantic import ValidationError
+
+from farsite_client.cli.wording import refused_values
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 
@@ -22,6 +25,8 @@ def to_farsite_error(error: BaseException) -> FarsiteError:
             f"This command needs {error.name}, which is not installed. Install the part it belongs to: "
             "pip install 'farsite[cloud]', 'farsite[edge]' or 'farsite[client]'.",
         )
+    if isinstance(error, ValidationError):
+        return refused_values(error)
     kind = type(error).__name__
     return FarsiteError(
         ErrorCode.INTERNAL,

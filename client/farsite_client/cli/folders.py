@@ -8,15 +8,16 @@ from typing import Annotated, TypeVar
 import typer
 
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.listing import Listing
 from farsite_client.cloud import CloudClient
-from farsite_client.session import find_edge
+from farsite_client.edge_hosts import find_edge
 from farsite_signaling.wire.cloud_api import EdgeHost, EdgeHostChange, Folder, FolderChange
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 folders = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    no_args_is_help=True,
+    cls=Listing,
     help="Folders: list, create, rename, move, remove, place edge hosts.",
 )
 T = TypeVar("T")

@@ -17,8 +17,8 @@ from farsite_client.apiport import ApiPort
 from farsite_client.cli.invocation import Invocation
 from farsite_client.forward import LocalPort, Streams
 from farsite_client.keeper import SessionKeeper
-from farsite_client.runtime import ErrorState, LocalPortState, SessionState, published
-from farsite_client.session import RemoteSession, Service, connect, way
+from farsite_client.runtime import ErrorState, LocalPortState, SessionState, published, way
+from farsite_client.session import RemoteSession, Service, connect
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.stream import DeviceTarget, Priority
 

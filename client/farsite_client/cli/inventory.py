@@ -8,26 +8,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from farsite_client.cli.device_filters import (
-    Filters,
-    Folder,
-    Model,
-    Search,
-    Site,
-    State,
-    SupportEnded,
-    Tag,
-    Type,
-    UpdateAvailable,
-    Version,
-    View,
-    resolved,
-)
+from farsite_client.cli.device_filters import Filters, Folder, Site, resolved, takes_filters
 from farsite_client.cli.folders import on_cloud
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.listing import listing
 from farsite_client.cli.output import ago
 from farsite_client.cloud import CloudClient
-from farsite_client.session import find_edge
+from farsite_client.edge_hosts import find_edge
 from farsite_signaling.wire.inventory_api import (
     DeviceCounts,
     DeviceSort,
@@ -42,7 +29,7 @@ from farsite_signaling.wire.inventory_api import (
 inventory = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    no_args_is_help=True,
+    cls=listing("devices"),
     help="Devices of all sites: list, count, export, tag; AXIS OS by model; tasks of edge hosts.",
 )
 Adding = Annotated[list[str] | None, typer.Option("--add", help="Tag to put on (again for more).")]
@@ -50,27 +37,16 @@ Removing = Annotated[list[str] | None, typer.Option("--remove", help="Tag to tak
 
 
 @inventory.command("devices")
+@takes_filters()
 def devices(
     ctx: typer.Context,
     sort: Annotated[DeviceSort | None, typer.Option("--sort", help="Order.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 1000,
-    search: Search = None,
-    site: Site = None,
-    folder: Folder = None,
-    model: Model = None,
-    type_: Type = None,
-    version: Version = None,
-    state: State = None,
-    tag: Tag = None,
-    support_ended: SupportEnded = None,
-    update_available: UpdateAvailable = None,
-    view: View = None,
+    *,
+    filters: Filters,
 ) -> None:
     """Managed devices of all edge hosts, filtered and sorted."""
     invocation = Invocation(ctx)
-    filters = Filters(
-        search, site, folder, model, type_, version, state, tag, support_ended, update_available, view
-    )
 
     async def act(cloud: CloudClient, organization: str) -> list[InventoryDevice]:
         query = await resolved(cloud, organization, filters)
@@ -127,25 +103,14 @@ def _os_row(row: OsOverviewRow) -> tuple[object, ...]:
 
 
 @inventory.command("counts")
+@takes_filters()
 def counts(
     ctx: typer.Context,
-    search: Search = None,
-    site: Site = None,
-    folder: Folder = None,
-    model: Model = None,
-    type_: Type = None,
-    version: Version = None,
-    state: State = None,
-    tag: Tag = None,
-    support_ended: SupportEnded = None,
-    update_available: UpdateAvailable = None,
-    view: View = None,
+    *,
+    filters: Filters,
 ) -> None:
     """How many devices there are, by model, version, state and more."""
     invocation = Invocation(ctx)
-    filters = Filters(
-        search, site, folder, model, type_, version, state, tag, support_ended, update_available, view
-    )
 
     async def act(cloud: CloudClient, organization: str) -> tuple[DeviceCounts, dict[str, str]]:
         chosen = await resolved(cloud, organization, filters)
@@ -169,28 +134,17 @@ def _count_rows(found: DeviceCounts, names: dict[str, str]) -> list[tuple[object
 
 
 @inventory.command("export")
+@takes_filters()
 def export(
     ctx: typer.Context,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File; else standard output.")] = None,
     format_: Annotated[Literal["csv", "json"], typer.Option("--format", help="csv or json.")] = "csv",
     columns: Annotated[str | None, typer.Option("--columns", help="Names with commas between them.")] = None,
-    search: Search = None,
-    site: Site = None,
-    folder: Folder = None,
-    model: Model = None,
-    type_: Type = None,
-    version: Version = None,
-    state: State = None,
-    tag: Tag = None,
-    support_ended: SupportEnded = None,
-    update_available: UpdateAvailable = None,
-    view: View = None,
+    *,
+    filters: Filters,
 ) -> None:
     """All devices of all sites as a file, or those a filter leaves."""
     invocation = Invocation(ctx)
-    filters = Filters(
-        search, site, folder, model, type_, version, state, tag, support_ended, update_available, view
-    )
 
     async def act(cloud: CloudClient, organization: str) -> int:
         chosen = await resolved(cloud, organization, filters)

@@ -6,8 +6,11 @@ from typing import Annotated
 
 import typer
 
+from farsite_client.cli.entering import find_invitation
 from farsite_client.cli.folders import find_folder, on_cloud, paths_of
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.listing import Listing
+from farsite_client.cli.personal import decline
 from farsite_client.cli.users import All, Chosen, reach_text
 from farsite_client.cloud import CloudClient
 from farsite_signaling.wire.cloud_api import Folder, Organization
@@ -18,8 +21,8 @@ from farsite_signaling.wire.rights import Role
 invites = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    no_args_is_help=True,
-    help="Invitations: send, list, resend, revoke, accept.",
+    cls=Listing,
+    help="Invitations: send, list, resend, revoke, accept, decline.",
 )
 Which = Annotated[str, typer.Argument(metavar="INVITATION", help="E-mail address or id.")]
 
@@ -133,19 +136,14 @@ def accept(
     invocation = Invocation(ctx)
 
     async def act(cloud: CloudClient, current: str) -> Organization:
-        found = await cloud.own_invitations()
-        wanted = [
-            one
-            for one in found
-            if organization is None or organization in (one.id, one.organization_id, one.organization_name)
-        ]
-        if len(wanted) != 1:
-            names = ", ".join(one.organization_name for one in found) or "none"
-            raise FarsiteError(ErrorCode.NOT_FOUND, f"Say which invitation to accept. There is: {names}.")
-        return await cloud.accept_invitation(wanted[0].id)
+        found = find_invitation(await cloud.own_invitations(), organization)
+        return await cloud.accept_invitation(found.id)
 
     joined = on_cloud(invocation, act)
     invocation.output.result(
         joined,
         f"You are {joined.role} of {joined.name}. Work there with: farsite orgs switch '{joined.name}'",
     )
+
+
+invites.command("decline")(decline)

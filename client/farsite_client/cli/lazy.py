@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import typer
 import typer.core
 import typer.main
 
-from farsite_client.cli.options import add_common_options
+from farsite_client.cli.options import COMMAND, add_common_options
 from farsite_client.cli.table import KNOWN_HELP, OWN, installed
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 
 class LazyGroup(typer.core.TyperGroup):
     """Lists stubs with one line of help each; the real command replaces its stub when it is resolved."""
 
-    def __init__(self, **attributes: Any) -> None:
-        super().__init__(**attributes)
-        self._points = installed()
-        self._stubs = {name: _stub(name, help) for name, (_, help) in OWN.items()}
+    @functools.cached_property
+    def _points(self) -> Mapping[str, EntryPoint]:
+        """Every package that is installed is asked for them: not for a command of our own."""
+        return installed()
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*self._stubs, *self._points]
+        return [*OWN, *self._points]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name in self._stubs:
-            return self._stubs[cmd_name]
+        if cmd_name in OWN:
+            return _stub(cmd_name, OWN[cmd_name][1])
         if cmd_name not in self._points:
             return None
         if help := KNOWN_HELP.get(cmd_name):
@@ -34,8 +39,9 @@ class LazyGroup(typer.core.TyperGroup):
         return self._load(cmd_name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        # Names for the suggestions after a typing error.
-        self.commands: dict[str, Any] = dict.fromkeys(self.list_commands(ctx))
+        if args[0] not in OWN:
+            # Names for the suggestions after a typing error.
+            self.commands: dict[str, Any] = dict.fromkeys(self.list_commands(ctx))
         name, command, rest = super().resolve_command(ctx, _meant(args))
         command = command and self._load(name or "")
         return name, command, _passed_on(ctx, command, name or "", rest)
@@ -59,7 +65,7 @@ def _passed_on(ctx: Any, command: Any, name: str, rest: list[str]) -> list[str]:
     """
     if command is None or _takes_common_options(name):
         return rest
-    given = dict(ctx.obj or {})
+    given = {name: value for name, value in (ctx.obj or {}).items() if name != COMMAND}
     passed = (["--json"] if given.pop("json", None) and "--json" not in rest else []) + (
         ["--config", config] if (config := given.pop("config", None)) else []
     )

@@ -11,25 +11,19 @@ import typer
 
 from farsite_client.cli.folders import on_cloud
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.listing import listing
 from farsite_client.cloud import CloudClient
-from farsite_client.session import find_edge
+from farsite_client.edge_hosts import find_edge
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.licence_api import Allocation, LicenceOverview
 
 licences = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    invoke_without_command=True,
+    cls=listing("show"),
     help="Licences: what there is and is needed, redeem, allocate.",
 )
 _MOST = 16 * 1024
-
-
-@licences.callback()
-def overview(ctx: typer.Context) -> None:
-    """Without a command: where the organization stands."""
-    if ctx.invoked_subcommand is None:
-        show(ctx)
 
 
 @licences.command("show")

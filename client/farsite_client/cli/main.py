@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from farsite_client.cli.lazy import LazyGroup, command_of
-from farsite_client.cli.options import CaFile, Config, Home, Json, Proxy
+from farsite_client.cli.options import COMMAND, CaFile, Config, Home, Json, Proxy
 
 FAILED = 1
 SIGN_IN_NEEDED = 3
@@ -59,8 +59,9 @@ def application() -> typer.Typer:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit; nothing a user can cause ends in a traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    given: dict[str, Any] = {}
     try:
-        command_of(application(), "farsite")(args=arguments, prog_name="farsite")
+        command_of(application(), "farsite")(args=arguments, prog_name="farsite", obj=given)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
@@ -68,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if os.environ.get("FARSITE_CLIENT_DEBUG"):
             raise
-        sys.exit(report(error, as_json="--json" in arguments))
+        sys.exit(report(error, given.get(COMMAND), as_json="--json" in arguments))
 
 
 def _reader_left() -> int:
@@ -78,12 +79,13 @@ def _reader_left() -> int:
     return FAILED
 
 
-def report(error: Exception, *, as_json: bool) -> int:
-    """Print what went wrong; returns the exit code."""
+def report(error: Exception, command: Any = None, *, as_json: bool) -> int:
+    """Print what went wrong, in the words of the command's options; returns the exit code."""
     from farsite_client.cli.failure import to_farsite_error
+    from farsite_client.cli.wording import in_options
     from farsite_signaling.wire.errors import ErrorCode
 
-    failure = to_farsite_error(error)
+    failure = in_options(to_farsite_error(error), command)
     if as_json:
         typer.echo(failure.problem().model_dump_json(exclude_none=True))
     else:

@@ -9,10 +9,12 @@ import typer
 
 from farsite_client.cli.folders import on_cloud
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.listing import Listing
 from farsite_client.cli.output import ago
 from farsite_client.cloud import CloudClient
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.notices_api import (
+    FEWEST_DEVICES,
     Channel,
     Delivery,
     DeliveryState,
@@ -21,6 +23,7 @@ from farsite_signaling.wire.notices_api import (
     NoticeChoice,
     NoticeKind,
     NoticeSettings,
+    NoticeSettingsChange,
     Webhook,
     WebhookChange,
 )
@@ -28,13 +31,13 @@ from farsite_signaling.wire.notices_api import (
 notices = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    no_args_is_help=True,
+    cls=Listing,
     help="Notices: list, mark as read, choose how to be told.",
 )
 webhooks = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    no_args_is_help=True,
+    cls=Listing,
     help="Webhooks: addresses that get your notices, signed.",
 )
 Which = Annotated[str, typer.Argument(metavar="WEBHOOK", help="Its name or id.")]
@@ -119,18 +122,33 @@ def settings(
         int | None,
         typer.Option("--offline-after", metavar="MINUTES", min=1, max=1440, help="Tell of absences so long."),
     ] = None,
+    unreachable_devices: Annotated[
+        int | None,
+        typer.Option(
+            min=FEWEST_DEVICES,
+            metavar="NUMBER",
+            help="Tell when so many devices of a site are lost together.",
+        ),
+    ] = None,
 ) -> None:
     """Show or change what is the same for everybody in the organization."""
     invocation = Invocation(ctx)
 
     async def act(cloud: CloudClient, organization: str) -> NoticeSettings:
-        if offline_after is None:
+        given = {"offline_after_minutes": offline_after, "unreachable_devices": unreachable_devices}
+        wanted = {name: value for name, value in given.items() if value is not None}
+        if not wanted:
             return await cloud.notice_settings(organization)
-        return await cloud.change_notice_settings(organization, offline_after_minutes=offline_after)
+        return await cloud.change_notice_settings(organization, NoticeSettingsChange.model_validate(wanted))
 
     found = on_cloud(invocation, act)
-    text = f"An edge host that is away for {found.offline_after_minutes} minutes is told of."
-    invocation.output.result(found, text)
+    invocation.output.result(found, _settings_text(found))
+
+
+def _settings_text(found: NoticeSettings) -> str:
+    away = f"An edge host that is away for {found.offline_after_minutes} minutes is told of"
+    lost = f"{found.unreachable_devices} devices of a site that become unreachable together"
+    return f"{away}, and so are {lost} (of a small site a fifth of its devices)."
 
 
 # Webhooks

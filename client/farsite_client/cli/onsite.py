@@ -14,8 +14,8 @@ from pydantic import SecretStr
 from farsite_client import lan as network
 from farsite_client.cli.invocation import Invocation
 from farsite_client.edge import EdgeClient
+from farsite_client.edge_hosts import find_edge
 from farsite_client.lan import HTTP_PORT, FoundEdge
-from farsite_client.session import find_edge
 from farsite_signaling.wire.cloud_api import SetupCode
 from farsite_signaling.wire.edge_api import ClaimRequest, EdgeState, EdgeStatus, Settings, SettingsChange
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError

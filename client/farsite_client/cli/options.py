@@ -5,17 +5,22 @@ They may stand before the command's name or after it; what stands last wins.
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Any
 
 import typer
 import typer.main
 
 FLAGS = ("json", "home", "proxy", "ca_file", "config")
+COMMAND = "command"
+"""Beside the options: the command they were given to, for errors to speak of its options."""
 
 
 def _keep(ctx: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
+    given = ctx.ensure_object(dict)
+    given[COMMAND] = ctx.command
     if value not in (None, False):
-        ctx.ensure_object(dict)[param.name] = value
+        given[param.name] = value
     return value
 
 
@@ -57,10 +62,11 @@ def common(
 ) -> None: ...
 
 
-def _common_parameters() -> list[Any]:
+@functools.cache
+def _common_parameters() -> tuple[Any, ...]:
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
     app.command()(common)
-    return [item for item in typer.main.get_command(app).params if item.name in FLAGS]
+    return tuple(item for item in typer.main.get_command(app).params if item.name in FLAGS)
 
 
 def add_common_options(command: Any) -> None:

@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
-from farsite_client.cli.account import named
+from farsite_client.cli.entering import named
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.lifecycle import add_lifecycle
+from farsite_client.cli.listing import Listing
+from farsite_client.cli.personal import leave
 from farsite_client.cli.providers import provider
 from farsite_client.profile import Stored
 from farsite_signaling.wire.cloud_api import Account, Organization, OrganizationChange, SignInResult
@@ -16,8 +18,8 @@ from farsite_signaling.wire.cloud_api import Account, Organization, Organization
 orgs = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    no_args_is_help=True,
-    help="Organizations: list, create, switch, change, export, delete.",
+    cls=Listing,
+    help="Organizations: list, create, switch, change, leave, export, delete.",
 )
 
 
@@ -119,3 +121,4 @@ def change(
 
 
 add_lifecycle(orgs)
+orgs.command("leave")(leave)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -12,7 +12,8 @@ from typing import Any
 import typer
 from pydantic import BaseModel
 
-WIDE = 10_000
+from farsite_client.cli.columns import lined_up, width_of
+
 IDS = ("ID", "DEVICE")
 
 
@@ -90,23 +91,29 @@ class Output:
             self._print_table(columns, texts)
 
     def _print_table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
-        # On a narrow terminal text goes on in the next line; nothing is cut, and ids stay whole for copying.
-        table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
         used = [index for index, _ in enumerate(columns) if any(row[index] for row in rows)]
-        for index in used:
-            whole = max(len(row[index]) for row in rows) if columns[index] in IDS else None
-            table.add_column(columns[index], overflow="fold", min_width=whole, no_wrap=whole is not None)
-        for row in rows:
-            table.add_row(*[Text(row[index]) for index in used])
-        if sys.stdout.isatty():
-            Console(file=sys.stdout, highlight=False).print(table)
-            return
+        shown = [[row[index] for index in used] for row in (columns, *rows)]
+        lines = lined_up(shown)
+        wide = max(map(width_of, lines))
         # Read by programs and in logs: nothing is cut, nothing padded.
-        console = Console(file=io.StringIO(), width=WIDE, highlight=False, no_color=True)
-        console.print(table)
-        for line in console.file.getvalue().splitlines():  # type: ignore[attr-defined]
-            typer.echo(line.rstrip())
+        if sys.stdout.isatty() and wide > shutil.get_terminal_size().columns:
+            _print_folded(shown)
+            return
+        for number, line in enumerate(lines):
+            typer.echo(typer.style(line, bold=True) if number == 0 and sys.stdout.isatty() else line)
+
+
+def _print_folded(shown: Sequence[Sequence[str]]) -> None:
+    """On a narrow terminal text goes on in the next line; nothing is cut, and ids stay whole for copying."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    columns, *rows = shown
+    for index, column in enumerate(columns):
+        whole = max(len(row[index]) for row in rows) if column in IDS else None
+        table.add_column(column, overflow="fold", min_width=whole, no_wrap=whole is not None)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console(file=sys.stdout, highlight=False).print(table)

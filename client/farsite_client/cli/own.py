@@ -12,6 +12,7 @@ from farsite_client.cli.factors import mfa, passkeys
 from farsite_client.cli.folders import on_cloud
 from farsite_client.cli.invocation import Invocation, read_password
 from farsite_client.cli.lifecycle import delete_account
+from farsite_client.cli.personal import email, name
 from farsite_client.cloud import CloudClient, check_url
 from farsite_signaling.wire.cloud_api import Account
 
@@ -19,7 +20,7 @@ account = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="Sign up, password, second factor, where you are signed in.",
+    help="Sign up, name, address, password, second factor, where you are signed in.",
 )
 account.add_typer(mfa, name="mfa")
 account.add_typer(passkeys, name="passkeys")
@@ -147,4 +148,6 @@ def end(
     invocation.output.result({"ended": session or "others"}, "Ended.")
 
 
+account.command("name")(name)
+account.command("email")(email)
 account.command("delete")(delete_account)

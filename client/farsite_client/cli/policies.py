@@ -10,6 +10,7 @@ import typer
 from farsite_client.cli.devices import Edge
 from farsite_client.cli.following import follow
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.listing import Listing
 from farsite_client.cli.output import ago
 from farsite_client.cli.policy_reports import add_reports
 from farsite_client.cli.policy_settings import merged, read_document, secrets_of
@@ -34,6 +35,7 @@ policies = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
+    cls=Listing,
     help="Policies: settings that devices are compared with, and kept at.",
 )
 One = Annotated[str, typer.Argument(metavar="POLICY", help="Its name, its id, or the beginning of the id.")]

@@ -11,12 +11,13 @@ from pydantic import SecretStr
 
 from farsite_client.cli.folders import on_cloud
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.listing import listing
 from farsite_client.cloud import CloudClient
 from farsite_signaling.wire.provider_api import DomainRequest, Provider, ProviderRequest
 from farsite_signaling.wire.rights import Role
 
 provider = typer.Typer(
-    no_args_is_help=True, help="Sign-in by an identity provider: show, set, remove, domains."
+    cls=listing("show"), help="Sign-in by an identity provider: show, set, remove, domains."
 )
 SECRET = "FARSITE_CLIENT_PROVIDER_SECRET"
 DomainArgument = Annotated[str, typer.Argument(metavar="DOMAIN", help="As in your people's addresses.")]

@@ -11,7 +11,8 @@ import typer
 from farsite_client import lan as network
 from farsite_client.cli.invocation import Invocation
 from farsite_client.edge import EdgeClient
-from farsite_client.session import connect, find_edge
+from farsite_client.edge_hosts import find_edge
+from farsite_client.session import connect
 
 Lan = Annotated[
     str | None,

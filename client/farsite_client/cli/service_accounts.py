@@ -9,6 +9,7 @@ import typer
 from farsite_client.cli.choosing import folder_ids
 from farsite_client.cli.folders import on_cloud, paths_of
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.listing import Listing
 from farsite_client.cli.output import ago
 from farsite_client.cli.tokens import Days, Overlap, show_new, token_rows
 from farsite_client.cli.users import reach_text
@@ -27,7 +28,7 @@ from farsite_signaling.wire.rights import Right, Role
 service_accounts = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    no_args_is_help=True,
+    cls=Listing,
     help="Service accounts of programs: make, list, change, disable, remove; their tokens.",
 )
 tokens = typer.Typer(no_args_is_help=True, help="Access tokens of a service account.")

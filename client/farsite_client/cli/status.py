@@ -11,8 +11,7 @@ import typer
 
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.output import ago, size_text
-from farsite_client.runtime import INTERVAL, SessionState, live_sessions
-from farsite_client.session import way
+from farsite_client.runtime import INTERVAL, SessionState, live_sessions, way
 
 status = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -9,6 +9,7 @@ import typer
 from farsite_client.cli.choosing import end_of, folder_ids
 from farsite_client.cli.folders import on_cloud, paths_of
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.listing import Listing
 from farsite_client.cli.users import reach_text
 from farsite_client.cloud import CloudClient
 from farsite_signaling.wire.access_api import SupportAccess, SupportRequest
@@ -19,7 +20,7 @@ from farsite_signaling.wire.rights import Role
 support = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    no_args_is_help=True,
+    cls=Listing,
     help="Support access: let somebody in for a limited time, list, move its end, end it.",
 )
 Who = Annotated[str, typer.Argument(metavar="WHO", help="E-mail address, or id of the access.")]

@@ -6,7 +6,10 @@ by entry point (`farsite.commands`), so that this package never imports them.
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "farsite.commands"
 _CLI = "farsite_client.cli"
@@ -70,4 +73,6 @@ KNOWN_HELP = {
 
 def installed() -> dict[str, EntryPoint]:
     """Commands of the other parts installed here; our own names cannot be taken over."""
+    from importlib.metadata import entry_points
+
     return {point.name: point for point in entry_points(group=GROUP) if point.name not in OWN}

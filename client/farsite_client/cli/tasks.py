@@ -10,6 +10,7 @@ import typer
 from farsite_client.cli.devices import Edge
 from farsite_client.cli.following import follow
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.listing import Listing
 from farsite_client.cli.output import ago
 from farsite_client.cli.reach import Lan, reach
 from farsite_client.edge import EdgeClient
@@ -20,6 +21,7 @@ tasks = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
+    cls=Listing,
     help="Tasks of an edge host: list, show, cancel, retry.",
 )
 T = TypeVar("T")

@@ -9,6 +9,7 @@ import typer
 
 from farsite_client.cli.folders import on_cloud
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.listing import Listing
 from farsite_client.cli.output import ago
 from farsite_client.cli.policy_settings import read_template
 from farsite_client.cloud import CloudClient
@@ -23,7 +24,7 @@ from farsite_signaling.wire.policy_templates_api import (
 templates = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    no_args_is_help=True,
+    cls=Listing,
     help="Policy templates: what campaigns apply to many edge hosts.",
 )
 One = Annotated[str, typer.Argument(metavar="TEMPLATE", help="Its name or id.")]

@@ -10,6 +10,7 @@ import typer
 from farsite_client.cli.choosing import folder_ids
 from farsite_client.cli.folders import on_cloud
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.listing import Listing
 from farsite_client.cli.output import ago
 from farsite_client.cloud import CloudClient
 from farsite_signaling.wire.people_api import NewToken, PersonalToken
@@ -18,7 +19,7 @@ from farsite_signaling.wire.rights import Right
 tokens = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    no_args_is_help=True,
+    cls=Listing,
     help="Personal access tokens for scripts.",
 )
 

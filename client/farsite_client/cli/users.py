@@ -8,6 +8,7 @@ import typer
 
 from farsite_client.cli.folders import find_folder, on_cloud, paths_of
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.listing import Listing
 from farsite_client.cloud import CloudClient
 from farsite_signaling.wire.cloud_api import Folder
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -17,7 +18,7 @@ from farsite_signaling.wire.rights import EVERY_FOLDER, Role
 users = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    no_args_is_help=True,
+    cls=Listing,
     help="Users: list, change role and folders, remove, hand over.",
 )
 Who = Annotated[str, typer.Argument(metavar="USER", help="E-mail address or account id.")]

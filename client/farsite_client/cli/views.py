@@ -6,30 +6,17 @@ from typing import Annotated
 
 import typer
 
-from farsite_client.cli.device_filters import (
-    Filters,
-    Folder,
-    Model,
-    Search,
-    Site,
-    State,
-    SupportEnded,
-    Tag,
-    Type,
-    UpdateAvailable,
-    Version,
-    find_view,
-    resolved,
-)
+from farsite_client.cli.device_filters import Filters, find_view, resolved, takes_filters
 from farsite_client.cli.folders import on_cloud
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.listing import Listing
 from farsite_client.cloud import CloudClient
 from farsite_signaling.wire.inventory_api import DeviceSort, View, ViewChange, ViewRequest
 
 views = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
-    no_args_is_help=True,
+    cls=Listing,
     help="Saved views: list, save, share, remove. Use one with: farsite inventory devices --view NAME",
 )
 One = Annotated[str, typer.Argument(metavar="VIEW", help="Name or id.")]
@@ -50,28 +37,18 @@ def _row(view: View) -> tuple[object, ...]:
 
 
 @views.command("save")
+@takes_filters("view")
 def save(
     ctx: typer.Context,
     name: str,
     shared: Annotated[bool, typer.Option("--shared", help="For the whole organization.")] = False,
     columns: Annotated[str | None, typer.Option("--columns", help="Names with commas between them.")] = None,
     sort: Annotated[DeviceSort, typer.Option("--sort", help="Order.")] = DeviceSort.NAME,
-    search: Search = None,
-    site: Site = None,
-    folder: Folder = None,
-    model: Model = None,
-    type_: Type = None,
-    version: Version = None,
-    state: State = None,
-    tag: Tag = None,
-    support_ended: SupportEnded = None,
-    update_available: UpdateAvailable = None,
+    *,
+    filters: Filters,
 ) -> None:
     """Keep a filter of devices with a name."""
     invocation = Invocation(ctx)
-    filters = Filters(
-        search, site, folder, model, type_, version, state, tag, support_ended, update_available
-    )
 
     async def act(cloud: CloudClient, organization: str) -> View:
         query = await resolved(cloud, organization, filters) | {"sort": sort.value}

@@ -15,10 +15,11 @@ from farsite_client.demo.processes import Part
 from farsite_client.demo.report import Report
 from farsite_client.demo.scenario import Scenario, first_with_video
 from farsite_client.profile import Profile
-from farsite_client.session import connect, way
+from farsite_client.runtime import way
+from farsite_client.session import connect
 
 EDGE_NAME = "Demo site"
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 
 
 @dataclass(frozen=True)

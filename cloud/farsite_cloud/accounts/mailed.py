@@ -19,9 +19,14 @@ _LONGEST = 100
 class Purpose(StrEnum):
     CONFIRM = "confirm"
     RESET = "reset"
+    ADDRESS = "address"
 
 
-LIFETIME = {Purpose.CONFIRM: timedelta(hours=24), Purpose.RESET: timedelta(hours=1)}
+LIFETIME = {
+    Purpose.CONFIRM: timedelta(hours=24),
+    Purpose.RESET: timedelta(hours=1),
+    Purpose.ADDRESS: timedelta(hours=1),
+}
 
 
 def new_code() -> tuple[str, str]:
@@ -30,35 +35,42 @@ def new_code() -> tuple[str, str]:
     return code, code_digest(code)
 
 
-def code_digest(code: str) -> str:
-    """The same however the code is cased and spaced."""
-    return digest("".join(code[:_LONGEST].lower().split()))
+def code_digest(code: str, account_id: str = "") -> str:
+    """The same however the code is cased and spaced. With `account_id` it is that account's alone."""
+    return digest(account_id + "".join(code[:_LONGEST].lower().split()))
 
 
 async def issue_code(
-    session: AsyncSession, purpose: Purpose, email: str, now: datetime
+    session: AsyncSession, purpose: Purpose, email: str, now: datetime, *, account_id: str = ""
 ) -> tuple[str, datetime]:
-    """A new code and when it expires. It replaces older ones; expired ones of everybody are swept on the way."""
+    """A new code and when it expires. It replaces older ones; expired ones of everybody are swept on the way.
+
+    With `account_id` no other account can use it.
+    """
     stale = (MailedCode.email == email) & (MailedCode.purpose == purpose)
     await session.execute(delete(MailedCode).where(stale | (MailedCode.expires_at <= now)))
-    code, key = new_code()
-    expires_at = now + LIFETIME[purpose]
+    code, _ = new_code()
+    key, expires_at = code_digest(code, account_id), now + LIFETIME[purpose]
     session.add(MailedCode(id=key, purpose=str(purpose), email=email, created_at=now, expires_at=expires_at))
     return code, expires_at
 
 
-async def address_of_code(session: AsyncSession, purpose: Purpose, code: str, now: datetime) -> str:
+async def address_of_code(
+    session: AsyncSession, purpose: Purpose, code: str, now: datetime, *, account_id: str = ""
+) -> str:
     """The address it was mailed to; the code stays usable. Raises `code_invalid`."""
-    mailed = await session.get(MailedCode, code_digest(code))
+    mailed = await session.get(MailedCode, code_digest(code, account_id))
     if mailed is None or mailed.purpose != purpose or mailed.expires_at <= now:
         raise code_invalid()
     return mailed.email
 
 
-async def use_code(session: AsyncSession, purpose: Purpose, code: str, now: datetime) -> str:
+async def use_code(
+    session: AsyncSession, purpose: Purpose, code: str, now: datetime, *, account_id: str = ""
+) -> str:
     """The address it was mailed to. However many use it at once, one succeeds. Raises `code_invalid`."""
-    email = await address_of_code(session, purpose, code, now)
-    used = await session.execute(delete(MailedCode).where(MailedCode.id == code_digest(code)))
+    email = await address_of_code(session, purpose, code, now, account_id=account_id)
+    used = await session.execute(delete(MailedCode).where(MailedCode.id == code_digest(code, account_id)))
     if not isinstance(used, CursorResult) or used.rowcount != 1:
         raise code_invalid()
     return email

@@ -15,12 +15,10 @@ from farsite_cloud.database import Scope
 from farsite_cloud.database.erase import forget_account
 from farsite_cloud.database.scope import owners_of
 from farsite_cloud.mail.letters import Letter
-from farsite_cloud.organizations.service import lock, memberships_of
-from farsite_cloud.users.service import Users
+from farsite_cloud.organizations.service import memberships_of
+from farsite_cloud.users.leaving import leave
 from farsite_signaling.rest import INTERACTIVE, Api
 from farsite_signaling.wire import lifecycle_api as wire
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-from farsite_signaling.wire.rights import Role
 
 api = Api()
 DELETED = "The account was deleted."
@@ -34,8 +32,8 @@ async def delete_account(request: web.Request, body: wire.AccountDeletion) -> No
     email, organizations = account.email, await memberships_of(call.session, account.id)
     with call.act("account.deleted", email, organizations=[one.id for one, _ in organizations]):
         await begin_change(call, account, body)
-        for organization, role in organizations:
-            await _leave(call, organization.id, account, role)
+        for organization, _ in organizations:
+            await leave(call.session, organization.id, account.id)
         cuts = await _cut_everywhere(call, account)
         await drop_codes(call.session, email)
         await forget_account(call.session, account.id)
@@ -43,22 +41,6 @@ async def delete_account(request: web.Request, body: wire.AccountDeletion) -> No
     call.mail(email, Letter.ACCOUNT_DELETED, at=f"{call.now:%Y-%m-%d %H:%M}", source=call.source)
     for cut in cuts:
         call.later(lambda cut=cut: cut.tell(call.services.peers))  # type: ignore[misc]
-
-
-async def _leave(call: Call, organization_id: str, account: Account, role: Role) -> None:
-    """Owners that go at the same moment wait for one another here. Raises `conflict` for the last one."""
-    organization = await lock(call.session, organization_id)
-    users = Users(Scope(call.session, organization_id))
-    member, _ = await users.get(account.id)
-    await users.remove(member)
-    try:
-        await users.check_owned()
-    except FarsiteError:
-        detail = (
-            f"You are the only owner of {organization.name!r}. Make somebody else one (farsite users transfer), "
-            "or delete it first (farsite orgs delete)."
-        )
-        raise FarsiteError(ErrorCode.CONFLICT, detail) from None
 
 
 async def _cut_everywhere(call: Call, account: Account) -> list[Cut]:

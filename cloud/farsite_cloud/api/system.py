@@ -1,4 +1,4 @@
-"""Health, version, metrics and the API's own description: without sign-in, and without a word about anybody."""
+"""Health, version and the API's own description without sign-in; metrics for who watches over the cloud."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from sqlalchemy import text
 
 from farsite_cloud.api.docs import PAGE_POLICY, STYLE, render_page
+from farsite_cloud.api.metrics_reader import check_reader
 from farsite_cloud.cluster.redis import shared
 from farsite_cloud.metrics import CONTENT_TYPE
 from farsite_cloud.services import SERVICES, Services
@@ -93,8 +94,9 @@ async def _version(request: web.Request) -> web.Response:
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    body = request.app[SERVICES].metrics.render()
-    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+    services = request.app[SERVICES]
+    check_reader(services.settings, request.headers)
+    return web.Response(body=services.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 
 
 async def _style(request: web.Request) -> web.Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from farsite_cloud.accounts.mfa_routes import api as second_factors
 from farsite_cloud.accounts.own import api as own_account
+from farsite_cloud.accounts.personal import api as personal
 from farsite_cloud.accounts.registration import api as registration
 from farsite_cloud.accounts.removal import api as removal
 from farsite_cloud.accounts.routes import api as accounts
@@ -36,6 +37,7 @@ from farsite_cloud.service_accounts.token_routes import api as service_tokens
 from farsite_cloud.sessions.routes import api as sessions
 from farsite_cloud.setup_codes.routes import api as setup_codes
 from farsite_cloud.support.routes import api as support
+from farsite_cloud.users.leaving import api as leaving
 from farsite_cloud.users.routes import api as users
 from farsite_cloud.views.routes import api as views
 from farsite_cloud.work.routes import api as work
@@ -52,12 +54,14 @@ FEATURES = (
     accounts,
     registration,
     own_account,
+    personal,
     device_sign_ins,
     second_factors,
     passkeys,
     providers,
     organizations,
     users,
+    leaving,
     support,
     deletions,
     removal,

@@ -3,14 +3,17 @@
 aiosqlite goes to its thread and back for each of cursor, execute, fetch and close. Most statements take less time than
 one trip, and for each row the thread waits for the interpreter that the loop keeps busy. So what only reads is run where
 it is asked for: readers wait for nobody (WAL). One that takes longer than `MOMENT` is broken off and run in the
-thread, in one trip, as is all that writes. What a statement gives is small: every row is wanted anyhow.
+thread, in one trip, as is what writes more than a few rows. What a statement gives is small: every row is wanted anyhow.
 """
 
 from __future__ import annotations
 
+import asyncio
 import collections
+import contextlib
 import sqlite3
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import aiosqlite
@@ -19,9 +22,11 @@ from sqlalchemy.dialects.sqlite.aiosqlite import (
     AsyncAdapt_aiosqlite_cursor,
     AsyncAdapt_aiosqlite_dbapi,
 )
+from sqlalchemy.util import await_only
 
 MOMENT = 0.005
 """Seconds for which a statement may keep the loop waiting."""
+_FEW_VALUES = 100
 _STEPS = 2000
 """Of SQLite's machine between two looks at the time: well under a millisecond."""
 
@@ -67,6 +72,13 @@ def _run_for_a_moment(connection: sqlite3.Connection, statement: str, values: An
         connection.set_progress_handler(None, 0)
 
 
+def is_small(statement: str, values: Sequence[Any]) -> bool:
+    """It writes a few rows, which are told or found by their key. Broken off it would take the transaction with it."""
+    if statement.startswith("INSERT INTO "):
+        return " VALUES (" in statement and len(values) <= _FEW_VALUES
+    return statement.startswith("UPDATE ") and statement.endswith(".id = ?")
+
+
 class _Cursor(AsyncAdapt_aiosqlite_cursor):
     __slots__ = ()
     _awaitable_cursor_close = False
@@ -79,14 +91,20 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
 
     def execute(self, operation: Any, parameters: Any = None) -> Any:
         here: Any = self._adapt_connection
-        if here.idle and operation.startswith("SELECT"):
-            try:
-                done = _run_for_a_moment(here.database, operation, parameters)
-            except Exception as error:
-                here._handle_exception(error)
-            if done is not None:
-                return self._take(done)
+        if here.idle and (done := self._here(here, operation, parameters)) is not None:
+            return self._take(done)
         return super().execute(operation, parameters)
+
+    def _here(self, here: Any, operation: str, parameters: Any) -> _Done | None:
+        """None for what may take long, or turned out to."""
+        try:
+            if operation.startswith("SELECT"):
+                return _run_for_a_moment(here.database, operation, parameters)
+            if not here.reading and is_small(operation, parameters or ()):
+                return _run(here.database, operation, parameters, many=False)
+        except Exception as error:
+            here._handle_exception(error)
+        return None
 
     async def _execute_async(self, operation: Any, parameters: Any) -> Any:
         return await self._trip(operation, parameters, many=False)
@@ -108,12 +126,13 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
 class OneTripConnection(AsyncAdapt_aiosqlite_connection):
     """`reading`: nothing in its transaction writes."""
 
-    __slots__ = ("_done", "_sent", "reading")
+    __slots__ = ("_done", "_sent", "_turn", "reading")
     _cursor_cls = _Cursor
 
     def __init__(self, dbapi: Any, connection: Any) -> None:
         super().__init__(dbapi, connection)
         self.reading = False
+        self._turn: asyncio.Lock | None = None
         # Each is counted by one side alone: the loop, and the thread.
         self._sent = self._done = 0
 
@@ -149,12 +168,48 @@ class OneTripConnection(AsyncAdapt_aiosqlite_connection):
             self.database.commit()
         else:
             super().commit()
+            self.end_turn()
 
     def rollback(self) -> None:
         if self.reading and self.idle and self._connection._connection:
             self.database.rollback()
-        else:
+            return
+        try:
             super().rollback()
+        finally:
+            self.end_turn()
+
+    def take_turn(self, turns: asyncio.Lock, patience: float) -> None:
+        """To be the one that writes, until the end of its transaction.
+
+        Writers of this process go in the order they came, which SQLite does not see to: it has each look again after
+        pauses, and under load some never look at the right moment. Whose turn does not come in time tries all the same.
+        """
+        self.reading = False
+        await_only(self._take_turn(turns, patience))
+
+    async def _take_turn(self, turns: asyncio.Lock, patience: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await turns.acquire()
+                self._turn = turns
+
+    def end_turn(self) -> None:
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.release()
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self.end_turn()
+
+    def terminate(self) -> None:
+        try:
+            super().terminate()
+        finally:
+            self.end_turn()
 
 
 class OneTripDriver(AsyncAdapt_aiosqlite_dbapi):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,11 @@ from farsite_cloud.database.one_trip import OneTripDriver
 
 FILE = "farsite.db"
 BUSY_TIMEOUT_MS = 5_000
+PATIENCE = 2.5
+"""Seconds for which writers of this process wait for each other; other processes' are waited for afterwards."""
+CONNECTIONS = 15
+"""They stay: each new one reads the whole schema, and prepares all statements anew."""
+STATEMENTS = 512
 POOL_TIMEOUT = 5.0
 
 
@@ -24,8 +30,15 @@ def sqlite_url(data_dir: Path) -> URL:
 
 def sqlite_engine(url: URL | str) -> AsyncEngine:
     engine = create_async_engine(
-        url, module=OneTripDriver(), pool_timeout=POOL_TIMEOUT, json_deserializer=from_json
+        url,
+        module=OneTripDriver(),
+        pool_size=CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT,
+        connect_args={"cached_statements": STATEMENTS},
+        json_deserializer=from_json,
     )
+    turns = asyncio.Lock()
 
     @event.listens_for(engine.sync_engine, "connect")
     def connected(connection: Any, record: Any) -> None:
@@ -43,8 +56,12 @@ def sqlite_engine(url: URL | str) -> AsyncEngine:
         # A reader that turns writer would fail when another wrote in between; writers take their turn at once.
         here: Any = connection.connection.dbapi_connection
         if connection.get_execution_options().get("farsite_writing", False):
-            here.reading = False
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            here.take_turn(turns, PATIENCE)
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except BaseException:
+                here.end_turn()
+                raise
         else:
             here.begin_reading()
 

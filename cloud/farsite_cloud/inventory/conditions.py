@@ -6,11 +6,11 @@ from collections.abc import Hashable
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Select, false
+from sqlalchemy import BindParameter, ColumnElement, Select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from farsite_cloud.database import Scope
-from farsite_cloud.database.kept import among_named, named_list, numbered, padded
+from farsite_cloud.database.kept import NOTHING, among_named, named_list, numbered, padded
 from farsite_cloud.database.portable import among_few, has_text, in_pairs, row_by_row
 from farsite_cloud.inventory.models import ManagedDevice, ThingTag
 from farsite_cloud.inventory.selection import WORD, Selection
@@ -84,7 +84,7 @@ def _among(column: InstrumentedAttribute[str], name: str, count: int, few: bool)
 
 def _in_pairs(count: int, few: bool) -> ColumnElement[bool]:
     if not count:
-        return false()
+        return NOTHING
     columns = (_D.model, _D.version) if few else (row_by_row(_D.model), row_by_row(_D.version))
     return in_pairs(*columns, *named_list(_PAIR, 2 * padded(count)))
 

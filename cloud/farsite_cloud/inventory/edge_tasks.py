@@ -8,6 +8,7 @@ from datetime import datetime
 from farsite_cloud.database import Scope
 from farsite_cloud.ids import new_id
 from farsite_cloud.inventory.models import EdgeHostTask, EdgeHostWork
+from farsite_cloud.notices.upgrades import tell_failed
 from farsite_signaling.wire.ids import clean
 from farsite_signaling.wire.inventory import TaskFacts, WorkFacts
 
@@ -29,6 +30,7 @@ async def take(
         known[facts.id] = _write(scope, edge_id, known.get(facts.id), facts, now)
     await scope.session.flush()
     await _take_work(scope, known, work, now)
+    await tell_failed(scope, edge_id, [known[facts.id] for facts in tasks], now)
     await _trim(scope, edge_id)
 
 

@@ -85,7 +85,7 @@ async def _tags(scope: Scope, selection: Selection, number: int) -> Counter[str]
         marks = scope.among(ThingTag, ids, ThingTag.thing_id)
     else:
         marks = scope.select(ThingTag).where(ThingTag.thing_id.in_(ids))
-    statement = marks.with_only_columns(ThingTag.tag, func.count(ThingTag.id)).where(ThingTag.present)
+    statement = marks.with_only_columns(ThingTag.tag, func.count()).where(ThingTag.present)
     grouped = statement.group_by(row_by_row(ThingTag.tag))
     return Counter({tag: int(count) for tag, count in await scope.rows(grouped)})
 

@@ -7,6 +7,7 @@ from farsite_cloud.inventory import edge_tasks, images
 from farsite_cloud.inventory.counting import Changes
 from farsite_cloud.inventory.ingest import drop
 from farsite_cloud.inventory.models import EdgeHostTask, InventoryPosition, ManagedDevice, ThingTag
+from farsite_cloud.notices.site_losses import forget_losses
 
 
 async def devices_of(scope: Scope, edge_id: str) -> int:
@@ -20,6 +21,7 @@ async def forget_devices(scope: Scope, edge_id: str) -> int:
     await drop(scope, rows, changes)
     await changes.write(scope)
     await scope.change(scope.delete(InventoryPosition).where(InventoryPosition.id == edge_id))
+    await forget_losses(scope, edge_id)
     return len(rows)
 
 

@@ -15,6 +15,8 @@ from farsite_cloud.inventory.counting import Changes
 from farsite_cloud.inventory.keys import address_key, cut, name_key, search_text, version_key
 from farsite_cloud.inventory.models import InventoryPosition, ManagedDevice
 from farsite_cloud.inventory.tagging import Thing
+from farsite_cloud.notices.site_losses import look_for_losses
+from farsite_signaling.wire.edge_api import DeviceState
 from farsite_signaling.wire.ids import clean
 from farsite_signaling.wire.inventory import (
     DeviceFacts,
@@ -61,6 +63,8 @@ class _Intake:
         self._now = now
         self._changes = Changes()
         self._more = 0
+        self._turned = False
+        """Whether devices were lost, came back, or went."""
 
     async def run(self, position: InventoryPosition) -> None:
         delta = self._delta
@@ -78,6 +82,9 @@ class _Intake:
         await self._changes.write(self._scope)
         position.devices += self._more
         position.position, position.updated_at = delta.last, self._now
+        if self._turned:
+            await self._scope.session.flush()
+            await look_for_losses(self._scope, self._edge_id, position.devices, self._now)
 
     async def _take_devices(self) -> None:
         delta = self._delta
@@ -101,12 +108,19 @@ class _Intake:
             self._more += 1
             row = ManagedDevice(id=new_id(self._now), edge_host_id=self._edge_id, serial=facts.serial)
             self._scope.add(row)
+            row.unreachable_since = None
         else:
             self._changes.device(row, -1)
+            self._turn(row, facts.state == DeviceState.UNREACHABLE)
         _fill(row, facts)
         row.epoch, row.changed_at = self._delta.epoch, self._now
         self._changes.device(row, 1)
         return row
+
+    def _turn(self, row: ManagedDevice, unreachable: bool) -> None:
+        if unreachable != (row.state == DeviceState.UNREACHABLE):
+            row.unreachable_since = self._now if unreachable else None
+            self._turned = True
 
     async def _of_older_epochs(self) -> Sequence[ManagedDevice]:
         return await self._devices(ManagedDevice.epoch != self._delta.epoch)
@@ -117,6 +131,7 @@ class _Intake:
 
     async def _drop(self, rows: Sequence[ManagedDevice]) -> None:
         self._more -= len(rows)
+        self._turned |= any(row.unreachable_since is not None for row in rows)
         await drop(self._scope, rows, self._changes)
 
     async def _take_own_tags(self) -> None:

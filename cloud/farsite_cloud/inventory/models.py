@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from farsite_cloud.database.base import Base, IdColumn, OrganizationOwned, UtcDateTime
@@ -26,6 +26,8 @@ class InventoryPosition(OrganizationOwned, Base):
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+_UNREACHABLE = text("unreachable_since IS NOT NULL")
+_UNREACHABLE_ONLY: dict[str, Any] = {"sqlite_where": _UNREACHABLE, "postgresql_where": _UNREACHABLE}
 _ALIKE = ("model", "product", "device_type", "version", "state")
 
 
@@ -36,7 +38,8 @@ class _Indexed(OrganizationOwned):
 
 
 class ManagedDevice(_Indexed, Base):
-    """`…_key` columns sort; `search` is what texts are looked for in. Indexes end with what a page is sorted by."""
+    """`…_key` columns sort; `search` is what texts are looked for in. Indexes end with what a page is sorted by.
+    `unreachable_since` the cloud heard so; none for what was so when it was first heard of."""
 
     __tablename__ = "devices"
     __table_args__ = (
@@ -50,6 +53,8 @@ class ManagedDevice(_Indexed, Base):
         Index("ix_devices_version", "organization_id", "version", "name_key", "id"),
         Index("ix_devices_version_key", "organization_id", "version_key", "name_key", "id"),
         Index("ix_devices_state", "organization_id", "state", "name_key", "id"),
+        # Few devices are unreachable: those of an edge host are found without reading the others.
+        Index("ix_devices_unreachable", "edge_host_id", "unreachable_since", **_UNREACHABLE_ONLY),
     )
 
     edge_host_id: Mapped[str] = mapped_column(IdColumn, ForeignKey(_EDGE_HOST))
@@ -70,6 +75,7 @@ class ManagedDevice(_Indexed, Base):
     first_seen: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_seen: Mapped[datetime | None] = mapped_column(UtcDateTime)
     changed_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    unreachable_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class ThingTag(_Indexed, Base):
@@ -79,6 +85,7 @@ class ThingTag(_Indexed, Base):
     __table_args__ = (
         UniqueConstraint("thing_id", "tag"),
         Index("ix_tags_tag", "organization_id", "tag", "present", "thing_id"),
+        Index("ix_tags_thing_id", "thing_id", "organization_id", "present", "tag"),
         Index("ix_tags_edge_host_id", "edge_host_id", "pending"),
     )
 
@@ -99,7 +106,10 @@ class InventoryCount(_Indexed, Base):
     # All columns: the counts are read from the index alone, in the order they are grouped in.
     __table_args__ = (
         Index("ix_inventory_counts_place", "organization_id", "place", *_ALIKE, "tag", "number"),
-        Index("ix_inventory_counts_model", "organization_id", "model", "place"),
+        Index(
+            "ix_inventory_counts_model",
+            *("organization_id", "model", "place", "tag", "device_type", "version", "state", "number"),
+        ),
     )
 
     place: Mapped[str] = mapped_column(String(64))

@@ -62,11 +62,30 @@ async def _organization(call: Call, organization_id: str) -> Organization:
 async def accept_invitation(request: web.Request) -> cloud_api.Organization:
     """Accept an invitation to the account's own address."""
     call = call_of(request)
+    scope, invitation = await _waiting(call, request.match_info["invitation"])
+    return await _accept(call, scope, invitation, call.caller.account_id, call.caller.email)
+
+
+@api.route("POST", "/me/invitations/{invitation}/decline", need=INTERACTIVE)
+async def decline_invitation(request: web.Request) -> None:
+    """Decline an invitation to the account's own address; those who manage users are told."""
+    call = call_of(request)
+    scope, invitation = await _waiting(call, request.match_info["invitation"])
+    email, invited_by = call.caller.email, invitation.invited_by
+    with call.act("invitation.declined", email, organizations=[scope.organization_id]) as act:
+        await Invitations(scope).take(invitation)
+        act.details |= {"role": invitation.role, "invited_by": invited_by}
+        text = f"{email} declined the invitation of {invited_by}."
+        await emit(scope, NoticeKind.INVITATION, text, key=f"declined {invitation.id}", now=call.now)
+
+
+async def _waiting(call: Call, invitation_id: str) -> tuple[Scope, Invitation]:
+    """Raises `not_found` for what is not for the caller's address, or over."""
     for organization_id in await organizations_inviting(call.session, call.caller.email):
         scope = Scope(call.session, organization_id)
         invitation = await Invitations(scope).pending_of(call.caller.email, call.now)
-        if invitation is not None and invitation.id == request.match_info["invitation"]:
-            return await _accept(call, scope, invitation, call.caller.account_id, call.caller.email)
+        if invitation is not None and invitation.id == invitation_id:
+            return scope, invitation
     raise FarsiteError(ErrorCode.NOT_FOUND, gone().detail)
 
 

@@ -27,6 +27,8 @@ class Letter(StrEnum):
     RESTORED = "restored"
     ERASED = "erased"
     ACCOUNT_DELETED = "account_deleted"
+    ADDRESS = "address"
+    ADDRESS_CHANGED = "address_changed"
 
 
 @dataclass(frozen=True)

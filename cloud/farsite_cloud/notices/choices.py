@@ -14,6 +14,7 @@ from farsite_signaling.wire.notices_api import Channel, NoticeKind
 from farsite_signaling.wire.rights import Right
 
 OFFLINE_AFTER_MINUTES = 5
+UNREACHABLE_DEVICES = 10
 
 
 class Choices:
@@ -58,14 +59,17 @@ class Choices:
 async def settings_of(scope: Scope) -> NoticeSettings:
     """Those of the organization; not kept while they are the defaults."""
     found = await scope.first(scope.select(NoticeSettings))
-    return found or NoticeSettings(offline_after_minutes=OFFLINE_AFTER_MINUTES, revision=0)
+    return found or NoticeSettings(
+        offline_after_minutes=OFFLINE_AFTER_MINUTES, unreachable_devices=UNREACHABLE_DEVICES, revision=0
+    )
 
 
-async def change_settings(scope: Scope, minutes: int, now: datetime) -> NoticeSettings:
+async def change_settings(scope: Scope, change: wire.NoticeSettingsChange, now: datetime) -> NoticeSettings:
     settings = await settings_of(scope)
     if settings.revision == 0:
         settings.id = new_id(now)
         scope.add(settings)
-    settings.offline_after_minutes = minutes
+    for name, value in change.model_dump(exclude_none=True).items():
+        setattr(settings, name, value)
     settings.revision += 1
     return settings

@@ -64,6 +64,7 @@ class NoticeSettings(OrganizationOwned, Base):
     __table_args__ = (UniqueConstraint("organization_id"),)
 
     offline_after_minutes: Mapped[int]
+    unreachable_devices: Mapped[int] = mapped_column(default=10, server_default="10")
     revision: Mapped[int] = mapped_column(default=1)
 
 

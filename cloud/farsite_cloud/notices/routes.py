@@ -8,7 +8,7 @@ from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import check_if_match, etag
 from farsite_cloud.api.paging import next_cursor, start_after
 from farsite_cloud.notices.choices import Choices, change_settings, settings_of
-from farsite_cloud.notices.models import Notice
+from farsite_cloud.notices.models import Notice, NoticeSettings
 from farsite_signaling.rest import Answer, Api, read_query
 from farsite_signaling.wire import notices_api as wire
 from farsite_signaling.wire.rights import Right
@@ -98,8 +98,13 @@ async def choose(request: web.Request, body: wire.NoticeChoices) -> wire.NoticeC
 @api.route("GET", _SETTINGS, need=Right.EDGE_READ, response=wire.NoticeSettings)
 async def get_settings(request: web.Request) -> Answer:
     """What the organization has set about notices."""
-    settings = await settings_of(call_of(request).scope)
-    answer = wire.NoticeSettings(offline_after_minutes=settings.offline_after_minutes)
+    return _settings_answer(await settings_of(call_of(request).scope))
+
+
+def _settings_answer(settings: NoticeSettings) -> Answer:
+    answer = wire.NoticeSettings(
+        offline_after_minutes=settings.offline_after_minutes, unreachable_devices=settings.unreachable_devices
+    )
     return Answer(answer, etag(settings.revision))
 
 
@@ -116,7 +121,6 @@ async def put_settings(request: web.Request, body: wire.NoticeSettingsChange) ->
     call = call_of(request)
     with call.act("notice_settings.changed") as act:
         check_if_match(request, (await settings_of(call.scope)).revision)
-        settings = await change_settings(call.scope, body.offline_after_minutes, call.now)
-        act.details |= body.model_dump()
-    answer = wire.NoticeSettings(offline_after_minutes=settings.offline_after_minutes)
-    return Answer(answer, etag(settings.revision))
+        settings = await change_settings(call.scope, body, call.now)
+        act.details |= body.model_dump(exclude_none=True)
+    return _settings_answer(settings)

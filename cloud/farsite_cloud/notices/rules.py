@@ -38,6 +38,18 @@ RULES: dict[NoticeKind, Rule] = {
     NoticeKind.EDGE_ONLINE: Rule(
         "Edge host back", Right.EDGE_READ, "{count} edge hosts are back", _GATHER, _PAUSE
     ),
+    # A switch that restarts takes its devices away for a minute or two: that is no news yet.
+    NoticeKind.DEVICES_UNREACHABLE: Rule(
+        "Many devices unreachable",
+        Right.DEVICE_READ,
+        "{count} sites lost many devices",
+        timedelta(minutes=3),
+        _PAUSE,
+        mailed=True,
+    ),
+    NoticeKind.DEVICES_REACHABLE: Rule(
+        "Devices reachable again", Right.DEVICE_READ, "The devices of {count} sites are back", _GATHER, _PAUSE
+    ),
     NoticeKind.EDGE_STORAGE_FAILING: Rule(
         "Edge host cannot store", Right.EDGE_READ, "{count} edge hosts cannot store anything", mailed=True
     ),
@@ -54,6 +66,9 @@ RULES: dict[NoticeKind, Rule] = {
         _GATHER,
         _PAUSE,
         mailed=True,
+    ),
+    NoticeKind.UPGRADE_FAILED: Rule(
+        "Upgrade failed", Right.DEVICE_READ, "{count} upgrades failed", _GATHER, _PAUSE, mailed=True
     ),
     NoticeKind.CAMPAIGN_STOPPED: Rule(
         "Campaign stopped", Right.DEVICE_READ, "{count} campaigns were stopped", mailed=True

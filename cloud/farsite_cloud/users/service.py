@@ -157,7 +157,7 @@ def check_choice(role: Role, folders: Collection[str] | None, all_folders: bool 
             detail = f"The role {role} reaches every folder: leave the folders out."
             raise FarsiteError(ErrorCode.INVALID_REQUEST, detail)
     elif bool(folders) == bool(all_folders):
-        detail = f"Say which folders the {role} reaches: either folder_ids, or all_folders."
+        detail = f"Say which folders the {role} reaches: folder_ids, or all_folders for every one."
         raise FarsiteError(ErrorCode.INVALID_REQUEST, detail)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiohttp import web
 
@@ -97,8 +99,14 @@ def author_of(call: Call) -> Author:
 @api.route("GET", _ONE, need=Right.DEVICE_READ, response=wire.Campaign)
 async def get_campaign(request: web.Request) -> wire.Campaign:
     """One campaign, with how many edge hosts and devices are where."""
-    call = call_of(request)
-    return await _answer(call, await Campaigns(call.scope).get(request.match_info["campaign"]))
+    _, campaign = await _found(request)
+    return await _answer(call_of(request), campaign)
+
+
+async def _found(request: web.Request) -> tuple[Campaigns, Campaign]:
+    """The one of the path. Raises `not_found`."""
+    campaigns = Campaigns(call_of(request).scope)
+    return campaigns, await campaigns.get(request.match_info["campaign"])
 
 
 @api.route(
@@ -111,8 +119,7 @@ async def get_campaign(request: web.Request) -> wire.Campaign:
 async def list_orders(request: web.Request) -> wire.CampaignOrderList:
     """What each edge host does for a campaign, in the order of the rollout."""
     call, query = call_of(request), read_query(request, wire.CampaignOrderQuery)
-    campaigns = Campaigns(call.scope)
-    campaign = await campaigns.get(request.match_info["campaign"])
+    campaigns, campaign = await _found(request)
     after = start_after(query.cursor)
     rows = await campaigns.orders(campaign.id, after, query.limit + 1, query.state)
     edges = await EdgeHosts(call.scope).by_id([row.edge_host_id for row in rows])
@@ -134,9 +141,8 @@ async def list_orders(request: web.Request) -> wire.CampaignOrderList:
 )
 async def list_devices(request: web.Request) -> wire.CampaignDeviceList:
     """What became of each device, and why."""
-    call, query = call_of(request), read_query(request, wire.CampaignDeviceQuery)
-    campaigns = Campaigns(call.scope)
-    campaign = await campaigns.get(request.match_info["campaign"])
+    query = read_query(request, wire.CampaignDeviceQuery)
+    campaigns, campaign = await _found(request)
     after = start_after(query.cursor)
     rows = await campaigns.devices(campaign.id, after, query.limit, query.state, query.edge_host)
     shown = [device_answer(row) for row in rows[: query.limit]]
@@ -152,9 +158,8 @@ async def list_devices(request: web.Request) -> wire.CampaignDeviceList:
 )
 async def list_steps(request: web.Request) -> wire.CampaignStepList:
     """The step log of one edge host's devices, oldest first."""
-    call, query = call_of(request), read_query(request, wire.CampaignStepQuery)
-    campaigns = Campaigns(call.scope)
-    campaign = await campaigns.get(request.match_info["campaign"])
+    query = read_query(request, wire.CampaignStepQuery)
+    campaigns, campaign = await _found(request)
     order = await campaigns.order(campaign.id, request.match_info["order"])
     rows = await campaigns.steps(order.id, start_after(query.cursor), query.limit, query.device)
     following = cursor_of(rows[: query.limit][-1].id) if len(rows) > query.limit else None
@@ -167,12 +172,7 @@ async def list_steps(request: web.Request) -> wire.CampaignStepList:
 async def pause_campaign(request: web.Request) -> wire.Campaign:
     """Start nothing further anywhere; devices at work are finished."""
     call = call_of(request)
-    with call.act("campaign.paused", request.match_info["campaign"]):
-        campaign = await Campaigns(call.scope).pause(
-            request.match_info["campaign"], author_of(call), call.now
-        )
-    call.later(call.services.sweeper.wake)
-    return await _answer(call, campaign)
+    return await _turn(request, "campaign.paused", lambda its, key: its.pause(key, author_of(call), call.now))
 
 
 @api.route(
@@ -181,23 +181,34 @@ async def pause_campaign(request: web.Request) -> wire.Campaign:
 async def resume_campaign(request: web.Request, body: wire.CampaignResume) -> wire.Campaign:
     """Go on after a pause or a stop; what failed so far does not count again."""
     call = call_of(request)
-    with call.act("campaign.resumed", request.match_info["campaign"]) as act:
-        act.details |= body.model_dump(exclude_none=True)
-        campaigns = Campaigns(call.scope)
-        demand(call, kind_of((await campaigns.get(request.match_info["campaign"])).kind).right)
-        campaign = await campaigns.resume(request.match_info["campaign"], body, author_of(call), call.now)
-    call.later(call.services.sweeper.wake)
-    return await _answer(call, campaign)
+
+    async def resume(campaigns: Campaigns, key: str) -> Campaign:
+        demand(call, kind_of((await campaigns.get(key)).kind).right)
+        return await campaigns.resume(key, body, author_of(call), call.now)
+
+    return await _turn(request, "campaign.resumed", resume, **body.model_dump(exclude_none=True))
 
 
 @api.route("POST", f"{_ONE}/cancel", need=Right.DEVICE_MANAGE, response=wire.Campaign)
 async def cancel_campaign(request: web.Request) -> wire.Campaign:
     """Cancel: what was not begun is left alone, devices at work stop where that is safe."""
     call = call_of(request)
-    with call.act("campaign.cancelled", request.match_info["campaign"]):
-        campaign = await Campaigns(call.scope).cancel(
-            request.match_info["campaign"], author_of(call), call.now
-        )
+    return await _turn(
+        request, "campaign.cancelled", lambda its, key: its.cancel(key, author_of(call), call.now)
+    )
+
+
+async def _turn(
+    request: web.Request,
+    action: str,
+    change: Callable[[Campaigns, str], Awaitable[Campaign]],
+    **details: Any,
+) -> wire.Campaign:
+    """An act on the campaign of the path, after which orders go on at once."""
+    call, key = call_of(request), request.match_info["campaign"]
+    with call.act(action, key) as act:
+        act.details |= details
+        campaign = await change(Campaigns(call.scope), key)
     call.later(call.services.sweeper.wake)
     return await _answer(call, campaign)
 
@@ -219,8 +230,7 @@ async def retry_campaign(request: web.Request, body: wire.CampaignRetry) -> wire
 
 async def _retry(request: web.Request, call: Call, body: wire.CampaignRetry) -> wire.Campaign:
     with call.act("campaign.retried", request.match_info["campaign"]) as act:
-        campaigns = Campaigns(call.scope)
-        before = await campaigns.get(request.match_info["campaign"])
+        campaigns, before = await _found(request)
         demand(call, kind_of(before.kind).right)
         again = await campaigns.retry(before, body.rollout, body.expires_in_hours, author_of(call), call.now)
         act.details["campaign"] = again.id
@@ -234,8 +244,8 @@ async def remove_campaign(request: web.Request) -> None:
     """Forget a finished campaign and what became of its devices."""
     call = call_of(request)
     with call.act("campaign.removed", request.match_info["campaign"]):
-        campaigns = Campaigns(call.scope)
-        await campaigns.remove(await campaigns.get(request.match_info["campaign"]))
+        campaigns, campaign = await _found(request)
+        await campaigns.remove(campaign)
 
 
 async def _answer(call: Call, campaign: Campaign) -> wire.Campaign:

@@ -174,7 +174,7 @@ class DeviceRoutes:
         """The device's network settings, read now."""
         device = await self._visible(request, Right.DEVICE_READ)
         async with self._manager.logged_in(device) as client:
-            return shown_network(await client.network())
+            return shown_network(await client.network(), await client.ipv6())
 
     async def credentials(self, request: web.Request) -> CredentialsInfo:
         """What the edge host logs in with and did before; never a password."""

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from farsite_edge.devices.record import DeviceRecord
 from farsite_edge.vapix import Api
 from farsite_edge.vapix.config_discovery import RestApi
+from farsite_edge.vapix.ipv6 import IPv6Info, IPv6Settings
 from farsite_edge.vapix.network import NetworkInfo
 from farsite_signaling.wire.device_api import ApiVersion, DeviceDetails, NetworkSettings
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -31,6 +32,7 @@ async def read_details(record: DeviceRecord, client: Any) -> DeviceDetails:
     )
     values = await reading.take("its properties", client.parameters(*GROUPS)) or {}
     network = await reading.take("its network settings", client.network())
+    ipv6 = await reading.take("its IPv6 settings", client.ipv6())
     return DeviceDetails(
         device=record.shown(),
         **{name: getattr(info, name) for name in _INFO},
@@ -41,7 +43,7 @@ async def read_details(record: DeviceRecord, client: Any) -> DeviceDetails:
         inactive_version=firmware.inactive if firmware else None,
         capabilities=capabilities(values, apis, rest),
         apis=listed(apis, rest),
-        network=shown_network(network) if network else None,
+        network=shown_network(network, ipv6) if network else None,
         problems=reading.problems,
     )
 
@@ -99,8 +101,8 @@ def listed(apis: Sequence[Api], rest: Sequence[RestApi]) -> list[ApiVersion]:
     return classic + [ApiVersion(id=api.id, version=api.version, state=api.state, rest=True) for api in rest]
 
 
-def shown_network(network: NetworkInfo) -> NetworkSettings:
-    ipv4 = network.ipv4
+def shown_network(network: NetworkInfo, ipv6: IPv6Info | None = None) -> NetworkSettings:
+    ipv4, six = network.ipv4, ipv6.settings if ipv6 else IPv6Settings("")
     return NetworkSettings(
         interface=network.interface,
         mode=ipv4.mode,
@@ -111,4 +113,7 @@ def shown_network(network: NetworkInfo) -> NetworkSettings:
         hostname=network.hostname,
         name_servers=list(network.name_servers),
         ipv6=network.ipv6,
+        ipv6_mode=six.mode,
+        ipv6_address=six.address,
+        ipv6_router=six.router,
     )

@@ -43,7 +43,13 @@ def read_ipv6(values: Mapping[str, str]) -> IPv6Info | None:
     if "Enabled" not in raw or "IPAddress" not in raw:
         return None
     used = clean(values.get("Network.eth0.IPv6.IPAddresses"), 500).replace(",", " ").split()
-    return IPv6Info(_settings(raw), raw, tuple(text for one in used[:32] if (text := _address(one))))
+    return IPv6Info(_settings(raw), raw, tuple(text for one in used[:32] if (text := _in_use(one))))
+
+
+def _in_use(text: str) -> str:
+    prefix = text.partition("/")[2]
+    address = _address(text)
+    return f"{address}/{prefix}" if address and prefix.isdecimal() else address
 
 
 def _settings(raw: Mapping[str, str]) -> IPv6Settings:

@@ -9,6 +9,7 @@ from typing import Any
 
 from farsite_edge.vapix import json_api
 from farsite_edge.vapix.errors import bad_answer
+from farsite_edge.vapix.ipv6 import OFF, read_ipv6
 from farsite_edge.vapix.request import Answer, ApiRequest
 from farsite_edge.vapix.text import clean
 
@@ -195,11 +196,12 @@ def from_parameters(values: Mapping[str, str]) -> NetworkInfo:
     address = get("IPAddress" if mode == STATIC else "eth0.IPAddress") or get("IPAddress") or ""
     mask = get("SubnetMask" if mode == STATIC else "eth0.SubnetMask") or get("SubnetMask") or ""
     router = get("DefaultRouter" if mode == STATIC else "Routing.DefaultRouter") or get("DefaultRouter") or ""
-    prefix = prefix_of(mask)
+    prefix, ipv6 = prefix_of(mask), read_ipv6(values)
+    own = (f"{address}/{prefix}",) if _address(address) else ()
     return NetworkInfo(
         interface="eth0",
         ipv4=IPv4Settings(mode, clean(address, 64), prefix, clean(router, 64)),
-        addresses=(f"{address}/{prefix}",) if _address(address) else (),
+        addresses=own + (ipv6.addresses if ipv6 else ()),
         mac=clean(get("eth0.MACAddress", ""), 32),
         hostname=clean(get("HostName", ""), 64),
         name_servers=tuple(
@@ -207,6 +209,7 @@ def from_parameters(values: Mapping[str, str]) -> NetworkInfo:
             for name in ("DNSServer1", "DNSServer2")
             if (text := clean(get(f"Resolver.{name}") or get(name, ""), 64))
         ),
+        ipv6=ipv6 is not None and ipv6.settings.mode != OFF,
         by_api=False,
     )
 

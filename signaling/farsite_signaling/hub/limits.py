@@ -16,7 +16,7 @@ class HubLimits:
     connections: int = 20_000
     keepalive: tuple[int, int, int] = (10, 5, 3)
     """Idle time, interval and number of TCP's probes, where the system lets them be set."""
-    pings_per_second: float = 125.0
+    pings_per_second: float = 90.0
     handshakes: int = 500
     handshake_timeout: float = 5.0
     authorizer_timeout: float = 3.0

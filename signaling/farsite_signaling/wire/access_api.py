@@ -6,10 +6,11 @@ from datetime import datetime
 
 from pydantic import AwareDatetime, Field
 
-from farsite_signaling.wire.cloud_api import Email, Title, _Request, _Schema
+from farsite_signaling.wire.cloud_api import Email, PageAnswer, Title
 from farsite_signaling.wire.ids import Lines
 from farsite_signaling.wire.people_api import NewToken, PersonalToken
 from farsite_signaling.wire.rights import Right, Role
+from farsite_signaling.wire.schema import _Request, _Schema
 
 # support access
 
@@ -45,9 +46,8 @@ class SupportAccess(_Schema):
     ended_by: str = ""
 
 
-class SupportAccessList(_Schema):
+class SupportAccessList(PageAnswer):
     support: list[SupportAccess]
-    next_cursor: str | None = None
 
 
 # service accounts
@@ -89,9 +89,8 @@ class ServiceAccount(_Schema):
     created_at: datetime
 
 
-class ServiceAccountList(_Schema):
+class ServiceAccountList(PageAnswer):
     service_accounts: list[ServiceAccount]
-    next_cursor: str | None = None
 
 
 class ServiceTokenRequest(_Request):

@@ -5,19 +5,13 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
+
+from farsite_signaling.wire.schema import _Request, _Schema
 
 AppAction = Literal["start", "stop", "restart"]
 MAX_LICENCE = 64 * 1024
 APP_NAME = r"^[A-Za-z0-9_-]{1,64}$"
-
-
-class _Schema(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class AppPackage(_Schema):

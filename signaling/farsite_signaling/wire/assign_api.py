@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from farsite_signaling.wire.edge_tasks import Rollout, Task
 from farsite_signaling.wire.ids import Id
+from farsite_signaling.wire.schema import _Request, _Schema
 
 MAX_ROWS = 2000
 MAX_CSV = 1024 * 1024
 LABEL = r"^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$"
-
-
-class _Schema(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class AssignRow(_Request):

@@ -9,15 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from farsite_signaling.wire.audit_chain import BreakKind
+from farsite_signaling.wire.cloud_api import PageAnswer
 from farsite_signaling.wire.ids import Name
-
-
-class _Schema(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+from farsite_signaling.wire.schema import _Request, _Schema
 
 
 class AuditRow(_Schema):
@@ -38,9 +32,8 @@ class AuditRow(_Schema):
     hash: str | None = None
 
 
-class AuditList(_Schema):
+class AuditList(PageAnswer):
     rows: list[AuditRow]
-    next_cursor: str | None = None
 
 
 Text = Annotated[Name, Field(min_length=1, max_length=400)]
@@ -103,9 +96,8 @@ class AuditCheckpoint(CheckpointClaims):
     token: str
 
 
-class AuditCheckpoints(_Schema):
+class AuditCheckpoints(PageAnswer):
     checkpoints: list[AuditCheckpoint]
-    next_cursor: str | None = None
 
 
 class VerificationQuery(_Request):

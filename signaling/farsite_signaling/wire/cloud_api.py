@@ -5,20 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
 from farsite_signaling.wire.ice import IceServer
 from farsite_signaling.wire.ids import Lines, Name
 from farsite_signaling.wire.passkeys import PasskeyAssertion
 from farsite_signaling.wire.rights import Role
-
-
-class _Schema(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+from farsite_signaling.wire.schema import _Request, _Schema
 
 
 def _not_blank(text: str) -> str:
@@ -46,6 +39,12 @@ class Page(_Request):
 
     cursor: str | None = Field(default=None, max_length=200)
     limit: int = Field(default=100, ge=1, le=500)
+
+
+class PageAnswer(_Schema):
+    """Answer of every list: rows, and where those after them begin, if there are more."""
+
+    next_cursor: str | None = None
 
 
 class SignInRequest(_Request):
@@ -204,9 +203,8 @@ class EdgeHost(_Schema):
     certificate_expires_at: datetime | None = None
 
 
-class EdgeHostList(_Schema):
+class EdgeHostList(PageAnswer):
     edge_hosts: list[EdgeHost]
-    next_cursor: str | None = None
 
 
 class EdgeHostChange(_Request):

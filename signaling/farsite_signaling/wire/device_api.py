@@ -6,11 +6,12 @@ from datetime import datetime
 from ipaddress import IPv4Interface
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+from pydantic import Field, SecretStr, StringConstraints, model_validator
 
 from farsite_signaling.wire.edge_api import Device
 from farsite_signaling.wire.edge_tasks import MAX_DEVICES, Rollout
 from farsite_signaling.wire.ids import Id, Name
+from farsite_signaling.wire.schema import _Request, _Schema
 
 MAX_CREDENTIALS = 5
 MAX_TAGS = 50
@@ -18,14 +19,6 @@ Tag = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40, pattern=r"^[^\x00-\x1f,]+$")
 ]
 Password = Annotated[SecretStr, Field(min_length=1, max_length=64)]
-
-
-class _Schema(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class _ForDevices(_Request):
@@ -134,6 +127,9 @@ class NetworkSettings(_Schema):
     hostname: str = ""
     name_servers: list[str] = Field(default_factory=list)
     ipv6: bool = False
+    ipv6_mode: str = Field(default="", description="static, auto, off or other; empty: not known")
+    ipv6_address: str = Field(default="", description="the static one, with prefix")
+    ipv6_router: str = ""
 
 
 class TagsChange(_Request):

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from farsite_signaling.wire.cloud_api import Email, Secret, _Request, _Schema
+from farsite_signaling.wire.cloud_api import Email, Secret
 from farsite_signaling.wire.ids import Name
+from farsite_signaling.wire.schema import _Request, _Schema
 
 
 class DeviceSignInRequest(_Request):

@@ -6,18 +6,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from farsite_signaling.wire.ids import Id, Name
 from farsite_signaling.wire.licence import LicenceState
-
-
-class _Schema(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+from farsite_signaling.wire.schema import _Request, _Schema
 
 
 class EdgeState(StrEnum):

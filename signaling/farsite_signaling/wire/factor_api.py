@@ -6,9 +6,10 @@ from datetime import datetime
 
 from pydantic import Field, SecretStr, model_validator
 
-from farsite_signaling.wire.cloud_api import Secret, Title, _Request, _Schema
+from farsite_signaling.wire.cloud_api import Secret, Title
 from farsite_signaling.wire.ids import Name
 from farsite_signaling.wire.passkeys import PasskeyAssertion, PasskeyAttestation
+from farsite_signaling.wire.schema import _Request, _Schema
 
 
 class Mfa(_Schema):

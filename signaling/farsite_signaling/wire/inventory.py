@@ -16,19 +16,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from farsite_signaling.wire.edge_tasks import TaskState, WorkCounts, WorkState
 from farsite_signaling.wire.ids import Id
+from farsite_signaling.wire.schema import _Frozen
 
 MAX_CHANGES = 200
 """Things named by one delta; it also stays within the hub's message size."""
 MAX_TAGS = 50
 MAX_TAG = 64
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class TagMark(_Frozen):

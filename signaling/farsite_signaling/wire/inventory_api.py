@@ -6,22 +6,15 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from farsite_signaling.wire.cloud_api import Page, Title
+from farsite_signaling.wire.cloud_api import Page, PageAnswer, Title
 from farsite_signaling.wire.edge_tasks import OsState, TaskState, WorkCounts, WorkState
 from farsite_signaling.wire.ids import Id
 from farsite_signaling.wire.inventory import MAX_TAG, MAX_TAGS
+from farsite_signaling.wire.schema import _Request, _Schema
 
 MAX_TEXT = 200
-
-
-class _Schema(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 # Tags
@@ -154,9 +147,8 @@ class InventoryDevice(_Schema):
     catalogue: Catalogued | None = None
 
 
-class InventoryDeviceList(_Schema):
+class InventoryDeviceList(PageAnswer):
     devices: list[InventoryDevice]
-    next_cursor: str | None = None
 
 
 class Facet(_Schema):
@@ -321,9 +313,8 @@ class EdgeTask(_Schema):
     counts: WorkCounts
 
 
-class EdgeTaskList(_Schema):
+class EdgeTaskList(PageAnswer):
     tasks: list[EdgeTask]
-    next_cursor: str | None = None
 
 
 class EdgeWork(_Schema):

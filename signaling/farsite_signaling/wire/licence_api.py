@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from farsite_signaling.wire.licence import MOST_LICENCES, LicenceKind, LicenceState
-
-
-class _Schema(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+from farsite_signaling.wire.schema import _Request, _Schema
 
 
 class RedeemRequest(_Request):

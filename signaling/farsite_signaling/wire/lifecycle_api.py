@@ -7,9 +7,9 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from farsite_signaling.wire.cloud_api import _Request, _Schema
 from farsite_signaling.wire.factor_api import FactorProof
 from farsite_signaling.wire.ids import Name
+from farsite_signaling.wire.schema import _Request, _Schema
 
 EXPORT_FORMAT = "farsite-export"
 EXPORT_SCHEMA = 1

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from farsite_signaling.wire.ice import IceServer
+from farsite_signaling.wire.schema import _Frozen
 
 
 class Result(StrEnum):
@@ -17,10 +18,6 @@ class Result(StrEnum):
     PASS = "PASS"
     WARN = "WARN"
     FAIL = "FAIL"
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class CheckRow(_Frozen):

@@ -8,9 +8,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from farsite_signaling.wire.cloud_api import Page, Title, _Request, _Schema
+from farsite_signaling.wire.cloud_api import Page, PageAnswer, Title
+from farsite_signaling.wire.schema import _Request, _Schema
 
 MAX_WEBHOOKS = 10
+FEWEST_DEVICES = 3
+"""Fewer devices than this are never many."""
 
 
 class NoticeKind(StrEnum):
@@ -21,7 +24,10 @@ class NoticeKind(StrEnum):
     EDGE_STORAGE_FAILING = "edge_host.storage_failing"
     EDGE_STORAGE_RECOVERED = "edge_host.storage_recovered"
     REMOTE_ACCESS_ACTIVE = "remote_access.active"
+    DEVICES_UNREACHABLE = "devices.unreachable"
+    DEVICES_REACHABLE = "devices.reachable"
     CERTIFICATE_EXPIRING = "edge_host.certificate_expiring"
+    UPGRADE_FAILED = "upgrade.failed"
     CAMPAIGN_STOPPED = "campaign.stopped"
     CAMPAIGN_FAILED = "campaign.failed"
     CAMPAIGN_SUCCEEDED = "campaign.succeeded"
@@ -57,10 +63,9 @@ class Notice(_Schema):
     read_at: datetime | None = None
 
 
-class NoticeList(_Schema):
+class NoticeList(PageAnswer):
     notices: list[Notice]
     unread: int
-    next_cursor: str | None = None
 
 
 class NoticeQuery(Page):
@@ -89,10 +94,18 @@ class NoticeChoices(_Request):
 
 class NoticeSettings(_Schema):
     offline_after_minutes: int = Field(description="how long an edge host may be away before anybody is told")
+    unreachable_devices: int = Field(
+        default=10,
+        description="so many devices of a site that become unreachable at about the same time are told of; of "
+        "a small site a fifth of its devices, but at least three",
+    )
 
 
 class NoticeSettingsChange(_Request):
-    offline_after_minutes: int = Field(ge=1, le=24 * 60)
+    """Fields left out stay."""
+
+    offline_after_minutes: int | None = Field(default=None, ge=1, le=24 * 60)
+    unreachable_devices: int | None = Field(default=None, ge=FEWEST_DEVICES, le=10_000)
 
 
 class WebhookRequest(_Request):
@@ -149,6 +162,5 @@ class Delivery(_Schema):
     payload: dict[str, Any]
 
 
-class DeliveryList(_Schema):
+class DeliveryList(PageAnswer):
     deliveries: list[Delivery]
-    next_cursor: str | None = None

@@ -6,8 +6,9 @@ from datetime import datetime
 
 from pydantic import Field, SecretStr
 
-from farsite_signaling.wire.cloud_api import Email, Password, Secret, Title, _Request, _Schema
+from farsite_signaling.wire.cloud_api import Email, PageAnswer, Password, Secret, Title
 from farsite_signaling.wire.rights import Right, Role
+from farsite_signaling.wire.schema import _Request, _Schema
 
 # accounts
 
@@ -130,9 +131,8 @@ class Member(_Schema):
     since: datetime
 
 
-class MemberList(_Schema):
+class MemberList(PageAnswer):
     users: list[Member]
-    next_cursor: str | None = None
 
 
 class MemberChange(_Request):
@@ -175,9 +175,8 @@ class Invitation(_Schema):
     expired: bool = False
 
 
-class InvitationList(_Schema):
+class InvitationList(PageAnswer):
     invitations: list[Invitation]
-    next_cursor: str | None = None
 
 
 class Invitations(_Schema):

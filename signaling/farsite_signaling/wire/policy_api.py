@@ -10,20 +10,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from farsite_signaling.wire.edge_tasks import MAX_DEVICES, Task
 from farsite_signaling.wire.ids import Id, Name
+from farsite_signaling.wire.schema import _Request, _Schema
 
 MAX_SETTINGS = 200
-
-
-class _Schema(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class PolicyMode(StrEnum):

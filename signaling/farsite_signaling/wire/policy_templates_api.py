@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from farsite_signaling.wire.cloud_api import Title, _Request, _Schema
+from farsite_signaling.wire.cloud_api import PageAnswer, Title
 from farsite_signaling.wire.ids import Id, Lines
 from farsite_signaling.wire.policy_api import MAX_SETTINGS, PolicyMode, PolicyTemplate
+from farsite_signaling.wire.schema import _Request, _Schema
 
 MAX_DOCUMENT = 24 * 1024
 """Bytes of JSON, so that an order with it fits one hub message."""
@@ -59,9 +60,8 @@ class Template(_Schema):
     changed_by: str
 
 
-class TemplateList(_Schema):
+class TemplateList(PageAnswer):
     templates: list[Template]
-    next_cursor: str | None = None
 
 
 class TemplateVersion(_Schema):

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, StringConstraints, field_validator
 
-from farsite_signaling.wire.cloud_api import Secret, _Request, _Schema
+from farsite_signaling.wire.cloud_api import Secret
 from farsite_signaling.wire.rights import Role
+from farsite_signaling.wire.schema import _Request, _Schema
 
 DomainName = Annotated[
     str,

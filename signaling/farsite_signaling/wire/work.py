@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from farsite_signaling.wire.edge_tasks import Rollout, WorkCounts, WorkState
 from farsite_signaling.wire.ids import Id, Name, UrnText
 from farsite_signaling.wire.rights import ROLE_RIGHTS, Right, Role
+from farsite_signaling.wire.schema import _Frozen
 
 ORDER_TYPE = "farsite-order+jwt"
 MAX_ORDER = 64 * 1024
@@ -105,10 +106,6 @@ class OrderPhase(StrEnum):
     @property
     def finished(self) -> bool:
         return self not in (OrderPhase.ACCEPTED, OrderPhase.RUNNING, OrderPhase.HELD)
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class WorkOrder(_Frozen):

@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from farsite_signaling.wire.cloud_api import Page, Title, _Request, _Schema
+from farsite_signaling.wire.cloud_api import Page, PageAnswer, Title
 from farsite_signaling.wire.edge_tasks import Rollout, WorkCounts, WorkState
 from farsite_signaling.wire.ids import Id
 from farsite_signaling.wire.rights import Right
+from farsite_signaling.wire.schema import _Request, _Schema
 from farsite_signaling.wire.work import Selection
 
 MAX_HOURS = 24 * 90
@@ -143,9 +144,8 @@ class Campaign(_Schema):
     progress: float = Field(default=0.0, ge=0, le=1)
 
 
-class CampaignList(_Schema):
+class CampaignList(PageAnswer):
     campaigns: list[Campaign]
-    next_cursor: str | None = None
 
 
 class CampaignOrder(_Schema):
@@ -166,9 +166,8 @@ class CampaignOrder(_Schema):
     progress: float = 0.0
 
 
-class CampaignOrderList(_Schema):
+class CampaignOrderList(PageAnswer):
     orders: list[CampaignOrder]
-    next_cursor: str | None = None
 
 
 class CampaignDevice(_Schema):
@@ -183,9 +182,8 @@ class CampaignDevice(_Schema):
     updated_at: datetime
 
 
-class CampaignDeviceList(_Schema):
+class CampaignDeviceList(PageAnswer):
     devices: list[CampaignDevice]
-    next_cursor: str | None = None
 
 
 class CampaignStep(_Schema):
@@ -195,9 +193,8 @@ class CampaignStep(_Schema):
     detail: str = ""
 
 
-class CampaignStepList(_Schema):
+class CampaignStepList(PageAnswer):
     steps: list[CampaignStep]
-    next_cursor: str | None = None
 
 
 class CampaignQuery(Page):

@@ -20,12 +20,16 @@ from farsite_edge.vapix.basic_device_info import GetAllProperties, info_from_par
 from farsite_edge.vapix.config_discovery import GetRestApis
 from farsite_edge.vapix.errors import ApiError
 from farsite_edge.vapix.firmware import GetFirmwareStatus
+from farsite_edge.vapix.ipv6 import read_ipv6
 from farsite_edge.vapix.network import GetNetworkInfo
+from farsite_edge.vapix.onvif_users import GetOnvifUsers
 from farsite_edge.vapix.parameters import ListParameters
 from farsite_edge.vapix.request import Answer, ApiRequest
+from farsite_edge.vapix.soap_certificates import GetRequestFor, ListStored
 from farsite_edge.vapix.system_ready import GetSystemReady
 from farsite_edge.vapix.usergroup import GetRights
 from farsite_edge.vapix.users import GetUsers
+from farsite_edge.vapix.web_server import GetWebServer
 from farsite_signaling.wire.errors import FarsiteError
 
 HERE = Path(__file__).parent
@@ -47,6 +51,10 @@ PARSERS: dict[str, ApiRequest[Any]] = {
     "firmware": GetFirmwareStatus(),
     "network": GetNetworkInfo(),
     "rest": GetRestApis(),
+    "certificates": ListStored(),
+    "certificate request": GetRequestFor("farsite", "axis"),
+    "web server": GetWebServer(),
+    "ONVIF accounts": GetOnvifUsers(),
 }
 
 
@@ -75,6 +83,10 @@ def test_every_line_of_a_text(file: Path) -> None:
     found = capabilities(read.values, [], [])
     assert ("ptz" in found) == (expected.get("Properties.PTZ.PTZ") == "yes")
     assert ("video" in found) == bool(expected.get("Properties.Image.Format"))
+    ipv6 = read_ipv6(read.values)
+    assert (ipv6 is not None) == {"Network.IPv6.Enabled", "Network.IPv6.IPAddress"}.issubset(expected)
+    if ipv6 is not None:
+        assert (ipv6.settings.mode == "off") == (expected["Network.IPv6.Enabled"] != "yes")
 
 
 @pytest.mark.parametrize("file", JSONS, ids=names(JSONS))

@@ -1,0 +1,67 @@
+"""Errors in the words of whoever typed a command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from farsite_client.cli.lazy import load_own
+from farsite_client.cli.wording import in_options, refused_values
+from farsite_client.testing import EMAIL, PASSWORD, FakeCloud
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.people_api import InvitationRequest
+
+Cli = Callable[..., Awaitable[Any]]
+
+
+def said(group: str, command: str, detail: str, field: str = "") -> str:
+    errors = [{"field": field, "message": ""}] if field else []
+    error = FarsiteError(ErrorCode.INVALID_REQUEST, detail, errors=errors)
+    return in_options(error, load_own(group).commands[command]).detail
+
+
+@pytest.mark.parametrize(
+    ("group", "command", "detail", "expected"),
+    [
+        ("invites", "send", "Name folder_ids, or all_folders.", "Name --folder, or --all-folders."),
+        ("edges", "remove", "Confirm: risk_confirmed=true.", "Confirm: --i-am-aware-of-the-risks."),
+        ("tokens", "create", "Say whose: organization_id.", "Say whose: --this-organization."),
+        ("notices", "settings", "Set unreachable_devices.", "Set --unreachable-devices."),
+        ("orgs", "list", "The operator sets outbound_allowed.", "The operator sets outbound_allowed."),
+        (
+            "orgs",
+            "list",
+            "See /api/folder_ids and https://x/folder_ids",
+            "See /api/folder_ids and https://x/folder_ids",
+        ),
+    ],
+)
+def test_fields_become_the_commands_options(group: str, command: str, detail: str, expected: str) -> None:
+    assert said(group, command, detail) == expected
+
+
+def test_the_field_that_is_wrong_is_named_as_it_was_typed() -> None:
+    assert said("invites", "send", "Too long (emails.3).", "emails.3") == "Too long (EMAIL...)."
+    assert said("tokens", "create", "Too many (expires_in_days).", "expires_in_days") == "Too many (--days)."
+    assert said("tokens", "create", "Odd (whatever).", "whatever") == "Odd (whatever)."
+
+
+def test_what_a_model_refuses_here_is_said_as_the_cloud_would() -> None:
+    with pytest.raises(ValidationError) as caught:
+        InvitationRequest(emails=[])
+    error = refused_values(caught.value)
+    assert (error.code, error.errors[0]["field"]) == ("invalid_request", "emails")
+    assert error.detail.endswith("(emails).")
+
+
+async def test_commands_say_it(cli: Cli, fake_cloud: FakeCloud) -> None:
+    await cli("login", fake_cloud.url, "--email", EMAIL, FARSITE_CLIENT_PASSWORD=PASSWORD)
+    ran = await cli("orgs", "change", "--name", "x" * 300)
+    assert (ran.code, ran.out) == (1, "") and "(--name). [invalid_request]" in ran.err
+    ran = await cli("folders", "create", "", "--json")
+    problem = json.loads(ran.out)
+    assert (ran.code, problem["code"]) == (1, "invalid_request") and "(NAME)" in problem["detail"]
