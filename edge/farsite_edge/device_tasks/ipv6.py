@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from itertools import count
 from typing import Any
 
 from farsite_edge.device_tasks.arriving import Occupied, check_free, is_at, is_ipv6, logged_in
@@ -86,15 +87,16 @@ class ChangeIPv6:
         await work.checkpoint(memory, "wait_ipv6", "Waits until it answers with them.")
         await asyncio.sleep(self._timing.settle)
         moves = is_ipv6(memory["old"])
-        rounds = 0
-        while self._clock() < memory["until"]:
+        # Looked for once however late it is: after a crash it may be there long since.
+        for rounds in count():
             if moves and wanted.mode == AUTO and rounds % 3 == 0:
                 await self._search(work.device)
-            rounds += 1
             for address in self._places(work.device, memory["old"], wanted):
                 there = await is_at(self._manager, self._record(work.device), address)
                 if there is not None and await self._has(there, wanted):
                     return await self._arrived(there, wanted, moves=moves)
+            if self._clock() >= memory["until"]:
+                break
             await asyncio.sleep(self._timing.poll)
         return await self._go_back(work, memory, wanted)
 

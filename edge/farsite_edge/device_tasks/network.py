@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from itertools import count
 from typing import Any
 
 from farsite_edge.device_tasks.arriving import Occupied, check_free, is_at, is_ipv6, logged_in
@@ -85,15 +86,16 @@ class ChangeNetwork:
     async def _arrive(self, work: Part, memory: dict[str, Any], wanted: IPv4Settings) -> Outcome:
         await work.checkpoint(memory, "wait", f"Waits until it answers {_where(wanted)}.")
         await asyncio.sleep(self._timing.settle)
-        rounds = 0
-        while self._clock() < memory["until"]:
+        # Looked for once however late it is: after a crash it may be there long since.
+        for rounds in count():
             if wanted.mode == DHCP and rounds % 3 == 0:
                 await self._search(work.device)
-            rounds += 1
             there = await self._at_new(work.device, memory["old"], wanted)
             if there is not None:
                 await self._manager.follow(there)
                 return done(f"It answers at {there.address}, with {described(wanted)}.")
+            if self._clock() >= memory["until"]:
+                break
             await asyncio.sleep(self._timing.poll)
         return await self._go_back(work, memory, wanted)
 

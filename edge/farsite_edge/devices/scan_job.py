@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import aiohttp
 from pydantic import BaseModel, ConfigDict, Field
@@ -109,6 +110,10 @@ class ScanJob:
     async def release(self, device: str) -> None:
         """Nothing was held."""
 
+    def resumed(self, memory: dict[str, Any] | None) -> dict[str, Any] | None:
+        """What was probed is not probed again."""
+        return memory
+
     async def __call__(self, work: Work) -> Outcome:
         plan = Plan.model_validate(work.payload)
         memory = Memory.model_validate(work.memory or {})
@@ -144,6 +149,7 @@ class _Run:
         cancelled = await self._probe()
         await self._write()
         if cancelled:
+            await self._save("Stopped.")
             return Outcome(WorkState.CANCELLED, f"Cancelled. {self._sentence()}")
         return Outcome(WorkState.SUCCEEDED, " ".join([self._sentence(), *self._report.problems])[:500])
 

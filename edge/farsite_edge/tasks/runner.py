@@ -10,12 +10,13 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from functools import partial
+from typing import Any
 
 from farsite_edge.tasks.ledger import Ledger
 from farsite_edge.tasks.record import Outcome, TaskRecord, WorkRow, end_state
 from farsite_edge.tasks.store import LeaseLost, TaskStore
 from farsite_edge.tasks.window import is_open, next_opening
-from farsite_edge.tasks.work import Job, Work
+from farsite_edge.tasks.work import Job, Resuming, Work
 from farsite_signaling.wire.edge_tasks import Task, TaskDevice, TaskState, WorkCounts, WorkState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
@@ -166,9 +167,16 @@ class TaskRunner:
             retry_of=task,
             rollout=record.rollout,
         )
-        rows = [WorkRow(new.id, number, row.device, row.payload) for number, row in enumerate(chosen)]
+        rows = [
+            WorkRow(new.id, number, row.device, row.payload, memory=self._resumed(record.kind, row))
+            for number, row in enumerate(chosen)
+        ]
         async with self._carrying(rows):
             return await self.submit(new, rows, idempotency)
+
+    def _resumed(self, kind: str, row: WorkRow) -> dict[str, Any] | None:
+        job = self._kinds.get(kind)
+        return job.resumed(row.memory) if isinstance(job, Resuming) else None
 
     # What users see
 

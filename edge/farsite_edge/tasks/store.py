@@ -54,8 +54,8 @@ class TaskStore:
             sql = "INSERT INTO tasks (id, idempotency, record) VALUES (?, ?, ?)"
             connection.execute(sql, (record.id, idempotency, record.model_dump_json()))
             sql = (
-                "INSERT INTO task_devices (task, position, device, state, step, detail, code, payload) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+                "INSERT INTO task_devices (task, position, device, state, step, detail, code, payload, memory) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
             )
             connection.executemany(sql, map(_values, rows))
             _log(connection, [(row, row.state.value, row.detail) for row in rows if row.detail])
@@ -167,7 +167,9 @@ class TaskStore:
 
 def _values(row: WorkRow) -> tuple[Any, ...]:
     payload = json.dumps(row.payload)
-    return (row.task, row.position, row.device, row.state.value, row.step, row.detail, row.code, payload)
+    memory = None if row.memory is None else json.dumps(row.memory)
+    told = (row.state.value, row.step, row.detail, row.code)
+    return (row.task, row.position, row.device, *told, payload, memory)
 
 
 def _save(connection: Connection, record: TaskRecord) -> None:

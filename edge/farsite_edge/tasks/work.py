@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from farsite_edge.tasks.record import Outcome, WorkRow
 from farsite_edge.tasks.store import TaskStore
@@ -68,3 +68,12 @@ class Job(Protocol):
     async def release(self, device: str) -> None: ...
 
     def __call__(self, work: Work) -> Awaitable[Outcome]: ...
+
+
+@runtime_checkable
+class Resuming(Protocol):
+    """A job that goes on where it was cancelled when it is tried again; others begin anew."""
+
+    def resumed(self, memory: dict[str, Any] | None) -> dict[str, Any] | None:
+        """What to go on with, of what was kept at the end."""
+        ...

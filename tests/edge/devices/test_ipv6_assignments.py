@@ -157,7 +157,7 @@ def kept(site: Site, name: str) -> str:
 
 @pytest.mark.parametrize("model", ["P3265-V", "M3024-L"])
 async def test_beside_the_address_it_is_reached_by(model: str, tmp_path: Path) -> None:
-    async with site_of(tmp_path, model, **OVER4) as site:
+    async with site_of(tmp_path, model, address_change_timeout=15, **OVER4) as site:
         await site.manage()
         device = site.devices[0]
         row = {"ipv6": ADDRESS, "ipv6_router": "fe80::1", "address": "127.0.49.83/24", "dns": ["fd00::53"]}
@@ -250,7 +250,7 @@ async def test_followed_to_its_new_address_after_a_restart(tmp_path: Path) -> No
         device.parameters["Network.IPv6.Enabled"] = "yes"
         for name, value in (("AcceptRA", "no"), ("DHCPv6", "off"), ("IPAddress", "::1/128")):
             device.parameters[f"Network.IPv6.{name}"] = value
-        memory = {"before": {"Enabled": "no"}, "old": "fd00:49::1", "until": time.time() + 20}
+        memory = {"before": {"Enabled": "no"}, "old": "fd00:49::1", "until": time.time() - 5}
         work = Resumed(device.serial, {"ipv6": "::1/128"}, memory)
         site.edge.host.manager.hold(device.serial)
         outcome = await change(site)(work)

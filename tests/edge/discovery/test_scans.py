@@ -88,6 +88,35 @@ async def test_cancelling_takes_less_than_a_second(tmp_path: Path) -> None:
         assert time.monotonic() - begun < 1 + BUSY
 
 
+async def test_a_cancelled_scan_is_gone_on_with(
+    site: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tried again it probes what is left, and tells of all."""
+    monkeypatch.setattr(scan_job, "WRITE_SECONDS", 0.05)
+    firsts: list[int] = []
+
+    async def run(self: Sweep) -> None:
+        firsts.append(self.first)
+        await real(self)
+
+    real = Sweep.run
+    monkeypatch.setattr(Sweep, "run", run)
+    async with run_edge(tmp_path, **QUIET) as edge:
+        tasks = edge.host.tasks
+        started = await scan(edge, targets=["127.0.45.1-127.0.49.255"], rate=1000)
+        assert started.task is not None
+        while not ((await tasks.rows(started.task.id))[0].memory or {}).get("position"):
+            await tasks.changed(5)
+        await tasks.cancel(started.task.id)
+        assert (await finished(edge, started.task.id)).state is TaskState.CANCELLED
+        again = await tasks.retry(started.task.id, [], "test", None, None)
+        assert (await finished(edge, again.id)).state is TaskState.SUCCEEDED
+        [row] = await tasks.devices(again.id)
+        assert f"{1279 * 2:,} of {1279 * 2:,} places probed" in row.detail
+        assert {one.id for one in edge.host.registry.all()} == {one.serial for one in site.devices}
+    assert firsts[0] == 0 < firsts[1]
+
+
 async def test_a_scan_goes_on_after_a_crash(
     site: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
