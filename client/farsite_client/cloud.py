@@ -29,6 +29,7 @@ from farsite_client.access import AccessCalls
 from farsite_client.audit import AuditCalls
 from farsite_client.calls import organization_path
 from farsite_client.device_sign_in import DeviceSignInCalls
+from farsite_client.edge_recovery import EdgeRecoveryCalls
 from farsite_client.factors import FactorCalls
 from farsite_client.http import TIMEOUT, failures, parse, raise_for_problem, read_limited, reveal
 from farsite_client.inventory import InventoryCalls
@@ -104,6 +105,7 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
 class CloudClient(
     PeopleCalls,
     PersonalCalls,
+    EdgeRecoveryCalls,
     FactorCalls,
     ProviderCalls,
     AuditCalls,

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from farsite_cloud.access import FOLLOWS_FROM, Access
 from farsite_cloud.accounts.passwords import Passwords
 from farsite_cloud.api.application import application
+from farsite_cloud.api.source import within
 from farsite_cloud.attempts import Attempts, LocalAttempts, Rule
 from farsite_cloud.catalogue.loading import load_at_start
 from farsite_cloud.clock import Clock, system_clock
@@ -41,8 +42,8 @@ from farsite_cloud.signaling.authorizer import CloudAuthorizer
 from farsite_cloud.sweeper import Sweeper
 from farsite_cloud.urls import PublicUrls, public_urls
 from farsite_cloud.vault import Vault
-from farsite_signaling.hub import Hub
-from farsite_signaling.rest import Front
+from farsite_signaling.hub import Hub, HubLimits
+from farsite_signaling.rest import Front, FrontLimits
 
 logger = logging.getLogger(__name__)
 SHUTDOWN_SECONDS = 5.0
@@ -179,7 +180,14 @@ class Cloud:
         self._stack.push_async_callback(runner.cleanup)
         # The hub says goodbye before the server waits for its connections to end.
         self._stack.push_async_callback(self.hub.close)
-        front = Front(runner)
+        front = Front(runner, self._front_limits())
         self._stack.callback(front.close)
         await front.listen(sock=listener, tls=tls)
         logger.info("serving on port %d as %s", self.port, self.urls.api)
+
+    def _front_limits(self) -> FrontLimits:
+        """As many as the hub takes, and people's requests beside them."""
+        return FrontLimits(
+            connections=HubLimits().connections + FrontLimits().connections,
+            shared=lambda address: within(address, self.settings.trusted_proxies),
+        )

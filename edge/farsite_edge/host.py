@@ -271,14 +271,14 @@ class EdgeHost:
     async def claim(self, request: ClaimRequest, *, source: str = LOCAL_ACTOR) -> None:
         """`source` is who asks: `local`, or an address of the LAN. Raises `FarsiteError`; the edge host is then as
         it was before."""
-        moved = self.keeper.claim is not None
+        before = self.keeper.claim
         try:
             record = await self.core.claimer.claim(request, local=source == LOCAL_ACTOR)
         except FarsiteError as error:
             details = {"code": str(error.code)}
             await self.audit.note("edge.claim", actor=source, outcome="refused", details=details)
             raise
-        if moved:
+        if before is not None and before.urn != record.urn:
             await self.audit.keep_to_ourselves()
             await self.journal.keep_to_ourselves()
         self._tls.refresh()

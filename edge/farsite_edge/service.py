@@ -16,7 +16,7 @@ from farsite_edge.lifetime import Lifetime
 from farsite_edge.logs import begin_logging
 from farsite_edge.settings import EdgeSettings
 from farsite_edge.supervisor.notifier import Notifier
-from farsite_edge.workers.confine import raise_descriptors
+from farsite_signaling.descriptors import raise_descriptors
 
 
 def serve(settings: EdgeSettings, *, as_json: bool) -> None:

@@ -164,7 +164,8 @@ class Peer:
         self._say(dump(hello))
 
     def _over(self, retry_after: float | None) -> None:
-        self._retry_after = retry_after
+        # What the hub's last word said holds.
+        self._retry_after = self._retry_after or retry_after
         self._ended.set()
 
     def _offline(self) -> None:

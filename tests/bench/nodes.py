@@ -88,6 +88,11 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.close()
 
 
+def _is_setting(name: str) -> bool:
+    """Of the process that asks, not of the one that is started."""
+    return name.startswith("FARSITE")
+
+
 class Node:
     """One process, started and ended as often as wished, always on the same port."""
 
@@ -109,13 +114,13 @@ class Node:
                 *arguments,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                env=os.environ | self._environment,
+                env=self._environment
+                | {name: value for name, value in os.environ.items() if not _is_setting(name)},
             )
         assert self._process.stdout is not None
         line = await asyncio.wait_for(self._process.stdout.readline(), READY_SECONDS)
-        if not line:
-            raise RuntimeError((self._folder / "log").read_text()[-2000:])
-        json.loads(line)
+        if not line or json.loads(line).get("event") != "ready":
+            raise RuntimeError(line.decode() + (self._folder / "log").read_text()[-2000:])
 
     async def end(self, number: signal.Signals) -> float:
         """Seconds until it had ended. Idempotent."""
@@ -123,7 +128,8 @@ class Node:
         if process is None:
             return 0.0
         begun = time.monotonic()
-        process.send_signal(number)
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
         await process.communicate()
         return time.monotonic() - begun
 
@@ -153,6 +159,7 @@ async def cluster(folder: Path, count: int = 2, *, database: str | None = None) 
             # All share one machine: a database that is busy is not away.
             "FARSITE_DATABASE_TIMEOUT": "10",
             "FARSITE_MASTER_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+            "FARSITE_TRUSTED_PROXIES": "127.0.0.1",
             "FARSITE_OWNER_EMAIL": OWNER_EMAIL,
             "FARSITE_OWNER_PASSWORD": OWNER_PASSWORD,
         }

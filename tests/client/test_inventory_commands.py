@@ -103,6 +103,19 @@ async def test_an_edge_host_is_removed_by_command(cli: Any, cloud: RunningCloud)
     assert "None." in (await cli("edges")).out
 
 
+async def test_an_edge_host_is_claimed_again_by_command(cli: Any, cloud: RunningCloud) -> None:
+    await _done(cli, "login", cloud.url, "--email", OWNER_EMAIL, FARSITE_CLIENT_PASSWORD=OWNER_PASSWORD)
+    assert (await cli("edges", "revoke-certificate", "Harbour")).code == 1
+    await _done(cli, "edges", "revoke-certificate", "Harbour", "--i-am-aware-of-the-risks")
+    [before] = await _done(cli, "edges")
+    made = await _done(cli, "edges", "reclaim", "Harbour")
+    claim = {"code": made["code"], "csr": make_request(generate_key(), "edge")}
+    assert (await cloud.request("POST", "/claims", claim))["edge_id"] == before["id"]
+    [after] = await _done(cli, "edges")
+    assert (before["certificate_expires_at"], after["devices_managed"]) == (None, before["devices_managed"])
+    assert after["certificate_expires_at"] is not None
+
+
 async def test_the_client_walks_through_pages(cloud: RunningCloud) -> None:
     async with CloudClient(cloud.url) as client:
         await client.sign_in(OWNER_EMAIL, OWNER_PASSWORD)

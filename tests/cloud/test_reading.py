@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from farsite_cloud.database import Database
-from farsite_cloud.database.one_trip import MOMENT
+from farsite_cloud.database.one_trip import MOMENT, is_small
 from farsite_cloud.database.sqlite import sqlite_url
 from farsite_signaling.wire.errors import FarsiteError
 
@@ -133,3 +133,29 @@ async def test_a_writer_that_gives_up_or_fails_lets_the_next_one_write(sqlite, m
     async with asyncio.timeout(30):
         await _write(sqlite, 4, wrote)
     assert wrote == [4]
+
+
+@pytest.mark.parametrize(
+    ("statement", "small"),
+    [
+        ("INSERT INTO things (id) VALUES (?)", True),
+        ("UPDATE things SET name=? WHERE things.id = ?", True),
+        ("UPDATE things SET name=? WHERE things.place = ?", False),
+        ("INSERT INTO things (id) SELECT id FROM others", False),
+        ("DELETE FROM things WHERE things.id = ?", False),
+    ],
+)
+def test_what_may_write_much_is_left_to_a_thread(statement, small):
+    assert is_small(statement, (1,)) is small
+    assert not is_small(statement, range(101)) or not statement.startswith("INSERT")
+
+
+async def test_small_writes_need_no_trip(sqlite):
+    others = []
+    async with sqlite.writing() as session:
+        await session.execute(text("SELECT 1"))
+        asyncio.get_running_loop().call_soon(others.append, 1)
+        await session.execute(text("INSERT INTO things VALUES (:id)"), {"id": 5})
+        assert not others
+    async with sqlite.reading() as session:
+        assert await session.scalar(text("SELECT max(id) FROM things")) == 5

@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from farsite_client.cli.edge_recovery import add_recovery
 from farsite_client.cli.folders import find_folder, on_cloud
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.listing import Listing
@@ -21,8 +22,9 @@ edges = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     cls=Listing,
-    help="Edge hosts: list, rename, describe, tag, remove.",
+    help="Edge hosts: list, rename, describe, tag, remove, reclaim.",
 )
+add_recovery(edges)
 T = TypeVar("T")
 One = Annotated[str, typer.Argument(metavar="EDGE", help="Name or id of the edge host.")]
 Risk = Annotated[bool, typer.Option("--i-am-aware-of-the-risks", help="Do not ask.")]

@@ -11,14 +11,14 @@ from aiohttp import web
 def source_address(request: web.Request, trusted_proxies: Sequence[str]) -> str:
     """The connection's other end; behind trusted proxies the nearest address that none of them has."""
     address = request.remote or ""
-    if not _within(address, trusted_proxies):
+    if not within(address, trusted_proxies):
         return address
     forwarded = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
     for hop in reversed([part.strip() for part in forwarded]):
         if not _is_address(hop):
             return address
         address = hop
-        if not _within(hop, trusted_proxies):
+        if not within(hop, trusted_proxies):
             return hop
     return address
 
@@ -31,7 +31,7 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _within(address: str, networks: Sequence[str]) -> bool:
+def within(address: str, networks: Sequence[str]) -> bool:
     if not networks or not _is_address(address):
         return False
     ip = ipaddress.ip_address(address)

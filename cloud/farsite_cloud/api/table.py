@@ -14,6 +14,7 @@ from farsite_cloud.browser.routes import api as device_sign_ins
 from farsite_cloud.claims.routes import api as claims
 from farsite_cloud.clients.routes import api as clients
 from farsite_cloud.edge_hosts.device_certificates import api as device_certificates
+from farsite_cloud.edge_hosts.recovery import api as edge_recovery
 from farsite_cloud.edge_hosts.removal import api as edge_removal
 from farsite_cloud.edge_hosts.renewal import api as renewals
 from farsite_cloud.edge_hosts.routes import api as edge_hosts
@@ -49,6 +50,7 @@ FEATURES = (
     inventory,
     edge_hosts,
     edge_removal,
+    edge_recovery,
     folders,
     views,
     accounts,

@@ -16,12 +16,14 @@ from farsite_cloud.cloud import Cloud
 from farsite_cloud.collecting import keep_what_is_there
 from farsite_cloud.logs import start_logging
 from farsite_cloud.settings import LOOPBACK, CloudSettings, load_settings
+from farsite_signaling.descriptors import raise_descriptors
 
 
 def serve(flags: Mapping[str, Any], config: Path | None, as_json: bool) -> None:
     """Raises `FarsiteError`."""
     settings = load_settings(flags, file=config)
     start_logging(settings.log_level)
+    raise_descriptors()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings, as_json))
 

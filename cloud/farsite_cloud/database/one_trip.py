@@ -3,7 +3,7 @@
 aiosqlite goes to its thread and back for each of cursor, execute, fetch and close. Most statements take less time than
 one trip, and for each row the thread waits for the interpreter that the loop keeps busy. So what only reads is run where
 it is asked for: readers wait for nobody (WAL). One that takes longer than `MOMENT` is broken off and run in the
-thread, in one trip, as is all that writes. What a statement gives is small: every row is wanted anyhow.
+thread, in one trip, as is what writes more than a few rows. What a statement gives is small: every row is wanted anyhow.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import collections
 import contextlib
 import sqlite3
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import aiosqlite
@@ -25,6 +26,7 @@ from sqlalchemy.util import await_only
 
 MOMENT = 0.005
 """Seconds for which a statement may keep the loop waiting."""
+_FEW_VALUES = 100
 _STEPS = 2000
 """Of SQLite's machine between two looks at the time: well under a millisecond."""
 
@@ -70,6 +72,13 @@ def _run_for_a_moment(connection: sqlite3.Connection, statement: str, values: An
         connection.set_progress_handler(None, 0)
 
 
+def is_small(statement: str, values: Sequence[Any]) -> bool:
+    """It writes a few rows, which are told or found by their key. Broken off it would take the transaction with it."""
+    if statement.startswith("INSERT INTO "):
+        return " VALUES (" in statement and len(values) <= _FEW_VALUES
+    return statement.startswith("UPDATE ") and statement.endswith(".id = ?")
+
+
 class _Cursor(AsyncAdapt_aiosqlite_cursor):
     __slots__ = ()
     _awaitable_cursor_close = False
@@ -82,14 +91,20 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
 
     def execute(self, operation: Any, parameters: Any = None) -> Any:
         here: Any = self._adapt_connection
-        if here.idle and operation.startswith("SELECT"):
-            try:
-                done = _run_for_a_moment(here.database, operation, parameters)
-            except Exception as error:
-                here._handle_exception(error)
-            if done is not None:
-                return self._take(done)
+        if here.idle and (done := self._here(here, operation, parameters)) is not None:
+            return self._take(done)
         return super().execute(operation, parameters)
+
+    def _here(self, here: Any, operation: str, parameters: Any) -> _Done | None:
+        """None for what may take long, or turned out to."""
+        try:
+            if operation.startswith("SELECT"):
+                return _run_for_a_moment(here.database, operation, parameters)
+            if not here.reading and is_small(operation, parameters or ()):
+                return _run(here.database, operation, parameters, many=False)
+        except Exception as error:
+            here._handle_exception(error)
+        return None
 
     async def _execute_async(self, operation: Any, parameters: Any) -> Any:
         return await self._trip(operation, parameters, many=False)

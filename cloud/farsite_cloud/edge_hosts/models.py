@@ -11,7 +11,8 @@ from farsite_cloud.database.base import Base, IdColumn, OrganizationOwned, UtcDa
 
 
 class EdgeHost(OrganizationOwned, Base):
-    """`revision` counts edits by people, for ETags; reports of the edge host itself leave it alone."""
+    """`revision` counts edits by people, for ETags; reports of the edge host itself leave it alone. Certificates that
+    began before `certificates_since` are void."""
 
     __tablename__ = "edge_hosts"
 
@@ -28,6 +29,7 @@ class EdgeHost(OrganizationOwned, Base):
     claimed_at: Mapped[datetime] = mapped_column(UtcDateTime)
     last_seen: Mapped[datetime | None] = mapped_column(UtcDateTime)
     certificate_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    certificates_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     path: Mapped[str] = mapped_column(String(40), default="", server_default="")
     revision: Mapped[int] = mapped_column(default=1)

@@ -30,7 +30,7 @@ async def remove_edge_host(request: web.Request) -> None:
         edge = await EdgeHosts(call.scope).get(request.match_info["edge"])
         act.target = urn = str(edge_name(edge))
         await _check_empty(call, edge)
-        _check_confirmed(
+        check_confirmed(
             query,
             "Removing it ends its certificate and every session with it: to come back it is claimed anew.",
         )
@@ -59,7 +59,7 @@ async def forget_edge_devices(request: web.Request) -> None:
         if call.services.peers.online(act.target):
             detail = "This edge host is online: remove its devices there, and the cloud hears of it."
             raise FarsiteError(ErrorCode.CONFLICT, detail)
-        _check_confirmed(query, "Nobody but the edge host itself can tell these devices again.")
+        check_confirmed(query, "Nobody but the edge host itself can tell these devices again.")
         act.details["devices"] = await forget_devices(call.scope, edge.id)
         edge.devices_managed = edge.devices_other = 0
 
@@ -76,7 +76,7 @@ async def _check_empty(call: Call, edge: EdgeHost) -> None:
     raise FarsiteError(ErrorCode.CONFLICT, detail)
 
 
-def _check_confirmed(query: EdgeRemoval, risk: str) -> None:
+def check_confirmed(query: EdgeRemoval, risk: str) -> None:
     if not query.risk_confirmed:
         detail = f"{risk} Say that you are aware of the risks: risk_confirmed=true."
         raise FarsiteError(ErrorCode.CONFIRMATION_NEEDED, detail)

@@ -68,11 +68,12 @@ async def get_inventory_device(request: web.Request) -> wire.InventoryDevice:
 
 
 @api.route("GET", f"{_ORG}/inventory/os", need=_READ, response=wire.OsOverview, query=wire.OverviewQuery)
-async def os_overview(request: web.Request) -> wire.OsOverview:
+async def os_overview(request: web.Request) -> web.Response:
     """AXIS OS versions by model, with tracks, ends of support and what is recommended."""
     call, query = call_of(request), read_query(request, wire.OverviewQuery)
     edges = await reached_edges(call.scope, query.folder, query.edge_host)
-    return await overview(call.scope, edges, call.now.date())
+    rows = await overview(call.scope, edges, call.now.date())
+    return web.Response(body=to_json(rows), content_type="application/json")
 
 
 @api.route("GET", f"{_ORG}/edge-tasks", need=_READ, response=wire.EdgeTaskList, query=wire.EdgeTaskQuery)

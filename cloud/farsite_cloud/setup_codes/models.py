@@ -11,7 +11,8 @@ from farsite_cloud.database.base import Base, IdColumn, OrganizationOwned, UtcDa
 
 
 class SetupCode(OrganizationOwned, Base):
-    """`id` is the SHA-256 digest of the code: the code itself is shown once and not kept."""
+    """`id` is the SHA-256 digest of the code: the code itself is shown once and not kept. `edge_host_id`: whoever uses it
+    becomes this edge host again, and no new one."""
 
     __tablename__ = "setup_codes"
 
@@ -22,3 +23,4 @@ class SetupCode(OrganizationOwned, Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
     used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    edge_host_id: Mapped[str | None] = mapped_column(IdColumn)

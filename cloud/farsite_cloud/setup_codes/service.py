@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from farsite_cloud.database import Scope
 from farsite_cloud.database.scope import owner_of
+from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.folders.models import Folder
 from farsite_cloud.setup_codes.code import code_digest, new_code
 from farsite_cloud.setup_codes.models import SetupCode
@@ -22,19 +23,24 @@ async def make_setup_code(
 ) -> wire.SetupCode:
     """Raises `not_found` for an unknown folder."""
     folder = await scope.get(Folder, body.folder_id or default_folder_id, "folder")
-    code = new_code()
-    scope.add(
-        SetupCode(
-            id=code_digest(code),
-            folder_id=folder.id,
-            name=body.name,
-            description=body.description,
-            created_by=account_id,
-            created_at=now,
-            expires_at=now + LIFETIME,
-        )
+    made = SetupCode(folder_id=folder.id, name=body.name, description=body.description)
+    return _keep(scope, made, account_id, now)
+
+
+def make_code_again(scope: Scope, account_id: str, edge: EdgeHost, now: datetime) -> wire.SetupCode:
+    """A code with which this very edge host is claimed again."""
+    made = SetupCode(
+        folder_id=edge.folder_id, name=edge.name, description=edge.description, edge_host_id=edge.id
     )
-    return wire.SetupCode(code=code, expires_at=now + LIFETIME, name=body.name, folder_id=folder.id)
+    return _keep(scope, made, account_id, now)
+
+
+def _keep(scope: Scope, made: SetupCode, account_id: str, now: datetime) -> wire.SetupCode:
+    code = new_code()
+    made.id, made.created_by = code_digest(code), account_id
+    made.created_at, made.expires_at = now, now + LIFETIME
+    scope.add(made)
+    return wire.SetupCode(code=code, expires_at=made.expires_at, name=made.name, folder_id=made.folder_id)
 
 
 async def organization_of_code(session: AsyncSession, digest: str) -> str:

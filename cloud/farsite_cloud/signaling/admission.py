@@ -53,7 +53,15 @@ async def admit(session: AsyncSession, pem: str, now: datetime) -> Admitted:
         what = "edge host" if isinstance(name, EdgeName) else "client device"
         detail = f"This {what} was removed from its organization."
         raise FarsiteError(ErrorCode.CERTIFICATE_REVOKED, detail)
+    _check_not_void(row, certificate)
     return Admitted(name, certificate, organization, row)
+
+
+def _check_not_void(row: EdgeHost | ClientDevice, certificate: x509.Certificate) -> None:
+    since = row.certificates_since if isinstance(row, EdgeHost) else None
+    if since is not None and certificate.not_valid_before_utc < since:
+        detail = "This edge host's certificate was revoked. Claim it again: farsite edges reclaim NAME gives a code."
+        raise FarsiteError(ErrorCode.CERTIFICATE_REVOKED, detail)
 
 
 async def find_peer(scope: Scope, name: PeerName) -> EdgeHost | ClientDevice | None:

@@ -66,10 +66,18 @@ class Claimer:
             if not local and self._facts.get(CLAIM_LOST) is not None:
                 raise FarsiteError(ErrorCode.ALREADY_CLAIMED, _LOST)
             record = await self._ask(request)
-            values = await self._preferences.claimed_values(request, record.edge_name)
+            values = await self._values(request, record)
             await self._keeper.store_claim(record, {**values, pending.FACT: None, CLAIM_LOST: None})
         logger.info("claimed as %s into %s", record.urn, record.organization_name)
         return record
+
+    async def _values(self, request: ClaimRequest, record: ClaimRecord) -> dict[str, str | None]:
+        values = await self._preferences.claimed_values(request, record.edge_name)
+        before = self._keeper.claim
+        if before is not None and before.urn == record.urn and not request.remote_access:
+            # The same edge host as before: what was switched on stays on.
+            del values["remote_access"]
+        return values
 
     def _refuse_second(self) -> None:
         claim = self._keeper.claim

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from farsite_edge.policies.kind import Finding
 from farsite_signaling.wire.policy_api import (
@@ -61,10 +62,24 @@ class PolicyRecord(BaseModel):
         return Policy(**values, devices=counts.total(), counts=PolicyCounts(**counts))
 
 
-class StoredSetting(SettingResult):
-    """`failures`: how often in a row it could not be applied."""
+@dataclass(frozen=True, slots=True)
+class StoredSetting:
+    """As `SettingResult`. `failures`: how often in a row it could not be applied. A site has tens of thousands of them in
+    memory: hence no model of its own for each, and one for all devices on which a setting is the same."""
 
+    setting: str
+    state: PolicyState
+    wanted: str = ""
+    found: str = ""
+    detail: str = ""
+    since: datetime | None = None
+    weight: int = 0
     failures: int = 0
+
+
+@lru_cache(maxsize=4096)
+def _shared(one: StoredSetting) -> StoredSetting:
+    return one
 
 
 class Result(BaseModel):
@@ -79,7 +94,7 @@ class Result(BaseModel):
     applied_at: datetime | None = None
     revision: int = 0
     version: str = ""
-    settings: list[StoredSetting] = Field(default_factory=list)
+    settings: list[Annotated[StoredSetting, AfterValidator(_shared)]] = Field(default_factory=list)
 
     def tired(self, revision: int, version: str) -> frozenset[str]:
         """Settings not to be tried again by themselves."""
@@ -101,7 +116,7 @@ class DeviceRow(BaseModel):
 
     def shown(self, record: PolicyRecord) -> DevicePolicy:
         values = self.result.model_dump(exclude={"settings", "version"})
-        settings = [SettingResult.model_validate(one.model_dump()) for one in self.result.settings]
+        settings = [SettingResult.model_validate(one, from_attributes=True) for one in self.result.settings]
         return DevicePolicy(
             policy=record.id,
             policy_name=record.name,

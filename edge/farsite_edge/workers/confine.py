@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from farsite_edge.workers import landlock, seccomp
+from farsite_signaling.descriptors import raise_descriptors
 
 logger = logging.getLogger(__name__)
 
@@ -70,14 +71,3 @@ def die_with_parent(parent: int) -> None:
     _prctl(_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
-
-
-def raise_descriptors(most: int = 65536) -> None:
-    """As many open files as the system lets this process have."""
-    with suppress(ImportError, ValueError, OSError):
-        import resource
-
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        if soft != resource.RLIM_INFINITY and soft < wanted:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -396,9 +396,12 @@ class Hub:
                 return await question
         except FarsiteError:
             raise
-        except Exception:
+        except Exception as error:
             self.counts["errors"] += 1
-            log.exception("authorizer failed")
+            if isinstance(error, TimeoutError):
+                log.error("authorizer did not answer within %g s", self._limits.authorizer_timeout)
+            else:
+                log.exception("authorizer failed")
             raise FarsiteError(ErrorCode.UNAVAILABLE, "The cloud cannot decide right now.") from None
 
 

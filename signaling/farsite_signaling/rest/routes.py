@@ -250,7 +250,7 @@ def _answer(result: Any, status: int) -> web.StreamResponse:
         return web.Response(status=204)
     answer = result if isinstance(result, Answer) else Answer(result)
     return web.Response(
-        body=answer.body.model_dump_json().encode(),
+        body=answer.body.__pydantic_serializer__.to_json(answer.body),
         status=answer.status or status,
         content_type="application/json",
         headers=dict(answer.headers),

@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -36,12 +37,16 @@ async def add_headers(_request: web.BaseRequest, response: web.StreamResponse) -
 
 @dataclass(frozen=True)
 class FrontLimits:
-    """`idle`: seconds until the first request's headers must be there, and between requests."""
+    """`idle`: seconds until the first request's headers must be there, and between requests.
+
+    `per_source` does not hold for those that are `shared`: proxies, behind which many people are.
+    """
 
     connections: int = 4000
     per_source: int = 1000
     idle: float = 30.0
     handshake: float = 10.0
+    shared: Callable[[str], bool] = lambda _source: False
 
 
 class Front:
@@ -88,8 +93,9 @@ class Front:
     def enter(self, source: str) -> bool:
         """Whether one more connection is welcome; `leave` in any case."""
         self._sources[source] += 1
-        everybody = self._sources.total() <= self.limits.connections
-        return everybody and self._sources[source] <= self.limits.per_source
+        if self._sources.total() > self.limits.connections:
+            return False
+        return self._sources[source] <= self.limits.per_source or self.limits.shared(source)
 
     def leave(self, source: str) -> None:
         self._sources[source] -= 1

@@ -202,7 +202,7 @@ class Rig:
         assert record is not None
         return record.id
 
-    async def finished(self, task: str, timeout: float = 30) -> Task:
+    async def finished(self, task: str, timeout: float = 50) -> Task:
         runner = self.edge.host.tasks
         async with asyncio.timeout(timeout):
             while not (shown := await runner.shown(task)).state.finished:

@@ -114,3 +114,15 @@ async def test_one_source_does_not_get_all_connections() -> None:
         assert b"200 OK" in await exchange(port, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         for _, writer in held:
             writer.close()
+
+
+async def test_behind_a_proxy_are_many() -> None:
+    limits = FrontLimits(connections=5, per_source=3, shared=lambda source: source == "127.0.0.1")
+    async with serving(limits) as port:
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
+        assert b"200 OK" in await exchange(port, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        held.append(await asyncio.open_connection("127.0.0.1", port))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert await asyncio.wait_for(reader.read(), 5) == b"", "all of them together are limited still"
+        for _, one in [*held, (reader, writer)]:
+            one.close()
