@@ -41,7 +41,7 @@ from farsite_signaling.wire.people_api import (
     TokenRotation,
     Transfer,
 )
-from farsite_signaling.wire.rights import Right
+from farsite_signaling.wire.rights import Right, Role
 
 
 class PeopleCalls(CloudCalls):
@@ -147,9 +147,12 @@ class PeopleCalls(CloudCalls):
 
     # users and invitations
 
-    def users(self, organization: str, *, page_size: int = 100) -> AsyncIterator[Member]:
+    def users(
+        self, organization: str, *, text: str | None = None, role: Role | None = None, page_size: int = 100
+    ) -> AsyncIterator[Member]:
+        """`text` is in the address or the name."""
         path = f"{organization_path(organization)}/users"
-        return self._each(path, MemberList, lambda page: page.users, page_size)
+        return self._each(path, MemberList, lambda page: page.users, page_size, q=text, role=role)
 
     async def change_user(self, organization: str, account: str, change: MemberChange) -> Member:
         """At once: sessions that the new role or folders would not allow end."""

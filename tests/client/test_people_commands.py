@@ -71,6 +71,8 @@ async def test_an_organization_is_built_by_command(cli: Any, cloud: RunningCloud
     await _done(cli, "users", "role", ANN, "operator")
     table = await cli("users", "list")
     assert "operator" in table.out and "France" in table.out
+    [only] = await _done(cli, "users", "list", "--search", "ANN@", "--role", "operator")
+    assert only["email"] == ANN
     await _done(cli, "users", "folders", ANN, "--folder", "France/Paris")
     assert [folder["name"] for folder in await _done(cli, "folders", "list", **home)] == ["Paris"]
     refused = await cli("folders", "remove", "France")

@@ -40,6 +40,22 @@ async def test_users_are_listed_page_by_page(world):
 
 
 @pytest.mark.both_databases
+async def test_users_are_found_by_text_and_role(world):
+    for number in range(3):
+        await world.member(Role.VIEWER, email=f"v_{number}@example.com")
+    await world.member(Role.ADMIN, email="vera@example.com")
+
+    async def found(query: str) -> list[str]:
+        return [user["email"] for user in (await world.owner.ok("GET", f"~/users?{query}"))["users"]]
+
+    assert await found("q=V_1") == ["v_1@example.com"]
+    assert await found("q=v_") == [f"v_{number}@example.com" for number in range(3)]
+    assert await found("q=v&role=admin") == ["vera@example.com"]
+    assert await found("q=%25") == await found("role=operator") == []
+    assert (await world.owner("GET", "~/users?role=king")).code == "invalid_request"
+
+
+@pytest.mark.both_databases
 async def test_a_role_changes_at_once_and_cuts_sessions_with_fewer_rights(world):
     """Security row S7: rights that shrink end live sessions within moments."""
     operator = await world.member(Role.OPERATOR)

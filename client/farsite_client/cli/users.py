@@ -44,12 +44,16 @@ def reach_text(role: Role, ids: list[str] | None, paths: dict[str, str]) -> str:
 
 
 @users.command("list")
-def list_users(ctx: typer.Context) -> None:
+def list_users(
+    ctx: typer.Context,
+    search: Annotated[str | None, typer.Option("--search", help="Text in address or name.")] = None,
+    role: Annotated[Role | None, typer.Option("--role", help="Only those in this role.")] = None,
+) -> None:
     """Users, their roles, and the folders they reach."""
     invocation = Invocation(ctx)
 
     async def act(cloud: CloudClient, organization: str) -> tuple[list[Member], list[Folder]]:
-        found = [user async for user in cloud.users(organization)]
+        found = [user async for user in cloud.users(organization, text=search, role=role)]
         return found, await cloud.folders(organization)
 
     found, folders = on_cloud(invocation, act)

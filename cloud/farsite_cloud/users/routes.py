@@ -9,12 +9,12 @@ from farsite_cloud.accounts.factors import accounts_with_factor
 from farsite_cloud.api.authorize import demand
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import check_if_match, etag
-from farsite_cloud.api.paging import cursor_of, read_page
+from farsite_cloud.api.paging import cursor_of, start_after
 from farsite_cloud.organizations.service import lock
 from farsite_cloud.users.changes import change_member, close_lost
 from farsite_cloud.users.service import Row, Users, member_answer
-from farsite_signaling.rest import Answer, Api
-from farsite_signaling.wire import cloud_api, people_api
+from farsite_signaling.rest import Answer, Api, read_query
+from farsite_signaling.wire import people_api
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.rights import Right, Role
 
@@ -24,12 +24,13 @@ _ONE = _LIST + "/{account}"
 _REMOVED = "You were removed from this organization."
 
 
-@api.route("GET", _LIST, need=Right.USER_READ, response=people_api.MemberList, query=cloud_api.Page)
+@api.route("GET", _LIST, need=Right.USER_READ, response=people_api.MemberList, query=people_api.MemberQuery)
 async def list_users(request: web.Request) -> people_api.MemberList:
     """Users and their roles, by account id. Folders are shown to those who manage users."""
     call = call_of(request)
-    after, limit = read_page(request)
-    rows = await Users(call.whole).page(after, limit)
+    query = read_query(request, people_api.MemberQuery)
+    limit = query.limit
+    rows = await Users(call.whole).page(start_after(query.cursor), limit, query.q, query.role)
     shown = rows[:limit]
     return people_api.MemberList(
         users=await _answers(call, shown),

@@ -30,9 +30,16 @@ class Users:
         self._kind = kind
         self._session: AsyncSession = scope.session
 
-    async def page(self, after: str | None, limit: int) -> list[Row]:
-        """One more than `limit`, if there are."""
+    async def page(
+        self, after: str | None, limit: int, text: str | None = None, role: Role | None = None
+    ) -> list[Row]:
+        """One more than `limit`, if there are. `text` is in the address or the name."""
         statement = self._members()
+        if text:
+            named = Account.name.icontains(text, autoescape=True)
+            statement = statement.where(Account.email.icontains(text, autoescape=True) | named)
+        if role is not None:
+            statement = statement.where(Membership.role == role)
         if after is not None:
             statement = statement.where(Membership.account_id > after)
         rows = await self._session.execute(statement.order_by(Membership.account_id).limit(limit + 1))

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from pydantic import Field, SecretStr
 
-from farsite_signaling.wire.cloud_api import Email, PageAnswer, Password, Secret, Title
+from farsite_signaling.wire.cloud_api import Email, Page, PageAnswer, Password, Secret, Title
+from farsite_signaling.wire.ids import Name
 from farsite_signaling.wire.rights import Right, Role
 from farsite_signaling.wire.schema import _Request, _Schema
 
@@ -133,6 +134,11 @@ class Member(_Schema):
 
 class MemberList(PageAnswer):
     users: list[Member]
+
+
+class MemberQuery(Page):
+    q: Name | None = Field(default=None, max_length=254, description="text in address or name")
+    role: Role | None = None
 
 
 class MemberChange(_Request):
