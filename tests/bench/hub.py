@@ -26,7 +26,7 @@ from tests.bench.rig import Child
 
 PEERS = int(os.environ.get("FARSITE_BENCH_PEERS", "5000"))
 WARM = 100
-SETTLE, IDLE = 45.0, 20.0
+SETTLE, IDLE = 62.0, 20.0
 """Heartbeats grow with the number of peers; each hears of it with its next one."""
 RATE, SECONDS = 1000, 10
 BARS = {"memory": 20.0, "idle": 2.0, "forward": 5.0, "back": 15.0}

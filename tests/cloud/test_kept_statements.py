@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from farsite_cloud.database import Scope
 from farsite_cloud.database.kept import among_named, named, numbered, padded, run
 from farsite_cloud.folders.models import Folder
 from farsite_cloud.ids import new_id
+from farsite_signaling.wire.errors import FarsiteError
 
 pytestmark = pytest.mark.both_databases
 
@@ -83,3 +84,14 @@ async def test_a_statement_of_no_organization_is_refused(world, mine):
     async with world.services.database.reading() as session:
         with pytest.raises(TypeError, match="one organization"):
             await run(session, "everybody's", lambda: select(Folder.id), {})
+
+
+async def test_what_fails_is_told_as_ever(world, mine):
+    def make(scope):
+        broken = func.no_such_function(Folder.name).label("broken")
+        return scope.select(Folder).with_only_columns(broken)
+
+    with pytest.raises(FarsiteError) as caught:
+        await _read(world, mine, "no such function", make)
+    assert caught.value.code == "storage_failed"
+    assert (await world.owner.ok("GET", "~/folders"))["folders"]

@@ -17,6 +17,7 @@ from sqlalchemy import (
     BindParameter,
     Boolean,
     ColumnElement,
+    Connection,
     Dialect,
     Select,
     String,
@@ -146,8 +147,27 @@ def _run(session: Session, shape: Hashable, make: Make, values: Mapping[str, Any
         if len(known) >= MOST:
             known.clear()
         kept = known[shape] = _Kept(make(), connection.dialect)
-    result = connection.exec_driver_sql(kept.text, kept.parameters(values))
+    fetch = _fetch_at_once if connection.dialect.name == "sqlite" else _fetch
+    return kept.rows(fetch(connection, kept.text, kept.parameters(values)))
+
+
+def _fetch(connection: Connection, text: str, values: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
+    result: Any = connection.exec_driver_sql(text, values)
     try:
-        return kept.rows(result.cursor.fetchall())
+        return result.cursor.fetchall()  # type: ignore[no-any-return]
     finally:
         result.close()
+
+
+def _fetch_at_once(connection: Connection, text: str, values: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
+    """Past the result that SQLAlchemy would prepare, which here takes longer than most statements. On PostgreSQL the
+    time that a statement takes is watched on that way (`database/postgres.py`)."""
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(text, values)
+        found: Sequence[Sequence[Any]] = cursor.fetchall()
+        return found
+    except Exception as error:
+        connection._handle_dbapi_exception(error, text, values, None, None)
+    finally:
+        cursor.close()
