@@ -62,7 +62,7 @@ test: $(STAMP) packages ## Everything CI runs: lint and all tests, against real 
 	    echo "Waiting for the lab (build/lab/output.txt)"; \
 	    wait $$lab && failed=0 || failed=$$?; \
 	    cat build/lab/output.txt; exit $$failed
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/lab --reruns 1 $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/lab --reruns 2 $(ARGS)
 
 .PHONY: lab
 lab: $(STAMP) packages ## The NAT grid in network namespaces (root, Linux); writes build/lab/nat.md

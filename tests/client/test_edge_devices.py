@@ -13,7 +13,8 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
-from farsite_client.cli import device_work, devices, discover
+from farsite_client.cli import device as device_commands
+from farsite_client.cli import devices, discover
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.lazy import load_own
 from farsite_client.edge import EdgeClient
@@ -98,11 +99,8 @@ def reached(monkeypatch: pytest.MonkeyPatch) -> None:
         async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(address.unix))) as session:
             yield EdgeClient(session, base="http://localhost")
 
-    for module in (devices, discover, device_work.device.registered_commands[0].callback.__globals__):  # type: ignore[union-attr]
-        if isinstance(module, dict):
-            monkeypatch.setitem(module, "reach", reach)
-        else:
-            monkeypatch.setattr(module, "reach", reach)
+    for module in (devices, discover, device_commands):
+        monkeypatch.setattr(module, "reach", reach)
 
 
 @pytest.mark.usefixtures("reached")
@@ -144,6 +142,15 @@ async def test_commands(edge: RunningEdge, device: SimulatedDevice, tmp_path: Pa
     lines = f"root:wrong\nroot:{kept.password}\n"
     tried = await run("device", "try-log-ins", folder, serial, "--wait", "--json", stdin=lines)
     assert last(tried)["state"] == "succeeded"
+    await run("device", "tag", folder, "--all", "--add", "door")
+    restarted = await run(
+        "device", "restart", folder, "--tag", "DOOR", "--model", "p3265-v", "--wait", "--json"
+    )
+    assert last(restarted)["state"] == "succeeded"
+    for unclear in ([], [serial, "--all"], ["--all", "--status", "asleep"]):
+        await run("device", "restart", folder, *unclear, code=1 if "asleep" in unclear else 2)
+    assert "No discovered" in str((await run("device", "add", folder, "--all", code=1)).exception)
+    assert "--yes" in str((await run("device", "remove", folder, "--all", code=1)).exception)
     report = tmp_path / "report.zip"
     await run("device", "report", folder, serial, "-o", str(report))
     assert report.stat().st_size > 100_000

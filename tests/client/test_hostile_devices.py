@@ -19,7 +19,8 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
-from farsite_client.cli import device_work, devices, policy_reports, tasks
+from farsite_client.cli import device as device_commands
+from farsite_client.cli import devices, policy_reports, tasks
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.lazy import load_own
 from farsite_client.edge import EdgeClient
@@ -97,7 +98,7 @@ def reached(monkeypatch: pytest.MonkeyPatch) -> None:
         async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(address.unix))) as session:
             yield EdgeClient(session, base="http://localhost")
 
-    monkeypatch.setitem(device_work.device.registered_commands[0].callback.__globals__, "reach", reach)  # type: ignore[union-attr]
+    monkeypatch.setattr(device_commands, "reach", reach)
     for module in (devices, policy_reports, tasks):
         monkeypatch.setattr(module, "reach", reach, raising=False)
     monkeypatch.setattr("farsite_client.cli.reach.reach", reach)

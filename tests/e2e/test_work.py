@@ -105,6 +105,13 @@ class World:
     async def orders(self, campaign: str) -> list[dict[str, Any]]:
         return list((await self.ask("GET", f"~/campaigns/{campaign}/orders"))["orders"])
 
+    async def steps(self, campaign: str) -> list[dict[str, Any]]:
+        shown = [
+            await self.ask("GET", f"~/campaigns/{campaign}/orders/{one['id']}/steps")
+            for one in await self.orders(campaign)
+        ]
+        return [step for page in shown for step in page["steps"]]
+
     async def devices(self, campaign: str) -> list[dict[str, Any]]:
         return list((await self.ask("GET", f"~/campaigns/{campaign}/devices"))["devices"])
 
@@ -150,6 +157,27 @@ async def test_an_upgrade_of_a_model_over_all_sites(world: World) -> None:
         assert any(
             row.action == "work.run" and row.details["email"] == world.cloud.owner_email for row in audit
         )
+
+
+async def test_a_last_step_and_what_became_of_the_device_are_told_together(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = world.sites[0]
+    store, told = site.edge.host.tasks.store, asyncio.Event()
+    finish = store.finish
+
+    async def slow(row: Any, outcome: Any) -> None:
+        await finish(row, outcome)
+        await told.wait()
+
+    monkeypatch.setattr(store, "finish", slow)
+    campaign = await world.upgrade(edge_hosts=[site.edge_id])
+    async with asyncio.timeout(60):
+        while not any(one["step"] == "succeeded" for one in await world.steps(campaign)):
+            await asyncio.sleep(0.05)
+    told.set()
+    await world.until(campaign, "succeeded")
+    assert [one["state"] for one in await world.devices(campaign)] == ["succeeded"]
 
 
 async def test_an_edge_host_that_is_away_gets_its_order_when_it_is_back(world: World) -> None:

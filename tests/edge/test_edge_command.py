@@ -48,7 +48,7 @@ async def ran(folder: Path, *arguments: str) -> tuple[int | None, str, str]:
 
 async def event(process: asyncio.subprocess.Process, name: str) -> dict[str, Any]:
     assert process.stdout is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while line := await process.stdout.readline():
             told: dict[str, Any] = json.loads(line)
             if told["event"] == name:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 
+from farsite_client.cli.chosen_devices import Chosen, takes_devices
 from farsite_client.cli.devices import COLUMNS, Edge, device_row
 from farsite_client.cli.invocation import Invocation, read_password
 from farsite_client.cli.reach import Lan, reach
@@ -23,8 +25,8 @@ device = typer.Typer(
 )
 T = TypeVar("T")
 PASSWORD_VARIABLE = "FARSITE_CLIENT_DEVICE_PASSWORD"
-Ids = Annotated[list[str], typer.Argument(metavar="DEVICE...", help="Serial numbers.")]
 One = Annotated[str, typer.Argument(metavar="DEVICE", help="Serial number.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 PasswordStdin = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input.")
 ]
@@ -40,6 +42,27 @@ def on_edge(
     return invocation.run(work())
 
 
+def on_chosen(
+    invocation: Invocation,
+    edge: str,
+    lan: str | None,
+    chosen: Chosen,
+    act: Callable[[EdgeClient, list[str]], Awaitable[T]],
+) -> T:
+    async def work(client: EdgeClient) -> T:
+        return await act(client, await chosen.of(client))
+
+    return on_edge(invocation, edge, lan, work)
+
+
+def confirm(question: str, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise FarsiteError(ErrorCode.INVALID_REQUEST, f"{question} Say so with --yes.")
+    typer.confirm(question, abort=True, err=True)
+
+
 def report_results(invocation: Invocation, results: list[DeviceResult], done: str) -> None:
     """One row per device; exit code 1 unless all went well."""
     rows = [
@@ -51,24 +74,31 @@ def report_results(invocation: Invocation, results: list[DeviceResult], done: st
 
 
 @device.command("add")
-def add(ctx: typer.Context, edge: Edge, ids: Ids, lan: Lan = None) -> None:
+@takes_devices(managed=False)
+def add(ctx: typer.Context, edge: Edge, chosen: Chosen, lan: Lan = None) -> None:
     """Manage discovered devices."""
     invocation = Invocation(ctx)
-    report_results(invocation, on_edge(invocation, edge, lan, lambda client: client.add(ids)), "added")
+    results = on_chosen(invocation, edge, lan, chosen, lambda client, ids: client.add(ids))
+    report_results(invocation, results, "added")
 
 
 @device.command("remove")
-def remove(ctx: typer.Context, edge: Edge, ids: Ids, lan: Lan = None) -> None:
-    """Stop managing devices and forget their credentials."""
+@takes_devices()
+def remove(ctx: typer.Context, edge: Edge, chosen: Chosen, yes: Yes = False, lan: Lan = None) -> None:
+    """Stop managing devices and forget their credentials. It asks first when they are not named."""
     invocation = Invocation(ctx)
+    ids = chosen.ids or on_edge(invocation, edge, lan, chosen.of)
+    if not chosen.ids:
+        confirm(f"{len(ids)} devices are no longer managed, and their credentials forgotten. Go on?", yes)
     report_results(invocation, on_edge(invocation, edge, lan, lambda client: client.remove(ids)), "removed")
 
 
 @device.command("log-in")
+@takes_devices()
 def log_in(
     ctx: typer.Context,
     edge: Edge,
-    ids: Ids,
+    chosen: Chosen,
     username: Annotated[str, typer.Option(help="The devices' user.")] = "root",
     password_stdin: PasswordStdin = False,
     lan: Lan = None,
@@ -79,15 +109,18 @@ def log_in(
     """
     invocation = Invocation(ctx)
     password = read_password(PASSWORD_VARIABLE, f"Password of {username}", from_stdin=password_stdin)
-    results = on_edge(invocation, edge, lan, lambda client: client.log_in(ids, username, password))
+    results = on_chosen(
+        invocation, edge, lan, chosen, lambda client, ids: client.log_in(ids, username, password)
+    )
     report_results(invocation, results, "logged in")
 
 
 @device.command("set-up")
+@takes_devices()
 def set_up(
     ctx: typer.Context,
     edge: Edge,
-    ids: Ids,
+    chosen: Chosen,
     username: Annotated[str, typer.Option(help="Name of the account to make.")] = "root",
     password_stdin: PasswordStdin = False,
     lan: Lan = None,
@@ -97,7 +130,9 @@ def set_up(
     password = read_password(
         PASSWORD_VARIABLE, f"New password of {username}", from_stdin=password_stdin, confirm=True
     )
-    results = on_edge(invocation, edge, lan, lambda client: client.set_up(ids, password, username))
+    results = on_chosen(
+        invocation, edge, lan, chosen, lambda client, ids: client.set_up(ids, password, username)
+    )
     report_results(invocation, results, "set up")
 
 

@@ -9,12 +9,15 @@ from typing import Annotated
 
 import typer
 
+from farsite_client.cli.chosen_devices import Chosen, takes_devices
 from farsite_client.cli.device import (
     PASSWORD_VARIABLE,
-    Ids,
     One,
     PasswordStdin,
+    Yes,
+    confirm,
     device,
+    on_chosen,
     on_edge,
     report_results,
 )
@@ -29,7 +32,6 @@ from farsite_signaling.wire.device_api import MAX_CREDENTIALS, DeviceDetails, Ne
 from farsite_signaling.wire.edge_tasks import Task
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Make = Callable[[EdgeClient], Awaitable[Task]]
 
 
@@ -41,11 +43,26 @@ def _task(invocation: Invocation, edge: str, lan: str | None, wait: bool, make: 
     finish(invocation, on_edge(invocation, edge, lan, act))
 
 
+def _task_on(
+    invocation: Invocation,
+    edge: str,
+    lan: str | None,
+    wait: bool,
+    chosen: Chosen,
+    make: Callable[[EdgeClient, list[str]], Awaitable[Task]],
+) -> None:
+    async def made(client: EdgeClient) -> Task:
+        return await make(client, await chosen.of(client))
+
+    _task(invocation, edge, lan, wait, made)
+
+
 @device.command("try-log-ins")
+@takes_devices()
 def try_log_ins(
     ctx: typer.Context,
     edge: Edge,
-    ids: Ids,
+    chosen: Chosen,
     file: Annotated[
         Path,
         typer.Option("--credentials", metavar="FILE", help="Lines of USER:PASSWORD; - is standard input."),
@@ -55,7 +72,9 @@ def try_log_ins(
 ) -> None:
     """Log in with the first of some credentials that each device takes; slowly, so that none locks us out."""
     credentials = _credentials(file)
-    _task(Invocation(ctx), edge, lan, wait, lambda client: client.work.log_in(ids, credentials))
+    _task_on(
+        Invocation(ctx), edge, lan, wait, chosen, lambda client, ids: client.work.log_in(ids, credentials)
+    )
 
 
 def _credentials(file: Path) -> list[tuple[str, str]]:
@@ -72,10 +91,11 @@ def _credentials(file: Path) -> list[tuple[str, str]]:
 
 
 @device.command("rotate-password")
+@takes_devices()
 def rotate_password(
     ctx: typer.Context,
     edge: Edge,
-    ids: Ids,
+    chosen: Chosen,
     given: Annotated[
         bool, typer.Option("--given", help="One you name for all; else each device gets its own.")
     ] = False,
@@ -90,51 +110,51 @@ def rotate_password(
         if given or password_stdin
         else None
     )
-    _task(invocation, edge, lan, wait, lambda client: client.work.rotate_passwords(ids, password))
+    _task_on(
+        invocation, edge, lan, wait, chosen, lambda client, ids: client.work.rotate_passwords(ids, password)
+    )
 
 
 @device.command("service-account")
+@takes_devices()
 def service_account(
-    ctx: typer.Context, edge: Edge, ids: Ids, wait: WaitFlag = False, lan: Lan = None
+    ctx: typer.Context, edge: Edge, chosen: Chosen, wait: WaitFlag = False, lan: Lan = None
 ) -> None:
     """Make an account of the edge host's own; the one in use is left as it is."""
-    _task(Invocation(ctx), edge, lan, wait, lambda client: client.work.service_accounts(ids))
+    _task_on(Invocation(ctx), edge, lan, wait, chosen, lambda client, ids: client.work.service_accounts(ids))
 
 
 @device.command("restart")
-def restart(ctx: typer.Context, edge: Edge, ids: Ids, wait: WaitFlag = False, lan: Lan = None) -> None:
+@takes_devices()
+def restart(ctx: typer.Context, edge: Edge, chosen: Chosen, wait: WaitFlag = False, lan: Lan = None) -> None:
     """Restart devices; they are waited for."""
-    _task(Invocation(ctx), edge, lan, wait, lambda client: client.work.restart(ids))
+    _task_on(Invocation(ctx), edge, lan, wait, chosen, lambda client, ids: client.work.restart(ids))
 
 
 @device.command("factory-default")
+@takes_devices()
 def factory_default(
     ctx: typer.Context,
     edge: Edge,
-    ids: Ids,
+    chosen: Chosen,
     hard: Annotated[bool, typer.Option("--hard", help="Forget the network settings too.")] = False,
     yes: Yes = False,
     wait: WaitFlag = False,
     lan: Lan = None,
 ) -> None:
     """Take devices back to how they came from the factory: they lose settings, apps and accounts."""
-    _confirm(f"{len(set(ids))} devices lose their settings, apps and accounts. Go on?", yes)
-    _task(Invocation(ctx), edge, lan, wait, lambda client: client.work.factory_default(ids, hard=hard))
-
-
-def _confirm(question: str, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise FarsiteError(ErrorCode.INVALID_REQUEST, f"{question} Say so with --yes.")
-    typer.confirm(question, abort=True, err=True)
+    invocation = Invocation(ctx)
+    ids = chosen.ids or on_edge(invocation, edge, lan, chosen.of)
+    confirm(f"{len(set(ids))} devices lose their settings, apps and accounts. Go on?", yes)
+    _task(invocation, edge, lan, wait, lambda client: client.work.factory_default(ids, hard=hard))
 
 
 @device.command("set-params")
+@takes_devices()
 def set_params(
     ctx: typer.Context,
     edge: Edge,
-    ids: Ids,
+    chosen: Chosen,
     values: Annotated[list[str], typer.Option("--set", metavar="NAME=VALUE", help="May be repeated.")],
     wait: WaitFlag = False,
     lan: Lan = None,
@@ -143,8 +163,9 @@ def set_params(
     pairs = [value.partition("=") for value in values]
     if not all(equals for _, equals, _ in pairs):
         raise typer.BadParameter("write NAME=VALUE", param_hint="--set")
-    chosen = {name.removeprefix("root."): value for name, _, value in pairs}
-    _task(Invocation(ctx), edge, lan, wait, lambda client: client.work.set_parameters(ids, chosen))
+    changes = {name.removeprefix("root."): value for name, _, value in pairs}
+    make = lambda client, ids: client.work.set_parameters(ids, changes)  # noqa: E731
+    _task_on(Invocation(ctx), edge, lan, wait, chosen, make)
 
 
 @device.command("network")
@@ -254,17 +275,18 @@ def accept_certificate(
             raise FarsiteError(
                 ErrorCode.CONFLICT, f"{id} shows no other certificate than the one remembered."
             )
-        _confirm(f"{id} shows the certificate {known.new_fingerprint}. Is that right?", yes)
+        confirm(f"{id} shows the certificate {known.new_fingerprint}. Is that right?", yes)
         shown = known.new_fingerprint
     found = on_edge(invocation, edge, lan, lambda client: client.work.accept_certificate(id, shown))
     invocation.output.table(found, COLUMNS, [device_row(found)], "")
 
 
 @device.command("tag")
+@takes_devices()
 def tag(
     ctx: typer.Context,
     edge: Edge,
-    ids: Ids,
+    chosen: Chosen,
     add: Annotated[list[str] | None, typer.Option("--add", help="May be repeated.")] = None,
     remove: Annotated[list[str] | None, typer.Option("--remove", help="May be repeated.")] = None,
     lan: Lan = None,
@@ -273,8 +295,8 @@ def tag(
     invocation = Invocation(ctx)
     if not add and not remove:
         raise typer.BadParameter("name a tag", param_hint="--add/--remove")
-    work = lambda client: client.work.tag(ids, add=add or (), remove=remove or ())  # noqa: E731
-    report_results(invocation, on_edge(invocation, edge, lan, work), "tagged")
+    work = lambda client, ids: client.work.tag(ids, add=add or (), remove=remove or ())  # noqa: E731
+    report_results(invocation, on_chosen(invocation, edge, lan, chosen, work), "tagged")
 
 
 @device.command("report")

@@ -151,7 +151,8 @@ class WorkReporter:
 
     async def _of_task(self, record: OrderRecord, values: dict[str, object], shown: Task) -> Draft:
         steps = await self._runner.store.steps(shown.id, record.steps_sent, MAX_STEPS)
-        rows = [row.shown() for row in await self._runner.rows(shown.id)]
+        # As they are kept, and read after the steps: a device whose last step is told is not told of again.
+        rows = [row.shown() for row in await self._runner.store.rows(shown.id)]
         fresh = rows[record.devices_sent :][:MAX_STEPS]
         touched = {step.device for step in steps} | {one.device for one in fresh}
         values = values | {
