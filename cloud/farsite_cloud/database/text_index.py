@@ -1,4 +1,4 @@
-"""An index of parts of texts: FTS5 with trigrams on SQLite, pg_trgm on PostgreSQL, or none (`0009_search.py`)."""
+"""An index of parts of texts: FTS5 with trigrams on SQLite, pg_trgm on PostgreSQL, or none (`0011_search.py`)."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0005"
-down_revision = "0007"
+down_revision = "0004"
 
 _ID = sa.String(length=64)
 _TIME = sa.DateTime(timezone=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0012"
-down_revision = "0009"
+down_revision = "0011"
 _COUNTS = "ix_inventory_counts_model"
 _BEFORE = ["organization_id", "model", "place"]
 _SINCE = [*_BEFORE, "tag", "device_type", "version", "state", "number"]

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0008"
+revision = "0008"
+down_revision = "0007"
 
 _ID = sa.String(length=64)
 _TIME = sa.DateTime(timezone=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006b"
-down_revision = "0004"
+revision = "0009"
+down_revision = "0008"
 
 _ID = sa.String(length=64)
 _TIME = sa.DateTime(timezone=True)

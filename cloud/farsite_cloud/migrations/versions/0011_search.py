@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.exc import DBAPIError
 
-revision = "0009"
+revision = "0011"
 down_revision = "0010"
 
 _SQLITE = (
