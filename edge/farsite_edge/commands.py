@@ -32,9 +32,9 @@ async def claim(settings: EdgeSettings, request: ClaimRequest) -> EdgeInfo:
 
 async def _claim_here(settings: EdgeSettings, request: ClaimRequest) -> EdgeInfo:
     async with EdgeCore(settings) as core:
-        moved = core.keeper.claim is not None
+        before = core.keeper.claim
         record = await core.claimer.claim(request, local=True)
-        if moved:
+        if before is not None and not record.goes_on_from(before):
             await AuditLog(core.database).keep_to_ourselves()
         return EdgeInfo(
             id=record.edge_id,

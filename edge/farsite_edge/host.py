@@ -278,7 +278,7 @@ class EdgeHost:
             details = {"code": str(error.code)}
             await self.audit.note("edge.claim", actor=source, outcome="refused", details=details)
             raise
-        if before is not None and before.urn != record.urn:
+        if before is not None and not record.goes_on_from(before):
             await self.audit.keep_to_ourselves()
             await self.journal.keep_to_ourselves()
         self._tls.refresh()

@@ -16,6 +16,7 @@ from farsite_edge import commands
 from farsite_edge.audit import AuditLog
 from farsite_edge.core import EdgeCore
 from farsite_edge.testing import run_edge, test_settings
+from farsite_signaling.identity import CertificateAuthority
 from farsite_signaling.wire.edge_api import ClaimRequest, DiscoverRequest, EdgeState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from tests.edge.conftest import GOOD, FakeDevice, FakeSite, SmallCloud
@@ -122,10 +123,12 @@ async def test_moving_to_another_organization(small_cloud: SmallCloud, tmp_path:
             await edge.host.claim(body, source="lan 10.0.0.5")
         assert caught.value.code is ErrorCode.ALREADY_CLAIMED
         assert "--again" in caught.value.detail
-        small_cloud.spoil = {"organization_name": "Next"}
+        small_cloud.spoil, small_cloud.ca = {"organization_name": "Next"}, small_cloud.other_ca
         assert (await commands.claim(edge.host.settings, body)).organization == "Next"
         assert [row.action for row in await edge.host.audit.unsent()] == ["edge.claim"]
     small_cloud.spoil = {"organization_name": "Third"}
+    # Of the same names, which another cloud can give as well.
+    small_cloud.ca = CertificateAuthority.create("Third")
     assert (await commands.claim(test_settings(tmp_path), body)).organization == "Third"
     async with EdgeCore(test_settings(tmp_path)) as core:
         assert await AuditLog(core.database).unsent() == []

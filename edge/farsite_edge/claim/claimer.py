@@ -73,8 +73,7 @@ class Claimer:
 
     async def _values(self, request: ClaimRequest, record: ClaimRecord) -> dict[str, str | None]:
         values = await self._preferences.claimed_values(request, record.edge_name)
-        before = self._keeper.claim
-        if before is not None and before.urn == record.urn and not request.remote_access:
+        if record.goes_on_from(self._keeper.claim) and not request.remote_access:
             # The same edge host as before: what was switched on stays on.
             del values["remote_access"]
         return values

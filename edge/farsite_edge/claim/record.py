@@ -26,6 +26,10 @@ class ClaimRecord(BaseModel):
     grant_key: str = Field(repr=False)
     claimed_at: datetime
 
+    def goes_on_from(self, before: ClaimRecord | None) -> bool:
+        """Whether it is the same edge host as before: its name alone proves nothing, another cloud can give the same."""
+        return before is not None and (self.urn, self.ca) == (before.urn, before.ca)
+
     @classmethod
     def from_text(cls, text: str) -> ClaimRecord:
         try:
