@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from farsite_cloud.database import Database
+from farsite_cloud.database import Database, sqlite
 from farsite_cloud.database.schema import HEAD, downgrade, revision_of, revisions, upgrade, wait_turn
 from farsite_cloud.database.sqlite import sqlite_url
 from farsite_cloud.testing_servers import fresh_database
@@ -129,6 +129,21 @@ async def test_an_older_release_goes_on_while_the_schema_is_newer(database, revi
     await history.change_and_delete()
 
 
+async def test_a_preparation_that_takes_long_is_waited_for(address, database, monkeypatch):
+    """Longer than other writers are waited for."""
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 100)
+    monkeypatch.setattr(sqlite, "PATIENCE", 0.1)
+    other = Database(address)
+    await upgrade(database)
+    async with database.writing() as session:
+        await wait_turn(session)
+        waiting = asyncio.ensure_future(upgrade(other))  # noqa: TID251
+        done, _ = await asyncio.wait([waiting], timeout=0.6)
+        assert not done
+    await asyncio.wait_for(waiting, 60)
+    await other.aclose()
+
+
 async def test_one_process_prepares_the_database_and_others_wait(address, database):
     other = Database(address)
     await asyncio.gather(upgrade(database), upgrade(other))
@@ -138,5 +153,5 @@ async def test_one_process_prepares_the_database_and_others_wait(address, databa
         waiting = asyncio.ensure_future(upgrade(other))  # noqa: TID251
         done, _ = await asyncio.wait([waiting], timeout=0.3)
         assert not done
-    await asyncio.wait_for(waiting, 10)
+    await asyncio.wait_for(waiting, 60)
     await other.aclose()

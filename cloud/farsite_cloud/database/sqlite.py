@@ -11,9 +11,12 @@ from sqlalchemy import URL, Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from farsite_cloud.database.one_trip import OneTripDriver
+from farsite_cloud.database.postgres import PATIENT
 
 FILE = "farsite.db"
 BUSY_TIMEOUT_MS = 5_000
+PREPARED_WITHIN_MS = 60_000
+"""For which a process waits that finds another one preparing the database: all steps of all releases take seconds."""
 PATIENCE = 2.5
 """Seconds for which writers of this process wait for each other; other processes' are waited for afterwards."""
 CONNECTIONS = 15
@@ -58,7 +61,7 @@ def sqlite_engine(url: URL | str) -> AsyncEngine:
         if connection.get_execution_options().get("farsite_writing", False):
             here.take_turn(turns, PATIENCE)
             try:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                _begin(connection)
             except BaseException:
                 here.end_turn()
                 raise
@@ -66,3 +69,14 @@ def sqlite_engine(url: URL | str) -> AsyncEngine:
             here.begin_reading()
 
     return engine
+
+
+def _begin(connection: Connection) -> None:
+    patient = connection.get_execution_options().get(PATIENT, False)
+    if patient:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {PREPARED_WITHIN_MS}")
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    finally:
+        if patient:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
