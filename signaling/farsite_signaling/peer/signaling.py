@@ -18,6 +18,7 @@ from farsite_signaling.peer.backoff import Backoff
 from farsite_signaling.peer.hubconnection import HubAddress, HubConnection, HubRefusal
 from farsite_signaling.peer.network import NetworkHint, NetworkMonitor
 from farsite_signaling.peer.proxy import parse_proxy
+from farsite_signaling.peer.staggered import staggered
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.grant import LEEWAY_SECONDS
 from farsite_signaling.wire.hub import HubMessage, Welcome
@@ -42,16 +43,20 @@ class SignalingState(StrEnum):
 class SignalingTiming:
     """Seconds. A connection that lasted `stable_after` starts the next back-off from the beginning.
 
-    The first `eager` attempts, about half a minute of them, are at most `eager_cap` apart: a hub that restarts is found
-    again within that time. A hub that asks for longer heartbeats than `heartbeat` has many peers: each waits as much
-    longer between attempts, so that together they try no more often than those of a smaller hub.
+    The first `eager` attempts, about an hour of them, are at most `eager_cap` apart: a hub, or a network, that comes
+    back is found within that time. One that hangs, as where packets vanish, gets others beside it every `beside`
+    seconds, `most` in all: TCP's own repetitions are seconds apart by then. A hub that asks for longer heartbeats than
+    `heartbeat` has many peers: each waits as much longer between attempts, so that together they try no more often
+    than those of a smaller hub.
     """
 
     open_timeout: float = 10.0
+    beside: float = 2.5
+    most: int = 4
     handshake_timeout: float = 6.0
     first_retry: float = 0.4
     retry_cap: float = 10.0
-    eager: int = 24
+    eager: int = 2400
     eager_cap: float = 3.0
     heartbeat: float = 4.0
     refused_retry: float = 60.0
@@ -103,6 +108,7 @@ class SignalingClient:
         self._state = SignalingState.OFFLINE
         self._changed = asyncio.Event()
         self._last_error: FarsiteError | None = None
+        self._why = ""
         self._clock_offset: float | None = None
         self.failures = 0
 
@@ -121,7 +127,7 @@ class SignalingClient:
         return self._clock_offset
 
     def _set_state(self, state: SignalingState, error: FarsiteError | None) -> None:
-        log.info("signaling %s -> %s%s", self._state, state, "" if error is None else f": {error}")
+        self._log(state, "" if error is None else f": {error}")
         self._state = state
         self._last_error = error
         self._changed.set()
@@ -132,6 +138,12 @@ class SignalingClient:
             self._on_state(state, error)
         except Exception:
             self._failed("on_state failed")
+
+    def _log(self, state: SignalingState, why: str) -> None:
+        """A cloud that is away for hours is no news at each attempt."""
+        level = logging.INFO if state is SignalingState.ONLINE or why != self._why else logging.DEBUG
+        log.log(level, "signaling %s -> %s%s", self._state, state, why)
+        self._why = why
 
     def _failed(self, what: str) -> None:
         self.failures += 1
@@ -220,7 +232,7 @@ class SignalingClient:
         """One connection from its beginning to its end; why it ended."""
         self._set_state(SignalingState.CONNECTING, self._last_error)
         try:
-            connection = await HubConnection.open(self._address, self._timing.open_timeout)
+            connection = await self._open()
         except FarsiteError as error:
             return error
         try:
@@ -231,6 +243,15 @@ class SignalingClient:
         finally:
             self._connection = None
             await connection.close()
+
+    async def _open(self) -> HubConnection:
+        timing = self._timing
+        return await staggered(
+            lambda: HubConnection.open(self._address, timing.open_timeout),
+            HubConnection.close,
+            timing.beside,
+            timing.most,
+        )
 
     async def _shake_hands(self, connection: HubConnection) -> Welcome:
         try:
