@@ -114,7 +114,7 @@ async def test_huge_bodies_are_not_read(world):
 async def test_wrong_methods_name_the_right_ones(world):
     reply = await world.owner("PUT", "/me")
     assert reply.status == 405
-    assert reply.headers["Allow"] == "GET"
+    assert reply.headers["Allow"] == "GET,PATCH"
 
 
 async def test_a_full_disk_and_a_busy_database_are_told(world):

@@ -62,7 +62,7 @@ SWEEPS = {
 }
 # Edge hosts and folders are read where the caller's reach narrows them; the hub and claims have no caller.
 REACHED = {
-    "EdgeHost": {"edge_hosts/service.py", "signaling/admission.py"},
+    "EdgeHost": {"edge_hosts/service.py", "signaling/admission.py", "claims/service.py"},
     "Folder": {"folders/service.py", "folders/tree.py"},
 }
 # Ids given by those who may see every folder are checked there.

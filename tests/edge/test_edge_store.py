@@ -100,7 +100,7 @@ async def test_a_damaged_database_is_refused_untouched(where: int, tmp_path: Pat
         async with Database(path):
             pass
     assert caught.value.code is ErrorCode.STORAGE_FAILED
-    assert "Put back a copy" in caught.value.detail
+    assert "sets it aside by itself" in caught.value.detail
     assert path.read_bytes() == content
 
 

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.idempotency import HEADER, once
-from farsite_cloud.claims.service import claim_edge_host
+from farsite_cloud.claims.service import claim_edge_host, has_returned
 from farsite_cloud.database import Scope
 from farsite_cloud.edge_hosts.recovery import REPLACED, end_of_certificates
 from farsite_cloud.organizations.keys import OrganizationKeys
@@ -62,6 +62,7 @@ async def _claim(call: Call, digest: str, body: wire.Claim) -> wire.ClaimResult:
         result = await claim_edge_host(scope, digest, body, organization, keys, hub_url, call.now)
         act.target = result.name
         act.details |= {"edge_name": result.edge_name, "hostname": body.hostname}
-        if await end_of_certificates(call, scope, result.edge_id, result.name, REPLACED):
+        if await has_returned(scope, result.edge_id):
+            await end_of_certificates(call, scope, result.edge_id, result.name, REPLACED)
             act.details["again"] = True
     return result

@@ -49,6 +49,11 @@ async def claim_edge_host(
     )
 
 
+async def has_returned(scope: Scope, edge_id: str) -> bool:
+    """It had certificates before those of this claim."""
+    return (await scope.get(EdgeHost, edge_id, "edge host")).certificates_since is not None
+
+
 async def _edge_host(scope: Scope, code: SetupCode, now: datetime) -> EdgeHost:
     if code.edge_host_id is None:
         edge = EdgeHost(

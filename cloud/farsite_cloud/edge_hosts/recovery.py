@@ -8,7 +8,6 @@ from farsite_cloud.api.authorize import stand_fast
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.database import Scope
-from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.edge_hosts.removal import check_confirmed
 from farsite_cloud.edge_hosts.service import EdgeHosts, edge_name
 from farsite_cloud.organizations.service import lock
@@ -70,13 +69,9 @@ async def revoke_certificates(request: web.Request) -> None:
         await end_of_certificates(call, call.whole, edge.id, act.target, _REVOKED)
 
 
-async def end_of_certificates(call: Call, scope: Scope, edge_id: str, urn: str, why: str) -> bool:
-    """Sessions and the connection that older certificates stand for. False for one that never had any other."""
-    edge = await scope.get(EdgeHost, edge_id, "edge host")
-    if edge.certificates_since is None:
-        return False
+async def end_of_certificates(call: Call, scope: Scope, edge_id: str, urn: str, why: str) -> None:
+    """Sessions and the connection that older certificates stand for."""
     ended = await end_sessions_of_edge(scope, edge_id, ErrorCode.CERTIFICATE_REVOKED, call.now)
     peers = call.services.peers
     call.later(lambda: tell_ended(peers, ended, ErrorCode.CERTIFICATE_REVOKED, why))
     call.later(lambda: peers.disconnect(urn, ErrorCode.CERTIFICATE_REVOKED, why, retry=False))
-    return True

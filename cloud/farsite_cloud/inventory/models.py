@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from farsite_cloud.database.base import Base, IdColumn, OrganizationOwned, UtcDateTime
@@ -26,8 +26,6 @@ class InventoryPosition(OrganizationOwned, Base):
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-_UNREACHABLE = text("unreachable_since IS NOT NULL")
-_UNREACHABLE_ONLY: dict[str, Any] = {"sqlite_where": _UNREACHABLE, "postgresql_where": _UNREACHABLE}
 _ALIKE = ("model", "product", "device_type", "version", "state")
 
 
@@ -53,8 +51,6 @@ class ManagedDevice(_Indexed, Base):
         Index("ix_devices_version", "organization_id", "version", "name_key", "id"),
         Index("ix_devices_version_key", "organization_id", "version_key", "name_key", "id"),
         Index("ix_devices_state", "organization_id", "state", "name_key", "id"),
-        # Few devices are unreachable: those of an edge host are found without reading the others.
-        Index("ix_devices_unreachable", "edge_host_id", "unreachable_since", **_UNREACHABLE_ONLY),
     )
 
     edge_host_id: Mapped[str] = mapped_column(IdColumn, ForeignKey(_EDGE_HOST))
@@ -76,6 +72,17 @@ class ManagedDevice(_Indexed, Base):
     last_seen: Mapped[datetime | None] = mapped_column(UtcDateTime)
     changed_at: Mapped[datetime] = mapped_column(UtcDateTime)
     unreachable_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+# Few devices are unreachable: those of an edge host are found without reading the others.
+_UNREACHABLE = ManagedDevice.unreachable_since.is_not(None)
+Index(
+    "ix_devices_unreachable",
+    ManagedDevice.edge_host_id,
+    ManagedDevice.unreachable_since,
+    sqlite_where=_UNREACHABLE,
+    postgresql_where=_UNREACHABLE,
+)
 
 
 class ThingTag(_Indexed, Base):

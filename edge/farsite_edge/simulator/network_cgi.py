@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import TYPE_CHECKING, Any
@@ -172,13 +172,13 @@ def _changed_ipv6(device: SimulatedDevice) -> None:
     values["Network.eth0.IPv6.IPAddresses"] = " ".join(given)
     target = given[0].partition("/")[0] if given else None
     if ":" not in device.address:
-        _begin(device, device.also_at(target))
+        _begin(device, lambda: device.also_at(target))
     elif not on:
-        _begin(device, device.stop())
+        _begin(device, device.stop)
     elif target is not None:
         target, state.lands_at = state.lands_at or target, None
         if target != device.address:
-            _begin(device, device.move(target))
+            _move(device, target)
 
 
 def apply(device: SimulatedDevice, mode: str, address: str, prefix: int, router: str) -> None:
@@ -196,10 +196,14 @@ def apply(device: SimulatedDevice, mode: str, address: str, prefix: int, router:
         device.parameters[name] = value
     target, state.lands_at = state.lands_at or address, None
     if target != device.address:
-        _begin(device, device.move(target))
+        _move(device, target)
 
 
-def _begin(device: SimulatedDevice, act: Coroutine[Any, Any, None]) -> None:
+def _move(device: SimulatedDevice, address: str) -> None:
+    _begin(device, lambda: device.move(address))
+
+
+def _begin(device: SimulatedDevice, act: Callable[[], Awaitable[None]]) -> None:
     """Kept in `tasks` and ended with the device: the answer to this request comes first."""
     tasks = device.network.tasks
     task = asyncio.get_running_loop().create_task(_later(act), name=f"simulator-network-{device.serial}")
@@ -207,9 +211,9 @@ def _begin(device: SimulatedDevice, act: Coroutine[Any, Any, None]) -> None:
     task.add_done_callback(tasks.discard)
 
 
-async def _later(act: Coroutine[Any, Any, None]) -> None:
+async def _later(act: Callable[[], Awaitable[None]]) -> None:
     await asyncio.sleep(ANSWER_SECONDS)
-    await act
+    await act()
 
 
 def _answer(method: str, data: dict[str, Any]) -> web.Response:
