@@ -52,16 +52,20 @@ packages:
 	    npm install --silent --no-audit --no-fund --no-save --prefix build/node node-datachannel@0.33.4; fi
 
 # Servers, processes and links are real, so is the time they take on a machine that others use too: what fails is run
-# once more (the lab twice) and stands in the summary as RERUN, passed or not.
-# The lab mostly waits, for one process at a time: lint has the rest of the machine meanwhile.
+# again, twice at most, and stands in the summary as RERUN, passed or not.
+# The lab mostly waits, for one process at a time: everything else runs beside it.
 .PHONY: test
 test: $(STAMP) packages ## Everything CI runs: lint and all tests, against real servers
 	@mkdir -p build/lab
 	@$(MAKE) --no-print-directory lab >build/lab/output.txt 2>&1 & lab=$$!; \
 	    $(MAKE) --no-print-directory lint || { kill $$lab; exit 1; }; \
+	    $(MAKE) --no-print-directory tests && failed=0 || failed=$$?; \
 	    echo "Waiting for the lab (build/lab/output.txt)"; \
-	    wait $$lab && failed=0 || failed=$$?; \
+	    wait $$lab || failed=$$?; \
 	    cat build/lab/output.txt; exit $$failed
+
+.PHONY: tests
+tests: $(STAMP) packages ## All tests but the lab's; ARGS="-k name"
 	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/lab --reruns 2 $(ARGS)
 
 .PHONY: lab

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import socket
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -13,7 +14,7 @@ from sqlalchemy import text
 
 from farsite_cloud.mail.letters import Letter, render
 from farsite_cloud.mail.queue import GIVE_UP_AFTER, LEASE, MailState, put, take
-from farsite_cloud.mail.sending import TIMEOUT
+from farsite_cloud.mail.sending import TIMEOUT, Smtp
 from farsite_cloud.testing import run_cloud
 
 
@@ -95,6 +96,25 @@ async def test_a_cloud_that_is_closed_does_not_wait_for_a_silent_server(smtp, tm
         await server.wait()
         closing = asyncio.get_running_loop().time()
     assert asyncio.get_running_loop().time() - closing < TIMEOUT / 2
+
+
+async def test_a_cancellation_the_library_drops_is_noticed_all_the_same(smtp, tmp_path, monkeypatch):
+    """As `asyncio.wait_for` did before Python 3.12, when the answer came at the same time."""
+    server, settings = smtp
+    server.silent = True
+    exchange = Smtp._exchange
+
+    async def dropping(self: Smtp, *arguments: Any) -> None:
+        with suppress(asyncio.CancelledError):
+            await exchange(self, *arguments)
+
+    monkeypatch.setattr(Smtp, "_exchange", dropping)
+    async with asyncio.timeout(None) as closing, run_cloud(tmp_path, **settings) as running:
+        body = {"email": "new@example.com"}
+        async with aiohttp.request("POST", f"{running.url}/api/v1/auth/sign-up", json=body) as reply:
+            assert reply.status == 204
+        await server.wait()
+        closing.reschedule(asyncio.get_running_loop().time() + TIMEOUT / 2)
 
 
 async def test_encryption_is_demanded_where_it_is_set(world_in, smtp):

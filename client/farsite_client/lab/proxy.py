@@ -59,7 +59,8 @@ class Proxy:
             start_new_session=True,
         )
         try:
-            await asyncio.wait_for(self._wait_ready(self._process), START_SECONDS)
+            async with asyncio.timeout(START_SECONDS):
+                await self._wait_ready(self._process)
         except TimeoutError:
             await self.stop()
             raise FarsiteError(ErrorCode.TIMEOUT, f"squid did not start. {' '.join(self._lines)}") from None
@@ -80,7 +81,8 @@ class Proxy:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.communicate(), STOP_SECONDS)
+            async with asyncio.timeout(STOP_SECONDS):
+                await process.communicate()
         except TimeoutError:
             process.kill()
             await process.wait()

@@ -64,9 +64,10 @@ class Mailer:
         while True:
             try:
                 while await self._send_one(smtp):
-                    pass
+                    _end_if_cancelled()
             except FarsiteError as error:
                 logger.error("mails wait: %s", error)
+            _end_if_cancelled()
             await self._rest()
 
     async def _rest(self) -> None:
@@ -105,3 +106,11 @@ class Mailer:
         logger.warning("mail %s waits: %s", mail.id, problem)
         async with self._database.writing() as session:
             await queue.postponed(session, mail, problem, self._clock())
+
+
+def _end_if_cancelled() -> None:
+    """The library waits with `asyncio.wait_for`, which before Python 3.12 drops a cancellation that comes together with
+    the server's answer: the cloud would wait for its mailer for ever."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -39,7 +39,8 @@ async def answers_udp(host: str, port: int) -> None:
         while not protocol.answered.is_set():
             transport.sendto(_HEADER.pack(_REQUEST, 0, _COOKIE, transaction))
             try:
-                await asyncio.wait_for(protocol.answered.wait(), RETRY_SECONDS)
+                async with asyncio.timeout(RETRY_SECONDS):
+                    await protocol.answered.wait()
             except TimeoutError:
                 continue
     finally:

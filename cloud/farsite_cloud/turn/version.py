@@ -29,7 +29,8 @@ async def installed_version(executable: str) -> Version | None:
         path, "--version", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), 10)
+        async with asyncio.timeout(10):
+            output, _ = await process.communicate()
     except TimeoutError:
         process.kill()
         await process.wait()

@@ -69,7 +69,8 @@ async def _look_up(host: str) -> list[str] | OSError:
 
     threading.Thread(target=ask, name=f"dns {host}", daemon=True).start()
     try:
-        return await asyncio.wait_for(answer, NAME_SECONDS)
+        async with asyncio.timeout(NAME_SECONDS):
+            return await answer
     except TimeoutError as error:
         return error
 
