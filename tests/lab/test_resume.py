@@ -410,7 +410,7 @@ async def test_packets_are_as_large_as_the_way_carries(rig: Rig) -> None:
             await narrow(site, 1500)
 
 
-async def test_a_way_narrower_than_any_should_be_is_gone_as_well(rig: Rig) -> None:
+async def test_a_way_narrower_than_ipv6_allows_carries_all_the_same(rig: Rig) -> None:
     """Below what IPv6 demands of every link: the system may cut packets there, and they arrive."""
     await rig.hub()
     await rig.turn(TURN_ADDRESS)

@@ -164,8 +164,9 @@ def set_params(
     if not all(equals for _, equals, _ in pairs):
         raise typer.BadParameter("write NAME=VALUE", param_hint="--set")
     changes = {name.removeprefix("root."): value for name, _, value in pairs}
-    make = lambda client, ids: client.work.set_parameters(ids, changes)  # noqa: E731
-    _task_on(Invocation(ctx), edge, lan, wait, chosen, make)
+    _task_on(
+        Invocation(ctx), edge, lan, wait, chosen, lambda client, ids: client.work.set_parameters(ids, changes)
+    )
 
 
 @device.command("network")
@@ -295,8 +296,14 @@ def tag(
     invocation = Invocation(ctx)
     if not add and not remove:
         raise typer.BadParameter("name a tag", param_hint="--add/--remove")
-    work = lambda client, ids: client.work.tag(ids, add=add or (), remove=remove or ())  # noqa: E731
-    report_results(invocation, on_chosen(invocation, edge, lan, chosen, work), "tagged")
+    results = on_chosen(
+        invocation,
+        edge,
+        lan,
+        chosen,
+        lambda client, ids: client.work.tag(ids, add=add or (), remove=remove or ()),
+    )
+    report_results(invocation, results, "tagged")
 
 
 @device.command("report")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from aiohttp import web
 
 from farsite_cloud.accounts.changing import begin_change
@@ -94,7 +96,7 @@ async def _move(call: Call, account: Account, email: str) -> None:
         raise FarsiteError(ErrorCode.CONFLICT, "This address has an account of its own.")
     before = account.email
     for cut in await _end_support(call, account, before):
-        call.later(lambda cut=cut: cut.tell(call.services.peers))  # type: ignore[misc]
+        call.later(partial(cut.tell, call.services.peers))
     account.email = email
     account.revision += 1
     await call.session.flush()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from aiohttp import web
 
 from farsite_cloud.accounts.changing import begin_change
@@ -40,7 +42,7 @@ async def delete_account(request: web.Request, body: wire.AccountDeletion) -> No
         _make_anonymous(account)
     call.mail(email, Letter.ACCOUNT_DELETED, at=f"{call.now:%Y-%m-%d %H:%M}", source=call.source)
     for cut in cuts:
-        call.later(lambda cut=cut: cut.tell(call.services.peers))  # type: ignore[misc]
+        call.later(partial(cut.tell, call.services.peers))
 
 
 async def _cut_everywhere(call: Call, account: Account) -> list[Cut]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from aiohttp import web
 
 from farsite_cloud.accounts.cutting import Cut, cut_off
@@ -130,7 +132,7 @@ async def _change_account(call: Call, row: Row, body: wire.ServiceAccountChange)
         account.disabled_at = call.now if body.disabled else None
         if body.disabled:
             cut = Cut(_DISABLED, await end_of_accounts(call.whole, [account.id], call.now))
-            call.later(lambda: cut.tell(call.services.peers))
+            call.later(partial(cut.tell, call.services.peers))
     account.revision += 1
 
 
@@ -143,4 +145,4 @@ async def remove_service_account(request: web.Request) -> None:
         act.target, act.details["role"] = row[1].email, row[0].role
         cut = await cut_off(call.whole, row[1].id, _REMOVED, call.now)
         await ServiceAccounts(call.whole).remove(row, call.now)
-    call.later(lambda: cut.tell(call.services.peers))
+    call.later(partial(cut.tell, call.services.peers))

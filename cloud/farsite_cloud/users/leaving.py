@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -29,7 +31,7 @@ async def leave_organization(request: web.Request) -> None:
     with call.act("user.left", call.caller.email, organizations=[organization_id]) as act:
         act.details["role"] = await leave(call.session, organization_id, account_id)
         cut = await cut_off(Scope(call.session, organization_id), account_id, _LEFT, call.now)
-    call.later(lambda: cut.tell(call.services.peers))
+    call.later(partial(cut.tell, call.services.peers))
 
 
 async def leave(session: AsyncSession, organization_id: str, account_id: str) -> Role:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from aiohttp import web
 
 from farsite_cloud.accounts.cutting import cut_off
@@ -104,7 +106,7 @@ async def remove_user(request: web.Request) -> None:
         await users.remove(member)
         await users.check_owned()
         cut = await cut_off(call.whole, account.id, _REMOVED, call.now)
-    call.later(lambda: cut.tell(call.services.peers))
+    call.later(partial(cut.tell, call.services.peers))
 
 
 @api.route(

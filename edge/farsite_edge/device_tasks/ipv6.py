@@ -7,17 +7,15 @@ new address, and is followed there.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from itertools import count
 from typing import Any
 
-from farsite_edge.device_tasks.arriving import Occupied, check_free, is_at, is_ipv6, logged_in
+from farsite_edge.device_tasks.arriving import check_free, is_at, is_ipv6, logged_in
+from farsite_edge.device_tasks.change import AddressChange, failed
 from farsite_edge.device_tasks.holding import done
 from farsite_edge.device_tasks.parts import Part
-from farsite_edge.device_tasks.settings import Timing
-from farsite_edge.devices import DeviceManager
 from farsite_edge.devices.record import MAX_ADDRESSES, DeviceRecord
 from farsite_edge.tasks import Outcome
 from farsite_edge.vapix import Refused
@@ -25,24 +23,8 @@ from farsite_edge.vapix.ipv6 import AUTO, OFF, PREFIX, STATIC, IPv6Info, IPv6Set
 from farsite_signaling.wire.edge_tasks import WorkState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
-Search = Callable[[str], Awaitable[None]]
 
-
-class ChangeIPv6:
-    def __init__(
-        self,
-        manager: DeviceManager,
-        search: Search,
-        occupied: Occupied,
-        timing: Timing,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._manager = manager
-        self._search = search
-        self._occupied = occupied
-        self._timing = timing
-        self._clock = clock
-
+class ChangeIPv6(AddressChange):
     async def __call__(self, work: Part) -> Outcome:
         await self._manager.updating(work.device)
         wanted = wanted_of(work.payload)
@@ -50,9 +32,9 @@ class ChangeIPv6:
             record = self._record(work.device)
             info = await self._info(record)
             if info is None:
-                return _failed("Its firmware has no IPv6 settings that are known here.")
+                return failed("Its firmware has no IPv6 settings that are known here.")
             if wanted.mode == OFF and is_ipv6(record.address):
-                return _failed("The edge host reaches it over IPv6: switched off, it would be lost.")
+                return failed("The edge host reaches it over IPv6: switched off, it would be lost.")
             if info.settings == wanted:
                 return done(f"It has {described(wanted)} already.")
             if wanted.mode == STATIC:
@@ -65,9 +47,6 @@ class ChangeIPv6:
             await work.checkpoint(memory, "set_ipv6", f"Sets {described(wanted)}.")
             await self._set(record, info, wanted)
         return await self._arrive(work, dict(work.memory or {}), wanted)
-
-    def _record(self, device: str) -> DeviceRecord:
-        return self._manager.registry.managed(device)
 
     async def _info(self, record: DeviceRecord) -> IPv6Info | None:
         client = await logged_in(self._manager, record)
@@ -159,7 +138,7 @@ class ChangeIPv6:
         before: dict[str, str] = memory["before"]
         if info is not None and info.raw == before:
             await self._manager.follow(there)
-            return _failed("The device kept its former IPv6 settings.")
+            return failed("The device kept its former IPv6 settings.")
         client = await logged_in(self._manager, there)
         await _maybe_lost(self._manager.bounded(client.update_parameters(former(before))))
         until = self._clock() + self._timing.moved
@@ -168,11 +147,11 @@ class ChangeIPv6:
                 back = await is_at(self._manager, self._record(there.id), address)
                 if back is not None:
                     await self._manager.follow(back)
-                    return _failed(
+                    return failed(
                         f"It did not come back with {described(wanted)}; its former IPv6 settings are put back."
                     )
             await asyncio.sleep(self._timing.poll)
-        return _failed("Its former IPv6 settings were put back, but it does not answer. Look at it on site.")
+        return failed("Its former IPv6 settings were put back, but it does not answer. Look at it on site.")
 
 
 async def _maybe_lost(change: Awaitable[Any]) -> None:
@@ -186,10 +165,6 @@ async def _maybe_lost(change: Awaitable[Any]) -> None:
 
 def former(raw: Mapping[str, str]) -> dict[str, str]:
     return {f"{PREFIX}{name}": value for name, value in raw.items()}
-
-
-def _failed(detail: str) -> Outcome:
-    return Outcome(WorkState.FAILED, detail[:500], ErrorCode.DEVICE_ANSWER)
 
 
 def wanted_of(payload: dict[str, Any]) -> IPv6Settings:

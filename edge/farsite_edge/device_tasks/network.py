@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Any
 
-from farsite_edge.device_tasks.arriving import Occupied, check_free, is_at, is_ipv6, logged_in
+from farsite_edge.device_tasks.arriving import check_free, is_at, is_ipv6, logged_in
+from farsite_edge.device_tasks.change import AddressChange, failed
 from farsite_edge.device_tasks.holding import done
 from farsite_edge.device_tasks.parts import Part
-from farsite_edge.device_tasks.settings import Timing
-from farsite_edge.devices import DeviceManager
 from farsite_edge.devices.record import DeviceRecord
 from farsite_edge.tasks import Outcome
 from farsite_edge.vapix import Refused
@@ -20,25 +17,8 @@ from farsite_edge.vapix.network import DHCP, STATIC, IPv4Settings, NetworkInfo
 from farsite_signaling.wire.edge_tasks import WorkState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
-Search = Callable[[str], Awaitable[None]]
-"""Looks for a device; where it seems to be is noted in the registry (`elsewhere`)."""
 
-
-class ChangeNetwork:
-    def __init__(
-        self,
-        manager: DeviceManager,
-        search: Search,
-        occupied: Occupied,
-        timing: Timing,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._manager = manager
-        self._search = search
-        self._occupied = occupied
-        self._timing = timing
-        self._clock = clock
-
+class ChangeNetwork(AddressChange):
     async def __call__(self, work: Part) -> Outcome:
         await self._manager.updating(work.device)
         wanted = wanted_of(work.payload)
@@ -51,9 +31,6 @@ class ChangeNetwork:
             await work.checkpoint(memory, "set", f"Sets {described(wanted)}.")
             await self._set(self._record(work.device), network, wanted)
         return await self._arrive(work, dict(work.memory or {}), wanted)
-
-    def _record(self, device: str) -> DeviceRecord:
-        return self._manager.registry.managed(device)
 
     def _remember(self, device: str, network: NetworkInfo) -> dict[str, Any]:
         before = network.ipv4
@@ -143,20 +120,16 @@ class ChangeNetwork:
         network = await self._network(there)
         if same(network.ipv4, before):
             await self._manager.follow(there)
-            return _failed(f"The device kept its former settings, {described(before)}.")
+            return failed(f"The device kept its former settings, {described(before)}.")
         await self._set(there, network, before)
         until = self._clock() + self._timing.moved
         while self._clock() < until:
             back = await self._at_new(work.device, memory["old"], before)
             if back is not None:
                 await self._manager.follow(back)
-                return _failed(f"It came up at {there.address} instead; {described(before)} is put back.")
+                return failed(f"It came up at {there.address} instead; {described(before)} is put back.")
             await asyncio.sleep(self._timing.poll)
-        return _failed(f"{described(before)} was put back, but it does not answer there. Look at it on site.")
-
-
-def _failed(detail: str) -> Outcome:
-    return Outcome(WorkState.FAILED, detail[:500], ErrorCode.DEVICE_ANSWER)
+        return failed(f"{described(before)} was put back, but it does not answer there. Look at it on site.")
 
 
 def wanted_of(payload: dict[str, Any]) -> IPv4Settings:
