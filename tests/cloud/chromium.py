@@ -7,7 +7,7 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,10 @@ AUTHENTICATOR = {
 
 
 class Tab:
-    """One page. `complaints`: what the browser said of policies that were broken and of errors in scripts."""
+    """One page. `complaints`: what the browser said of policies that were broken and of errors in scripts.
+
+    `listeners` are given every event of the browser's, in order.
+    """
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
@@ -42,6 +45,7 @@ class Tab:
         self._session: str | None = None
         self._loaded = asyncio.Event()
         self.complaints: list[str] = []
+        self.listeners: list[Callable[[dict[str, Any]], None]] = []
 
     async def prepare(self) -> None:
         target = await self.send("Target.createTarget", url="about:blank")
@@ -118,6 +122,8 @@ class Tab:
                 answer.set_result(message["result"])
 
     def _heard(self, message: dict[str, Any]) -> None:
+        for listener in self.listeners:
+            listener(message)
         match message:
             case {"method": "Page.loadEventFired"}:
                 self._loaded.set()
@@ -128,12 +134,12 @@ class Tab:
 
 
 @asynccontextmanager
-async def chromium(folder: Path) -> AsyncIterator[Tab]:
+async def chromium(folder: Path, *flags: str) -> AsyncIterator[Tab]:
     if BROWSER is None:
         assert os.environ.get("CI") != "true", "Chromium is missing"
         pytest.skip("Chromium is not installed")
     process = await asyncio.create_subprocess_exec(
-        BROWSER, *FLAGS, f"--user-data-dir={folder}",
+        BROWSER, *FLAGS, *flags, f"--user-data-dir={folder}",
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:

@@ -37,7 +37,7 @@ def add_system_routes(app: web.Application, api: Api) -> None:
         return web.json_response(await asyncio.to_thread(document))
 
     async def page_(request: web.Request) -> web.Response:
-        headers = {"Content-Security-Policy": PAGE_POLICY}
+        headers = {"Content-Security-Policy": PAGE_POLICY, "X-Frame-Options": "DENY"}
         text = await asyncio.to_thread(page)
         return web.Response(text=text, content_type="text/html", headers=headers)
 

@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable
 
 from farsite_edge.device_tasks.arriving import is_ipv6, logged_in
 from farsite_edge.device_tasks.holding import done
-from farsite_edge.device_tasks.ipv6 import ChangeIPv6
-from farsite_edge.device_tasks.network import ChangeNetwork
 from farsite_edge.device_tasks.parts import Part, WorkPart
 from farsite_edge.devices import DeviceManager
 from farsite_edge.tasks import Outcome, Work
@@ -23,7 +21,7 @@ class AssignNetwork:
     device does not return; name servers at the end, at the new place. All but the addresses may be done twice: after a
     crash it is."""
 
-    def __init__(self, manager: DeviceManager, network: ChangeNetwork, ipv6: ChangeIPv6) -> None:
+    def __init__(self, manager: DeviceManager, network: Change, ipv6: Change) -> None:
         self._manager = manager
         self._changes: dict[str, Change] = {IPV4: network, IPV6: ipv6}
 

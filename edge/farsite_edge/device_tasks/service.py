@@ -12,10 +12,11 @@ from typing import Any
 
 from farsite_edge.device_tasks.accounts import AccountTask
 from farsite_edge.device_tasks.assign import AssignNetwork
+from farsite_edge.device_tasks.change import AddressChange
 from farsite_edge.device_tasks.holding import HoldingJob, SharingJob
-from farsite_edge.device_tasks.ipv6 import ChangeIPv6
+from farsite_edge.device_tasks.ipv6 import IPv6
 from farsite_edge.device_tasks.log_in import LogIn
-from farsite_edge.device_tasks.network import ChangeNetwork
+from farsite_edge.device_tasks.network import IPv4
 from farsite_edge.device_tasks.parameters import SetParameters
 from farsite_edge.device_tasks.power import FactoryDefault, Restart
 from farsite_edge.device_tasks.secrets import TaskSecrets
@@ -75,8 +76,8 @@ class DeviceTasks:
 
     def _kinds(self) -> dict[str, Job]:
         manager, secrets, timing = self._manager, self._secrets, self._timing
-        network = ChangeNetwork(manager, self._search, occupied, timing)
-        ipv6 = ChangeIPv6(manager, self._search, occupied, timing)
+        network = AddressChange(IPv4(), manager, self._search, occupied, timing)
+        ipv6 = AddressChange(IPv6(), manager, self._search, occupied, timing)
         return {
             LOG_IN: SharingJob(LogIn(manager, secrets, timing)),
             SET_UP: HoldingJob(manager, AccountTask(manager, secrets, Change.FIRST)),

@@ -14,12 +14,13 @@ from farsite_signaling.rest.routes import (
     read_query,
     receive,
 )
-from farsite_signaling.rest.serving import Front, FrontLimits, add_headers
+from farsite_signaling.rest.serving import SECURITY_HEADERS, Front, FrontLimits, add_headers
 
 __all__ = [
     "AUTHENTICATED",
     "INTERACTIVE",
     "PUBLIC",
+    "SECURITY_HEADERS",
     "Answer",
     "Api",
     "Front",

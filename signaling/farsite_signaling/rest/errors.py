@@ -40,15 +40,20 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        response = problem_response(_from_http(error))
-        if "Allow" in error.headers:
-            response.headers["Allow"] = error.headers["Allow"]
-        return response
+        return problem_of(error)
     except Exception:
         # What went wrong inside is for the log, not for whoever asked.
         logger.exception("unhandled error in %s %s", request.method, request.path)
         hidden = FarsiteError(ErrorCode.INTERNAL, "Something went wrong here; see this server's log.")
         return problem_response(hidden.problem())
+
+
+def problem_of(error: web.HTTPException) -> web.Response:
+    """What the framework refuses, in words of ours: nothing of the request is repeated."""
+    response = problem_response(_from_http(error))
+    if "Allow" in error.headers:
+        response.headers["Allow"] = error.headers["Allow"]
+    return response
 
 
 def _from_http(error: web.HTTPException) -> Problem:

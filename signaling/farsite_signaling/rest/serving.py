@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from farsite_signaling.rest.errors import problem_response
+from farsite_signaling.rest.errors import problem_of, problem_response
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 logger = logging.getLogger(__name__)
@@ -129,6 +129,14 @@ class _Connection(web.RequestHandler):
             self._front.leave(self._source)
             self._source = None
         super().connection_lost(exc)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """What the framework refuses before any route is asked, an expectation say, is a problem like all others."""
+        if isinstance(resp, web.HTTPException) and resp.status >= 400:
+            resp = problem_of(resp)
+        return await super().finish_response(request, resp, start_time)
 
     def handle_error(
         self,

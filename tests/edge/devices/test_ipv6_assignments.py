@@ -10,7 +10,8 @@ import pytest
 
 from farsite_edge.assign.table import conflicts, planned
 from farsite_edge.device_tasks.assign import AssignNetwork
-from farsite_edge.device_tasks.ipv6 import ChangeIPv6
+from farsite_edge.device_tasks.change import AddressChange
+from farsite_edge.device_tasks.ipv6 import IPv6
 from farsite_edge.device_tasks.service import occupied
 from farsite_edge.device_tasks.settings import Timing
 from farsite_edge.tasks import Outcome
@@ -234,12 +235,12 @@ class Resumed:
         self.steps.append(step)
 
 
-def change(site: Site) -> ChangeIPv6:
+def change(site: Site) -> AddressChange[Any, Any]:
     async def search(_device: str) -> None:
         """Nothing is seen."""
 
     timing = Timing(poll=0.05, moved=5, settle=0.01)
-    return ChangeIPv6(site.edge.host.manager, search, occupied, timing)
+    return AddressChange(IPv6(), site.edge.host.manager, search, occupied, timing)
 
 
 async def test_followed_to_its_new_address_after_a_restart(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ async def test_a_new_address(model: str, tmp_path: Path) -> None:
         assert (shown.mode, shown.address, shown.router) == ("static", "127.0.49.77/24", "127.0.49.200")
         assert site.edge.host.registry.get(device.serial).state is DeviceState.REACHABLE
         done = await site.task(path, body, method="PUT")
-        assert done.devices[0].detail == "The device has these settings already."
+        assert "already" in done.devices[0].detail
 
 
 async def test_dhcp_gives_another_address(tmp_path: Path) -> None:
