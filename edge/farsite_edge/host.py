@@ -22,6 +22,7 @@ from farsite_edge.device_tasks import DeviceTasks
 from farsite_edge.devices import DeviceManager, Finder, Gateway, Monitor, Registry
 from farsite_edge.devices.addresses import AddressRule
 from farsite_edge.devices.connections import Connections
+from farsite_edge.devices.contact import Contact
 from farsite_edge.devices.credentials import CredentialStore
 from farsite_edge.devices.gateway import real_gateway
 from farsite_edge.devices.scan_job import SCAN, ScanJob, ScanService
@@ -142,15 +143,8 @@ class EdgeHost:
             self.core.database, self.core.vault, interval=settings.log_in_interval
         )
         self.tags = Tags(self.core.database, self.registry)
-        self.manager = DeviceManager(
-            self.registry,
-            self._credentials,
-            gateway,
-            connections,
-            self._rule,
-            self.tags,
-            timeout=settings.device_timeout,
-        )
+        contact = Contact(gateway, connections, self._rule, timeout=settings.device_timeout)
+        self.manager = DeviceManager(self.registry, self._credentials, contact, self.tags)
         self.finder = Finder(self.registry, gateway, self._rule, settings)
         intervals = {"interval": settings.poll_interval, "refresh": settings.refresh_interval}
         self.monitor = Monitor(self.manager, **intervals)

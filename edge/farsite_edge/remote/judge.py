@@ -74,11 +74,11 @@ class StreamJudge:
 
     async def certificate_changed(self, device: str, error: FarsiteError) -> None:
         """Seen by this process."""
-        await self._manager.failed(device, error)
+        await self._manager.looks.failed(device, error)
 
     async def look_at(self, device: str) -> None:
         """A process that is believed less says that the device shows another certificate: see for ourselves."""
-        await self._manager.check(device, refresh=False)
+        await self._manager.looks.check(device, refresh=False)
 
     def _judge(self, grant: Grant, request: OpenRequest) -> ApiAccess | DeviceAccess:
         late = self._clock() - grant.until
