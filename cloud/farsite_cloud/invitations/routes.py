@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from farsite_cloud.api.call import Call, call_of
+from farsite_cloud.api.etags import IF_MATCH, check_if_match, etag, hold
 from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.api.paging import next_cursor, read_page
 from farsite_cloud.invitations.models import Invitation
@@ -12,7 +13,7 @@ from farsite_cloud.invitations.service import Invitations, invitation_answer, re
 from farsite_cloud.mail.letters import Letter
 from farsite_cloud.notices.events import emit
 from farsite_cloud.users.service import Users, check_choice, check_folders
-from farsite_signaling.rest import Api
+from farsite_signaling.rest import Answer, Api
 from farsite_signaling.wire import cloud_api, people_api
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.notices_api import NoticeKind
@@ -85,22 +86,51 @@ async def _mail(call: Call, invitation: Invitation, code: str) -> None:
     )
 
 
-@api.route("POST", f"{_ONE}/resend", need=Right.USER_MANAGE, response=people_api.Invitation)
-async def resend_invitation(request: web.Request) -> people_api.Invitation:
+@api.route("GET", _ONE, need=Right.USER_MANAGE, response=people_api.Invitation)
+async def get_invitation(request: web.Request) -> Answer:
+    """One pending invitation."""
+    call = call_of(request)
+    return _answer(call, await Invitations(call.scope).get(request.match_info["invitation"]))
+
+
+def _answer(call: Call, invitation: Invitation) -> Answer:
+    return Answer(invitation_answer(invitation, call.organization, call.now), etag(_revision(invitation)))
+
+
+def _revision(invitation: Invitation) -> int:
+    """Sending it again is all that changes one, and gives it a new end."""
+    return int(invitation.expires_at.timestamp() * 1000)
+
+
+@api.route(
+    "POST",
+    f"{_ONE}/resend",
+    need=Right.USER_MANAGE,
+    response=people_api.Invitation,
+    headers=(IF_MATCH,),
+)
+async def resend_invitation(request: web.Request) -> Answer:
     """Mail it again, with a new code and a new week to accept it."""
     call = call_of(request)
     with call.act("invitation.resent", request.match_info["invitation"]) as act:
         invitation = await Invitations(call.scope).get(request.match_info["invitation"])
         act.target = invitation.email
+        await _check_unchanged(request, invitation)
         await _mail(call, invitation, renew(invitation, call.now))
-    return invitation_answer(invitation, call.organization, call.now)
+    return _answer(call, invitation)
 
 
-@api.route("DELETE", _ONE, need=Right.USER_MANAGE)
+async def _check_unchanged(request: web.Request, invitation: Invitation) -> None:
+    await hold(request, invitation)
+    check_if_match(request, _revision(invitation))
+
+
+@api.route("DELETE", _ONE, need=Right.USER_MANAGE, headers=(IF_MATCH,))
 async def revoke_invitation(request: web.Request) -> None:
     """Revoke a pending invitation."""
     call = call_of(request)
     with call.act("invitation.revoked", request.match_info["invitation"]) as act:
         invitation = await Invitations(call.scope).get(request.match_info["invitation"])
         act.target = invitation.email
+        await _check_unchanged(request, invitation)
         await Invitations(call.scope).take(invitation)

@@ -7,7 +7,7 @@ from aiohttp import web
 from farsite_cloud.accounts.factors import accounts_with_factor
 from farsite_cloud.accounts.service import find_accounts
 from farsite_cloud.api.call import Call, call_of
-from farsite_cloud.api.etags import check_if_match, etag
+from farsite_cloud.api.etags import IF_MATCH, check_if_match, etag
 from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.organizations.entrance import entrance_answer, entrances
 from farsite_cloud.organizations.models import Organization
@@ -73,7 +73,7 @@ async def create_organization(request: web.Request, body: wire.OrganizationReque
     need=Right.ORGANIZATION_MANAGE,
     request=wire.OrganizationChange,
     response=wire.Organization,
-    headers=("If-Match",),
+    headers=(IF_MATCH,),
 )
 async def change_organization(request: web.Request, body: wire.OrganizationChange) -> Answer:
     """Rename it, or change its rules: what invited members start as, whether a second factor is asked for."""

@@ -7,7 +7,7 @@ from aiohttp import web
 from farsite_cloud.accounts.tokens import revoke as revoke_token
 from farsite_cloud.accounts.tokens import vouched_tokens
 from farsite_cloud.api.call import Call, call_of
-from farsite_cloud.api.etags import check_if_match, etag
+from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
 from farsite_cloud.attempts import guessing
 from farsite_cloud.ids import new_id
 from farsite_cloud.mail.letters import Letter
@@ -57,7 +57,7 @@ async def _answer(call: Call, provider: IdentityProvider, *, required: bool) -> 
     need=OWN,
     request=wire.ProviderRequest,
     response=wire.Provider,
-    headers=("If-Match",),
+    headers=(IF_MATCH,),
     errors=(ErrorCode.PROVIDER_REFUSED, ErrorCode.OUTBOUND_REFUSED, ErrorCode.OUTBOUND_FAILED),
 )
 async def set_identity_provider(request: web.Request, body: wire.ProviderRequest) -> Answer:
@@ -82,7 +82,7 @@ async def _stored(request: web.Request, call: Call, body: wire.ProviderRequest) 
         provider = IdentityProvider(id=new_id(call.now), created_at=call.now, revision=0)
         call.whole.add(provider)
     else:
-        check_if_match(request, provider.revision)
+        await check_unchanged(request, provider)
         if (provider.issuer, provider.client_id) != (body.issuer, body.client_id):
             provider.client_secret = None
             await _end_vouched(call)
@@ -116,13 +116,15 @@ async def _end_vouched(call: Call) -> None:
     call.later(lambda: tell_ended(peers, ended, ErrorCode.SESSION_ENDED, detail))
 
 
-@api.route("DELETE", _PROVIDER, need=OWN)
+@api.route("DELETE", _PROVIDER, need=OWN, headers=(IF_MATCH,))
 async def remove_identity_provider(request: web.Request) -> None:
     """Remove it: the sign-ins it vouched for end, and its identities are forgotten. Members and domains stay."""
     call = call_of(request)
     with call.act("organization.provider_removed") as act:
         organization = await lock(call.session, call.organization.id)
-        act.target = (await Providers(call.whole).get()).issuer
+        provider = await Providers(call.whole).get()
+        act.target = provider.issuer
+        await check_unchanged(request, provider)
         await _end_vouched(call)
         await Providers(call.whole).remove()
         organization.provider_required = False

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from farsite_cloud.api.authorize import demand
 from farsite_cloud.api.call import Call, call_of
-from farsite_cloud.api.etags import check_if_match, etag
+from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
 from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.api.paging import next_cursor, read_page
 from farsite_cloud.mail.letters import Letter
@@ -113,7 +113,7 @@ async def _tell(call: Call, access: SupportAccess) -> None:
     need=Right.USER_MANAGE,
     request=wire.SupportChange,
     response=wire.SupportAccess,
-    headers=("If-Match",),
+    headers=(IF_MATCH,),
 )
 async def change_support(request: web.Request, body: wire.SupportChange) -> Answer:
     """Let it end earlier or later. What has ended stays so."""
@@ -121,7 +121,7 @@ async def change_support(request: web.Request, body: wire.SupportChange) -> Answ
     with call.act("support.changed", request.match_info["access"]) as act:
         access = await SupportAccesses(call.whole).get(request.match_info["access"])
         act.target = access.email
-        check_if_match(request, access.revision)
+        await check_unchanged(request, access)
         _check_in_force(access, call.now)
         demand_all(call, rights_of(Role(access.role)) - NOT_FOR_SUPPORT)
         act.details |= {"from": access.until.isoformat(), "until": body.until.isoformat()}
@@ -135,13 +135,14 @@ def _check_in_force(access: SupportAccess, now: datetime) -> None:
         raise FarsiteError(ErrorCode.CONFLICT, "This support access has ended. Grant another one.")
 
 
-@api.route("DELETE", _ONE, need=Right.USER_MANAGE)
+@api.route("DELETE", _ONE, need=Right.USER_MANAGE, headers=(IF_MATCH,))
 async def end_support(request: web.Request) -> None:
     """End it now; its sessions and tunnels are cut within seconds."""
     call = call_of(request)
     with call.act("support.ended", request.match_info["access"]) as act:
         access = await SupportAccesses(call.whole).get(request.match_info["access"])
         act.target = access.email
+        await check_unchanged(request, access)
         _check_in_force(access, call.now)
         access.ended_at, access.ended_by = call.now, call.actor
         access.revision += 1

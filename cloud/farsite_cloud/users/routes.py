@@ -10,7 +10,7 @@ from farsite_cloud.accounts.cutting import cut_off
 from farsite_cloud.accounts.factors import accounts_with_factor
 from farsite_cloud.api.authorize import demand
 from farsite_cloud.api.call import Call, call_of
-from farsite_cloud.api.etags import check_if_match, etag
+from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
 from farsite_cloud.api.paging import cursor_of, start_after
 from farsite_cloud.organizations.service import lock
 from farsite_cloud.users.changes import change_member, close_lost
@@ -69,7 +69,7 @@ async def _answer(call: Call, row: Row) -> Answer:
     need=Right.USER_MANAGE,
     request=people_api.MemberChange,
     response=people_api.Member,
-    headers=("If-Match",),
+    headers=(IF_MATCH,),
 )
 async def change_user(request: web.Request, body: people_api.MemberChange) -> Answer:
     """Change role or folders, at once: sessions that the new ones would not allow end. Owners are made by owners."""
@@ -80,7 +80,7 @@ async def change_user(request: web.Request, body: people_api.MemberChange) -> An
         row = await users.get(request.match_info["account"])
         member, account = row
         act.target = account.email
-        check_if_match(request, member.revision)
+        await check_unchanged(request, member)
         before = Role(member.role)
         if Role.OWNER in (before, body.role) and body.role not in (before, None):
             demand(call, Right.ORGANIZATION_OWN)
@@ -91,7 +91,7 @@ async def change_user(request: web.Request, body: people_api.MemberChange) -> An
     return await _answer(call, row)
 
 
-@api.route("DELETE", _ONE, need=Right.USER_MANAGE)
+@api.route("DELETE", _ONE, need=Right.USER_MANAGE, headers=(IF_MATCH,))
 async def remove_user(request: web.Request) -> None:
     """Remove a user from the organization: certificates, connections and sessions end at once."""
     call = call_of(request)
@@ -100,6 +100,7 @@ async def remove_user(request: web.Request) -> None:
         await lock(call.session, call.organization.id)
         member, account = await users.get(request.match_info["account"])
         act.target = account.email
+        await check_unchanged(request, member)
         if member.role == Role.OWNER:
             demand(call, Right.ORGANIZATION_OWN)
         act.details["role"] = member.role

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from farsite_signaling.rest.etags import IF_MATCH
 from farsite_signaling.wire.errors import ErrorCode, status_of
 from farsite_signaling.wire.rights import Right
 
@@ -50,7 +51,7 @@ def _codes(route: Route) -> Iterator[ErrorCode]:
         yield from _WRITING
     if route.request is not None:
         yield from _WITH_A_BODY
-    if "If-Match" in route.headers:
+    if IF_MATCH in route.headers:
         yield ErrorCode.PRECONDITION_FAILED
     if "Idempotency-Key" in route.headers:
         yield ErrorCode.IN_PROGRESS
