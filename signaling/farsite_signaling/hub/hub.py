@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from farsite_signaling.hub.authorizer import Authorizer
 from farsite_signaling.hub.connection import Connection
+from farsite_signaling.hub.door import Door
 from farsite_signaling.hub.handshake import Handshake, refusal
 from farsite_signaling.hub.limits import HubLimits
 from farsite_signaling.hub.neighbours import Alone, Neighbours
@@ -79,6 +80,7 @@ class Hub:
         )
         self._live: set[Connection] = set()
         self._at_door: set[HubSocket] = set()
+        self._door = Door(self._limits.handshakes, 1 / self._limits.return_rate)
         self._group: asyncio.TaskGroup | None = None
         self._settling: set[asyncio.Task[None]] = set()
         self._ticker: asyncio.Task[None] | None = None
@@ -189,6 +191,7 @@ class Hub:
             await socket.prepare(request)
             connection = await self._admit(socket)
         finally:
+            self._door.passed(asyncio.get_running_loop().time())
             self._at_door.discard(socket)
             self._count_out()
         if connection is not None:
@@ -201,8 +204,11 @@ class Hub:
             return FarsiteError(ErrorCode.FORBIDDEN, "Pages of this origin may not connect to the hub.")
         if not self._open:
             return FarsiteError(ErrorCode.UNAVAILABLE, "The hub is closed.", retry_after=1.0)
-        if len(self._at_door) >= self._limits.handshakes or len(self._live) >= self._limits.connections:
+        if len(self._live) >= self._limits.connections:
             return FarsiteError(ErrorCode.UNAVAILABLE, "The hub is full.", retry_after=5.0)
+        if (wait := self._door.knock(asyncio.get_running_loop().time())) is not None:
+            detail = "Too many come to the hub at once."
+            return FarsiteError(ErrorCode.UNAVAILABLE, detail, retry_after=max(1.0, wait))
         return None
 
     async def _admit(self, socket: HubSocket) -> Connection | None:
