@@ -47,6 +47,8 @@ T = TypeVar("T")
 
 HEARTBEAT = 4.0
 _TICKS_PER_HEARTBEAT = 8
+_MANY = 20
+"""Pings a second, from which on they are to come together."""
 
 
 class Hub:
@@ -171,7 +173,8 @@ class Hub:
     @property
     def _pace(self) -> float:
         """Seconds between the pings of a peer: the more there are, the longer."""
-        return max(self._heartbeat, len(self._live) / self._limits.pings_per_second)
+        wanted = len(self._live) / self._limits.pings_per_second
+        return max(self._heartbeat, min(wanted, self._limits.longest_heartbeat))
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         assert self._group is not None
@@ -324,6 +327,10 @@ class Hub:
 
     async def _received(self, connection: Connection, message: HubMessage | Unknown) -> None:
         match message:
+            case Ping():  # first: of most peers nothing else is ever heard
+                pace = self._pace
+                together = len(self._live) >= _MANY * pace
+                await connection.answer_ping(message.token, pace, together=together)
             case EnvelopeMessage():
                 await self._forward(connection, message)
             case Report():
@@ -334,8 +341,6 @@ class Hub:
                 await self._compare(connection, message)
             case InventoryDelta():
                 await self._inventory(connection, message)
-            case Ping():
-                await connection.answer_ping(message.token, self._pace)
             case Pong() | Unknown():
                 pass
             case _:
