@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections import Counter
@@ -71,6 +72,10 @@ def _watched(world) -> Iterator[Work]:
         return render(*arguments, **values)
 
     def sent(connection, cursor, statement, parameters, context, many):
+        # Tasks of the cloud's own have names: what it does without being asked is not counted.
+        task = asyncio.current_task()
+        if task is not None and not task.get_name().startswith("Task-"):
+            return
         work.statements[statement.split(None, 1)[0].upper()] += 1
 
     with MonkeyPatch.context() as patch:
