@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import pytest
@@ -150,6 +150,26 @@ async def test_the_same_work_is_done_with_and_without_an_account(open_world, nam
     }
     # An account's organizations are looked at, and their log is locked in place of the operator's.
     assert abs(known.statements.total() - unknown.statements.total()) <= 3, (known, unknown)
+
+
+@pytest.mark.both_databases
+async def test_an_account_in_many_organizations_makes_no_more_work(open_world):
+    """Each has a log of its own, that the refusal is written into."""
+    for number in range(12):
+        await open_world.owner.ok("POST", "/organizations", {"name": f"Number {number}"})
+    done = {}
+    for email in (KNOWN, UNKNOWN, KNOWN, UNKNOWN):
+        with _watched(open_world) as done[email]:
+            await open_world.stranger("POST", "/auth/sign-in", {"email": email, "password": "wrong"})
+    known, unknown = done[KNOWN].statements, done[UNKNOWN].statements
+    assert abs(known.total() - unknown.total()) <= 3, done
+    organizations = (await open_world.owner.ok("GET", "/organizations"))["organizations"]
+    for organization in organizations:
+        person = replace(open_world.owner, org=organization["id"])
+        async with asyncio.timeout(20):
+            while len(await open_world.audit("account.sign_in", person)) < 2:
+                await asyncio.sleep(0.05)
+    assert len(organizations) == 13
 
 
 @pytest.mark.parametrize("name", CALLS)
