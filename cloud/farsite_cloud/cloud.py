@@ -95,6 +95,7 @@ class Cloud:
         authorizer = CloudAuthorizer(database, self.clock, sweeper.wake)
         access = Access()
         database.watch(FOLLOWS_FROM, access)
+        await self._stack.enter_async_context(authorizer.answering())
         self.hub = await self._open_hub(authorizer, redis, access)
         licence_watch = LicenceWatch(database, vault, self.clock, self.hub, licensing)
         authorizer.on_reported, authorizer.on_left = licence_watch.inform_edge, licence_watch.left

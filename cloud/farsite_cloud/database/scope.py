@@ -162,6 +162,32 @@ async def by_owner(
     return {row[0]: row[1] for row in await session.execute(statement)}
 
 
+async def anybodys_rows(
+    session: AsyncSession,
+    model: type[OwnedT],
+    ids: Collection[str],
+    columns: Sequence[InstrumentedAttribute[Any]],
+) -> dict[str, Row[Any]]:
+    """By id, of whichever organization: the caller looks whose each is. For many who say who they are, all at once."""
+    statement = select(*columns).where(model.id.in_(sorted(ids)))
+    return {row.id: row for row in await session.execute(statement)}
+
+
+async def touch_rows(
+    session: AsyncSession,
+    model: type[OwnedT],
+    ids: Collection[str],
+    values: Mapping[InstrumentedAttribute[Any], Any],
+) -> None:
+    """Of whichever organizations; their ids were proven. Locked in order: others may touch some of them as well."""
+    ordered = select(model.id).where(model.id.in_(sorted(ids))).order_by(model.id)
+    locked = ordered.with_for_update(key_share=True).scalar_subquery()
+    await session.execute(
+        update(model).where(model.id.in_(locked)).values(dict(values)),
+        execution_options={"synchronize_session": False},
+    )
+
+
 async def due_rows(
     session: AsyncSession, model: type[OwnedT], *conditions: ColumnElement[bool], limit: int = 1
 ) -> list[tuple[str, str]]:

@@ -201,11 +201,6 @@ class EdgeHosts:
         edge.last_seen = now
         return news
 
-    async def seen(self, edge_id: str, now: datetime) -> None:
-        await self._scope.change(
-            self._scope.update(EdgeHost).where(EdgeHost.id == edge_id).values(last_seen=now)
-        )
-
 
 class News(NamedTuple):
     """What a report brought: remote access was switched, other devices are managed."""

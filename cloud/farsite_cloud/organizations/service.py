@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, CursorResult, func, or_, select, update
@@ -142,6 +143,13 @@ async def find_organization(session: AsyncSession, organization_id: str) -> Orga
     return await session.get(Organization, organization_id)
 
 
+async def authorities_of(session: AsyncSession, ids: Collection[str]) -> dict[str, str]:
+    """Certificates in PEM of those organizations that there are."""
+    columns = select(Organization.id, Organization.authority_certificate)
+    rows = await session.execute(columns.where(Organization.id.in_(sorted(ids))))
+    return {row.id: row.authority_certificate for row in rows}
+
+
 async def any_organization(session: AsyncSession) -> Organization | None:
     """The newest."""
     return (await session.scalars(select(Organization).order_by(Organization.id.desc()).limit(1))).first()
@@ -166,6 +174,11 @@ def _deletion_due(now: datetime) -> list[ColumnElement[bool]]:
 
 async def was_erased(session: AsyncSession, organization_id: str) -> bool:
     return await session.get(ErasedOrganization, organization_id) is not None
+
+
+async def erased_among(session: AsyncSession, ids: Collection[str]) -> set[str]:
+    found = select(ErasedOrganization.id).where(ErasedOrganization.id.in_(sorted(ids)))
+    return set(await session.scalars(found))
 
 
 async def create_organization(
