@@ -220,19 +220,19 @@ async def test_https_by_its_pin(edge: RunningEdge, small_cloud: SmallCloud) -> N
 
 
 async def test_who_is_admitted(edge: RunningEdge, small_cloud: SmallCloud) -> None:
-    remote, client = edge.host.remote, small_cloud.client()
-    remote.admit(small_cloud.grant(client))
+    admission, client = edge.host.remote.admission, small_cloud.client()
+    admission.admit(small_cloud.grant(client))
     with pytest.raises(FarsiteError) as caught:
-        remote.admit(small_cloud.grant(client, rights=frozenset()))
+        admission.admit(small_cloud.grant(client, rights=frozenset()))
     assert caught.value.code is ErrorCode.FORBIDDEN
     ended = small_cloud.grant(client)
-    await remote._end(SessionEnded(session=ended.sid))
+    await edge.host.remote.inbox.receive(SessionEnded(session=ended.sid))
     with pytest.raises(FarsiteError) as caught:
-        remote.admit(ended)
+        admission.admit(ended)
     assert caught.value.code is ErrorCode.SESSION_ENDED
     await edge.set_remote_access(False)
     with pytest.raises(FarsiteError) as caught:
-        remote.admit(small_cloud.grant(client))
+        admission.admit(small_cloud.grant(client))
     assert caught.value.code is ErrorCode.REMOTE_ACCESS_OFF
     assert "remote-access on" in caught.value.detail
 

@@ -27,7 +27,9 @@ edges = typer.Typer(
 add_recovery(edges)
 T = TypeVar("T")
 One = Annotated[str, typer.Argument(metavar="EDGE", help="Name or id of the edge host.")]
-Risk = Annotated[bool, typer.Option("--i-am-aware-of-the-risks", help="Do not ask.")]
+Risk = Annotated[
+    bool, typer.Option("--yes", "--i-am-aware-of-the-risks", help="Aware of the risks: do not ask.")
+]
 _URN = re.compile(r"urn:farsite:[\w.-]+:(edge|user):([\w.-]+)(?::device:[\w.-]+)?")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import sys
 from contextlib import AsyncExitStack
@@ -15,6 +14,7 @@ import typer
 
 from farsite_client.apiport import ApiPort
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.names import serial
 from farsite_client.forward import LocalPort, Streams
 from farsite_client.keeper import SessionKeeper
 from farsite_client.runtime import ErrorState, LocalPortState, SessionState, published, way
@@ -25,7 +25,6 @@ from farsite_signaling.wire.stream import DeviceTarget, Priority
 open_ = typer.Typer(add_completion=False, rich_markup_mode=None)
 forward = typer.Typer(add_completion=False, rich_markup_mode=None)
 Port = ApiPort | LocalPort
-SERIAL = re.compile(r"[0-9A-Fa-f]{12}")
 
 
 class Running:
@@ -165,7 +164,9 @@ def open_command(
     ctx: typer.Context,
     target: Target,
     port: LocalPortNumber = 0,
-    browser: Annotated[bool, typer.Option(help="Open it in the browser.")] = True,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", " /--no-open", help="Open it in the browser.")
+    ] = True,
     https: Annotated[bool, typer.Option("--https", help="Use the device's HTTPS port.")] = False,
 ) -> None:
     """Open a device's page in the browser, or the API of an edge host.
@@ -228,5 +229,4 @@ def _split(target: str) -> tuple[str, str | None]:
         return target, None
     if not edge or not device:
         raise FarsiteError(ErrorCode.INVALID_REQUEST, "Write it as EDGE or EDGE/DEVICE.")
-    # Serial numbers have capital letters, whoever types them.
-    return edge, device.upper() if SERIAL.fullmatch(device) else device
+    return edge, serial(device)

@@ -24,13 +24,16 @@ _ALSO = {
     "emails": ("emails",),
     "scopes": ("scope",),
 }
+_VALUES = " There are: "
 _FIELD = re.compile(r"(?<![\w./-])[a-z]+(?:_[a-z]+)+(?:=true)?(?![\w/-])")
 
 
 def in_options(error: FarsiteError, command: Any) -> FarsiteError:
     """The error with the options of `command` in its sentence where fields were; what is no option stays."""
     spelled = _spelled(command)
-    detail = _FIELD.sub(lambda match: _option(match[0], spelled), error.detail)
+    said, there_are, values = error.detail.partition(_VALUES)
+    # What can be chosen are values, even where one is called as a field is.
+    detail = _FIELD.sub(lambda match: _option(match[0], spelled), said) + there_are + values
     for row in error.errors:
         field = str(row.get("field", ""))
         detail = detail.replace(f"({field})", f"({_option(field, spelled)})")

@@ -50,16 +50,16 @@ class ChangeIPv6(AddressChange):
 
     async def _info(self, record: DeviceRecord) -> IPv6Info | None:
         client = await logged_in(self._manager, record)
-        info: IPv6Info | None = await self._manager.bounded(client.ipv6())
+        info: IPv6Info | None = await self._manager.contact.bounded(client.ipv6())
         return info
 
     async def _set(self, record: DeviceRecord, info: IPv6Info, wanted: IPv6Settings) -> None:
         client = await logged_in(self._manager, record)
         try:
-            await _maybe_lost(self._manager.bounded(client.set_ipv6(info, wanted)))
+            await _maybe_lost(self._manager.contact.bounded(client.set_ipv6(info, wanted)))
         except Refused:
             with suppress(Refused):  # what it refuses it has not changed; the rest it may have
-                await _maybe_lost(self._manager.bounded(client.update_parameters(former(info.raw))))
+                await _maybe_lost(self._manager.contact.bounded(client.update_parameters(former(info.raw))))
             raise
 
     async def _arrive(self, work: Part, memory: dict[str, Any], wanted: IPv6Settings) -> Outcome:
@@ -99,7 +99,7 @@ class ChangeIPv6(AddressChange):
 
     async def _arrived(self, there: DeviceRecord, wanted: IPv6Settings, *, moves: bool) -> Outcome:
         if moves:
-            await self._manager.follow(there)
+            await self._manager.looks.follow(there)
             return done(f"It answers at {there.address}, with {described(wanted)}.")
         if wanted.mode != STATIC:
             return done(f"It has {described(wanted)}.")
@@ -137,16 +137,16 @@ class ChangeIPv6(AddressChange):
         info = await self._info(there)
         before: dict[str, str] = memory["before"]
         if info is not None and info.raw == before:
-            await self._manager.follow(there)
+            await self._manager.looks.follow(there)
             return failed("The device kept its former IPv6 settings.")
         client = await logged_in(self._manager, there)
-        await _maybe_lost(self._manager.bounded(client.update_parameters(former(before))))
+        await _maybe_lost(self._manager.contact.bounded(client.update_parameters(former(before))))
         until = self._clock() + self._timing.moved
         while self._clock() < until:
             for address in dict.fromkeys([memory["old"], there.address]):
                 back = await is_at(self._manager, self._record(there.id), address)
                 if back is not None:
-                    await self._manager.follow(back)
+                    await self._manager.looks.follow(back)
                     return failed(
                         f"It did not come back with {described(wanted)}; its former IPv6 settings are put back."
                     )

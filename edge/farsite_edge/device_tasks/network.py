@@ -48,14 +48,14 @@ class ChangeNetwork(AddressChange):
 
     async def _network(self, record: DeviceRecord) -> NetworkInfo:
         client = await logged_in(self._manager, record)
-        network: NetworkInfo = await self._manager.bounded(client.network())
+        network: NetworkInfo = await self._manager.contact.bounded(client.network())
         return network
 
     async def _set(self, record: DeviceRecord, network: NetworkInfo, settings: IPv4Settings) -> None:
         """The answer may be lost with the address."""
         client = await logged_in(self._manager, record)
         try:
-            await self._manager.bounded(client.set_ipv4(network, settings))
+            await self._manager.contact.bounded(client.set_ipv4(network, settings))
         except FarsiteError as error:
             if error.code is not ErrorCode.DEVICE_UNREACHABLE or isinstance(error, Refused):
                 raise
@@ -69,7 +69,7 @@ class ChangeNetwork(AddressChange):
                 await self._search(work.device)
             there = await self._at_new(work.device, memory["old"], wanted)
             if there is not None:
-                await self._manager.follow(there)
+                await self._manager.looks.follow(there)
                 return done(f"It answers at {there.address}, with {described(wanted)}.")
             if self._clock() >= memory["until"]:
                 break
@@ -119,14 +119,14 @@ class ChangeNetwork(AddressChange):
     ) -> Outcome:
         network = await self._network(there)
         if same(network.ipv4, before):
-            await self._manager.follow(there)
+            await self._manager.looks.follow(there)
             return failed(f"The device kept its former settings, {described(before)}.")
         await self._set(there, network, before)
         until = self._clock() + self._timing.moved
         while self._clock() < until:
             back = await self._at_new(work.device, memory["old"], before)
             if back is not None:
-                await self._manager.follow(back)
+                await self._manager.looks.follow(back)
                 return failed(f"It came up at {there.address} instead; {described(before)} is put back.")
             await asyncio.sleep(self._timing.poll)
         return failed(f"{described(before)} was put back, but it does not answer there. Look at it on site.")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from farsite_edge.audit import AuditLog
 from farsite_edge.devices.addresses import AddressRule
-from farsite_edge.devices.manager import DeviceManager
+from farsite_edge.devices.looks import Looks
 from farsite_edge.devices.record import DeviceRecord
 from farsite_edge.devices.registry import Registry
 from farsite_edge.remote.pins import certificate_changed
@@ -31,14 +31,14 @@ class StreamJudge:
     def __init__(
         self,
         registry: Registry,
-        manager: DeviceManager,
+        looks: Looks,
         rule: AddressRule,
         audit: AuditLog,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._registry = registry
-        self._manager = manager
+        self._looks = looks
         self._rule = rule
         self._audit = audit
         self._clock = clock
@@ -74,11 +74,11 @@ class StreamJudge:
 
     async def certificate_changed(self, device: str, error: FarsiteError) -> None:
         """Seen by this process."""
-        await self._manager.failed(device, error)
+        await self._looks.failed(device, error)
 
     async def look_at(self, device: str) -> None:
         """A process that is believed less says that the device shows another certificate: see for ourselves."""
-        await self._manager.check(device, refresh=False)
+        await self._looks.check(device, refresh=False)
 
     def _judge(self, grant: Grant, request: OpenRequest) -> ApiAccess | DeviceAccess:
         late = self._clock() - grant.until
