@@ -54,6 +54,8 @@ class Idp:
     asked: dict[str, dict[str, str]] = field(default_factory=dict)
     fetched: list[str] = field(default_factory=list)
     authorization: str | None = None
+    says_iss: bool = False
+    gives_iss: bool = True
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -73,6 +75,7 @@ class Idp:
             "jwks_uri": f"{self.issuer}/keys",
             "userinfo_endpoint": f"{self.issuer}/userinfo",
             "token_endpoint_auth_methods_supported": list(self.methods),
+            "authorization_response_iss_parameter_supported": self.says_iss,
         }
         return web.json_response(document)
 
@@ -83,7 +86,9 @@ class Idp:
     async def _authorize(self, request: web.Request) -> web.Response:
         code = f"code{len(self.asked)}"
         self.asked[code] = dict(request.query)
-        query = {"code": code, "state": request.query["state"], "iss": self.issuer}
+        query = {"code": code, "state": request.query["state"]}
+        if self.gives_iss:
+            query["iss"] = self.issuer
         raise web.HTTPFound(f"{request.query['redirect_uri']}?{urlencode(query)}")
 
     async def _token(self, request: web.Request) -> web.Response:

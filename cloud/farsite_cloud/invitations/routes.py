@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from farsite_cloud.api.authorize import demand_all
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import IF_MATCH, check_if_match, etag, hold
 from farsite_cloud.api.idempotency import HEADER, once
@@ -17,7 +18,7 @@ from farsite_signaling.rest import Answer, Api
 from farsite_signaling.wire import cloud_api, people_api
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.notices_api import NoticeKind
-from farsite_signaling.wire.rights import Right, Role
+from farsite_signaling.wire.rights import Right, Role, rights_of
 
 api = Api()
 _LIST = "/organizations/{org}/invitations"
@@ -56,6 +57,7 @@ async def _invite(call: Call, body: people_api.InvitationRequest) -> people_api.
         if body.role is Role.OWNER:
             detail = "Nobody is invited as owner: invite them as admin, then make them owner."
             raise FarsiteError(ErrorCode.INVALID_REQUEST, detail)
+        demand_all(call, rights_of(body.role))
         check_choice(body.role, body.folder_ids, body.all_folders or None)
         await check_folders(call.scope, body.folder_ids)
         emails = list(dict.fromkeys(body.emails))

@@ -7,13 +7,13 @@ from functools import partial
 from aiohttp import web
 
 from farsite_cloud.accounts.cutting import Cut, cut_off
+from farsite_cloud.api.authorize import demand_all
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
 from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.api.paging import cursor_of, read_page
 from farsite_cloud.service_accounts.service import ServiceAccounts
 from farsite_cloud.sessions.endings import end_of_accounts
-from farsite_cloud.support.routes import demand_all
 from farsite_cloud.users.changes import change_member, close_lost
 from farsite_cloud.users.service import Row, check_choice, check_folders
 from farsite_signaling.rest import Answer, Api

@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 
 from aiohttp import web
 
-from farsite_cloud.api.authorize import demand
+from farsite_cloud.api.authorize import demand_all
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
 from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.api.paging import next_cursor, read_page
 from farsite_cloud.mail.letters import Letter
 from farsite_cloud.support.models import SupportAccess
-from farsite_cloud.support.service import SupportAccesses, support_answer
+from farsite_cloud.support.service import SupportAccesses, end_now, support_answer
 from farsite_cloud.users.service import Users, check_choice, check_folders
 from farsite_signaling.rest import Answer, Api
 from farsite_signaling.wire import access_api as wire
@@ -79,12 +79,6 @@ async def _grant(call: Call, body: wire.SupportRequest) -> wire.SupportAccess:
     return support_answer(access, call.now)
 
 
-def demand_all(call: Call, rights: frozenset[Right]) -> None:
-    """Nobody gives what they do not have. Raises `forbidden`."""
-    for right in sorted(rights):
-        demand(call, right)
-
-
 def _checked(call: Call, until: datetime) -> datetime:
     """Raises `invalid_request` for the past, and for later than the cloud allows."""
     longest = timedelta(days=call.services.settings.support_max_days)
@@ -144,6 +138,5 @@ async def end_support(request: web.Request) -> None:
         act.target = access.email
         await check_unchanged(request, access)
         _check_in_force(access, call.now)
-        access.ended_at, access.ended_by = call.now, call.actor
-        access.revision += 1
+        end_now(access, call.actor, call.now)
     call.later(call.services.sweeper.wake)
