@@ -91,7 +91,7 @@ class Cloud:
         await self._stack.enter_async_context(relay)
         sweeper = Sweeper()
         redis = self._open_redis()
-        licensing = Licensing.of(self.settings)
+        licensing = Licensing.of(self.settings, self.urls.origin)
         authorizer = CloudAuthorizer(database, self.clock, sweeper.wake)
         access = Access()
         database.watch(FOLLOWS_FROM, access)

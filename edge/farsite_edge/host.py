@@ -191,7 +191,13 @@ class EdgeHost:
         return None if error is None else error.detail
 
     def _build_cloud(self) -> None:
-        judge = StreamJudge(self.registry, self.manager, self._rule, self.audit)
+        judge = StreamJudge(
+            self.registry,
+            self.manager.looks,
+            self._rule,
+            self.audit,
+            rtsp_port=self.settings.rtsp_port,
+        )
         self.cloud = cloud = CloudSide(
             self.core,
             self.registry,
@@ -209,7 +215,7 @@ class EdgeHost:
         self._standing = Standing(self.core, self.registry, self.licence, self.doors, self.remote)
 
     def _build_api(self) -> None:
-        self._authenticator = Authenticator(self.keeper, ended=self.remote.has_ended)
+        self._authenticator = Authenticator(self.keeper, ended=self.remote.admission.has_ended)
         guard = Guard(self._authenticator, self.keeper, self._hosts, self.audit, self.licence)
         self._api = api_of(self, guard)
         self._runner = web.AppRunner(

@@ -15,7 +15,7 @@ from farsite_client.cli.axis_os import Days, Stages, Window, site_rollout
 from farsite_client.cli.folders import find_folder, on_cloud
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.listing import Listing
-from farsite_client.cli.output import Output, ago
+from farsite_client.cli.output import Output, ago, counted
 from farsite_client.cli.templates import find_template
 from farsite_client.cloud import CloudClient
 from farsite_client.edge_hosts import find_edge
@@ -296,8 +296,14 @@ def _line(shown: Campaign) -> str:
     edges, devices = shown.orders, shown.devices
     parts = [f"{shown.progress:.0%}", f"{devices.succeeded} of {devices.total} devices done"]
     parts += [f"{devices.failed} failed"] if devices.failed else []
-    parts += [f"{edges.offline_waiting} edge hosts offline"] if edges.offline_waiting else []
-    return f"{shown.title}: {shown.state}, {', '.join(parts)} {shown.detail}".strip()
+    parts += [f"{counted(edges.offline_waiting, 'edge host')} offline"] if edges.offline_waiting else []
+    return f"{shown.title}: {shown.state}, {', '.join(parts)}. {shown.detail}{_why(shown)}".strip()
+
+
+def _why(shown: Campaign) -> str:
+    if shown.state is not CampaignState.FAILED:
+        return ""
+    return f" Device by device: farsite campaigns show {shown.id} --devices"
 
 
 def _finish(invocation: Invocation, campaign: Campaign, waited: bool) -> None:

@@ -21,6 +21,7 @@ from farsite_cloud.database.text_index import has_words
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 OwnedT = TypeVar("OwnedT", bound=OrganizationOwned)
+ValueT = TypeVar("ValueT")
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,15 @@ async def owners_of(
     """The organizations that own such rows, for people who are known before they enter one."""
     statement = select(model.organization_id).where(*conditions).distinct()
     return sorted(await session.scalars(statement))
+
+
+async def by_owner(
+    session: AsyncSession, model: type[OwnedT], value: ColumnElement[ValueT], *conditions: ColumnElement[bool]
+) -> dict[str, ValueT]:
+    """One number or time (`func.count()`, …) of each organization's rows, for who runs the cloud: how many there are,
+    and not what they are."""
+    statement = select(model.organization_id, value).where(*conditions).group_by(model.organization_id)
+    return {row[0]: row[1] for row in await session.execute(statement)}
 
 
 async def anybodys_rows(

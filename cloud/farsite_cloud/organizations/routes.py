@@ -27,6 +27,7 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.rights import Right, Role
 
 api = Api()
+_OR_THE_CLOUDS = ("sign_in_idle_days", "sign_in_days")
 
 
 @api.route("GET", "/organizations", need=AUTHENTICATED, response=wire.OrganizationList)
@@ -76,7 +77,7 @@ async def create_organization(request: web.Request, body: wire.OrganizationReque
     headers=(IF_MATCH,),
 )
 async def change_organization(request: web.Request, body: wire.OrganizationChange) -> Answer:
-    """Rename it, or change its rules: what invited members start as, whether a second factor is asked for."""
+    """Rename it, or change its rules: what invited members start as, a second factor, how long sign-ins last."""
     call = call_of(request)
     with call.act("organization.changed") as act:
         organization = await lock(call.session, call.organization.id)
@@ -86,7 +87,7 @@ async def change_organization(request: web.Request, body: wire.OrganizationChang
         if body.require_mfa and not organization.require_mfa:
             await _ask_for_mfa(call, organization)
         for name, value in changes.items():
-            setattr(organization, name, value)
+            setattr(organization, name, None if value == 0 and name in _OR_THE_CLOUDS else value)
         organization.revision += 1
         act.details |= changes
     return Answer(organization_answer(organization, call.role), etag(organization.revision))

@@ -8,8 +8,9 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, CursorResult, Select, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from farsite_cloud.accounts.models import Account, AccountKind
+from farsite_cloud.accounts.models import Account, AccountKind, Token
 from farsite_cloud.database import EVERYWHERE, Reach, Scope
+from farsite_cloud.database.base import UtcDateTime
 from farsite_cloud.folders.models import Folder
 from farsite_cloud.ids import new_id
 from farsite_cloud.organizations.keys import seal_new_keys
@@ -99,6 +100,49 @@ async def all_organizations(session: AsyncSession) -> list[str]:
     return list(await session.scalars(select(Organization.id).order_by(Organization.id)))
 
 
+async def every_organization(session: AsyncSession) -> list[Organization]:
+    """Oldest first."""
+    return list(await session.scalars(select(Organization).order_by(Organization.id)))
+
+
+async def count_members(session: AsyncSession, kind: AccountKind) -> dict[str, int]:
+    """People, or service accounts, by organization."""
+    statement = (
+        select(Membership.organization_id, func.count())
+        .join(Account, Account.id == Membership.account_id)
+        .where(Account.kind == kind)
+        .group_by(Membership.organization_id)
+    )
+    return {row[0]: row[1] for row in await session.execute(statement)}
+
+
+async def owners_by_organization(session: AsyncSession) -> dict[str, list[str]]:
+    """Addresses."""
+    statement = (
+        select(Membership.organization_id, Account.email)
+        .join(Account, Account.id == Membership.account_id)
+        .where(Membership.role == Role.OWNER)
+        .order_by(Account.email)
+    )
+    found: dict[str, list[str]] = {}
+    for row in await session.execute(statement):
+        found.setdefault(row[0], []).append(row[1])
+    return found
+
+
+async def last_uses(session: AsyncSession) -> dict[str, datetime]:
+    """When a member of each organization was here for the last time, in whichever organization."""
+    statement = (
+        select(
+            Membership.organization_id,
+            func.max(func.coalesce(Token.used_at, Token.created_at, type_=UtcDateTime())),
+        )
+        .join(Token, Token.account_id == Membership.account_id)
+        .group_by(Membership.organization_id)
+    )
+    return {row[0]: row[1] for row in await session.execute(statement)}
+
+
 async def find_organization(session: AsyncSession, organization_id: str) -> Organization | None:
     return await session.get(Organization, organization_id)
 
@@ -170,4 +214,8 @@ def organization_answer(
         require_mfa=organization.require_mfa,
         support_until=until,
         deletes_at=organization.deletes_at,
+        sign_in_idle_days=organization.sign_in_idle_days,
+        sign_in_days=organization.sign_in_days,
+        suspended_at=organization.suspended_at,
+        suspended_reason=organization.suspended_reason,
     )

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from farsite_cloud.accounts.tokens import revoke as revoke_token
 from farsite_cloud.accounts.tokens import vouched_tokens
+from farsite_cloud.api.authorize import demand_all
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
 from farsite_cloud.attempts import guessing
@@ -19,7 +20,7 @@ from farsite_cloud.signaling.notices import tell_ended
 from farsite_signaling.rest import Answer, Api
 from farsite_signaling.wire import provider_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-from farsite_signaling.wire.rights import Right, Role
+from farsite_signaling.wire.rights import Right, Role, rights_of
 
 api = Api()
 _PROVIDER = "/organizations/{org}/identity-provider"
@@ -64,6 +65,8 @@ async def set_identity_provider(request: web.Request, body: wire.ProviderRequest
     """Set it, after asking it whether it is one. Another issuer or client ends the sign-ins it vouched for."""
     call = call_of(request)
     with call.act("organization.provider_set", body.issuer) as act:
+        # Whoever a provider vouches for comes in with all that they may do, owners too.
+        demand_all(call, rights_of(Role.OWNER))
         await call.services.providers.discover(body.issuer)
         organization = await lock(call.session, call.organization.id)
         provider = await _stored(request, call, body)
