@@ -93,6 +93,11 @@ def violations(source: str, path: str) -> list[str]:
                 taken = {name.name for name in names} & STATEMENTS
                 if taken and path not in UNSCOPED:
                     found.append(f"{line} builds statements with {sorted(taken)}; use a Scope")
+            case ast.ImportFrom(module=str(module), names=names) if module.endswith("database.kept") and any(
+                name.name == "run" for name in names
+            ):
+                if path != "database/scope.py":
+                    found.append(f"{line} runs a kept statement past its Scope")
             case ast.ImportFrom(module=str(module), names=names) if module.endswith("database.scope"):
                 if (
                     any(name.name in ("owner_of", "owners_of") for name in names)
