@@ -191,7 +191,13 @@ class EdgeHost:
         return None if error is None else error.detail
 
     def _build_cloud(self) -> None:
-        judge = StreamJudge(self.registry, self.manager.looks, self._rule, self.audit)
+        judge = StreamJudge(
+            self.registry,
+            self.manager.looks,
+            self._rule,
+            self.audit,
+            rtsp_port=self.settings.rtsp_port,
+        )
         self.cloud = cloud = CloudSide(
             self.core,
             self.registry,

@@ -290,6 +290,15 @@ async def test_what_is_not_proven_lets_nobody_in(world, idp, browser, lie):
     assert (row["outcome"], row["details"]["code"]) == ("refused", "provider_refused")
 
 
+async def test_a_provider_that_names_itself_in_answers_does_so_in_all(world, idp, browser):
+    """RFC 9207, 2.4: an answer without `iss` may be another provider's."""
+    idp.says_iss = True
+    await _set_up(world, idp, new_members="viewer")
+    assert await browser.sign_in("corp.example") == 200, browser.text
+    idp.gives_iss = False
+    assert await browser.sign_in("corp.example") == 403 and "(iss)" in browser.text
+
+
 async def test_a_secret_of_the_client_does_not_sign_tokens_with_a_published_key(world, idp, browser):
     """The classic confusion: HMAC with the provider's public key as the secret."""
     await _set_up(world, idp, new_members="viewer")

@@ -127,6 +127,6 @@ async def test_a_recovery_code_is_used_once_however_often_it_is(world):
     enabled = await world.owner.ok(
         "POST", "/me/mfa/enable", {"code": pyotp.TOTP(made["secret"]).at(world.clock())}
     )
-    body = CREDENTIALS | {"code": enabled["recovery_codes"][0]}
+    body = CREDENTIALS | {"code": enabled["codes"][0]}
     replies = await asyncio.gather(*(world.stranger("POST", "/auth/sign-in", body) for _ in range(4)))
     assert [reply.status for reply in replies].count(200) == 1

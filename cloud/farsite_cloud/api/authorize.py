@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from farsite_cloud.accounts.models import AccountKind
+from farsite_cloud.accounts.models import Account, AccountKind
 from farsite_cloud.accounts.staying import Stay
 from farsite_cloud.accounts.tokens import Caller, digest_of, find_caller, keep_token
 from farsite_cloud.api.call import Call, call_of
@@ -26,6 +26,8 @@ async def authorize(request: web.Request, need: Need) -> None:
         return
     call = call_of(request)
     call.signed_in(await _caller(call))
+    if need is INTERACTIVE and not call.reads:
+        await _alone(call)
     call.services.used.note(call.caller.token_id, call.now, call.source)
     if need is INTERACTIVE and call.caller.scopes is not None:
         raise FarsiteError(ErrorCode.FORBIDDEN, "Access tokens may not do this: sign in with your password.")
@@ -71,6 +73,16 @@ async def stand_first(request: web.Request, need: Right) -> None:
         await keep_token(call.session, call.caller.token_id)
         call.session.expire_all()
         await authorize(request, need)
+
+
+async def _alone(call: Call) -> None:
+    """One change of an account by its owner at a time. What is made with a sign-in (access tokens, passwords, factors)
+    outlives it: whoever waited while everybody was signed out is not signed in any more. SQLite: as above."""
+    if call.services.database.kind == "sqlite":
+        return
+    await call.session.get(Account, call.caller.account_id, with_for_update={"key_share": True})
+    call.session.expire_all()
+    call.signed_in(await _caller(call))
 
 
 def _check_right(call: Call, right: Right, target: str) -> None:

@@ -82,7 +82,7 @@ async def enable(desk: Desk, email: str) -> dict[str, Any]:
 
 async def sign_out(desk: Desk, email: str) -> dict[str, Any]:
     """Every sign-in and access token ends, with their tunnels. Raises `not_found`."""
-    account = await desk.account(email)
+    account = await desk.held(email)
     ended = await revoke_all(desk.session, account.id, desk.now)
     sessions = await end_of_account(desk.session, account.id, desk.now)
     await desk.audit("account.signed_out_by_operator", account, ended=len(ended))

@@ -44,6 +44,12 @@ class Desk:
             raise FarsiteError(ErrorCode.NOT_FOUND, f"There is no account {email[:254]!r}.")
         return account
 
+    async def held(self, email: str) -> Account:
+        """Locked: whoever makes a token for it right now has done so before, or is refused. Raises `not_found`."""
+        account = await self.account(email)
+        await self.session.refresh(account, with_for_update={"key_share": True})
+        return account
+
     async def audit(self, action: str, account: Account, **details: Any) -> None:
         """In the logs of the account's organizations, and in the operator's own when it has none."""
         found = await memberships_of(self.session, account.id)

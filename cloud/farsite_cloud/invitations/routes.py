@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from farsite_cloud.api.authorize import demand_all
+from farsite_cloud.api.authorize import demand_all, stand_fast
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import IF_MATCH, check_if_match, etag, hold
 from farsite_cloud.api.idempotency import HEADER, once
@@ -49,11 +49,13 @@ async def list_invitations(request: web.Request) -> people_api.InvitationList:
 async def invite(request: web.Request, body: people_api.InvitationRequest) -> people_api.Invitations:
     """Invite addresses, all with one role. An address that is invited already gets a new invitation."""
     call = call_of(request)
-    return await once(request, call.caller.account_id, people_api.Invitations, lambda: _invite(call, body))
+    return await once(request, call.caller.account_id, people_api.Invitations, lambda: _invite(request, body))
 
 
-async def _invite(call: Call, body: people_api.InvitationRequest) -> people_api.Invitations:
+async def _invite(request: web.Request, body: people_api.InvitationRequest) -> people_api.Invitations:
+    call = call_of(request)
     with call.act("user.invited", ", ".join(body.emails)) as act:
+        await stand_fast(request, Right.USER_MANAGE)
         if body.role is Role.OWNER:
             detail = "Nobody is invited as owner: invite them as admin, then make them owner."
             raise FarsiteError(ErrorCode.INVALID_REQUEST, detail)
@@ -115,6 +117,7 @@ async def resend_invitation(request: web.Request) -> Answer:
     """Mail it again, with a new code and a new week to accept it."""
     call = call_of(request)
     with call.act("invitation.resent", request.match_info["invitation"]) as act:
+        await stand_fast(request, Right.USER_MANAGE)
         invitation = await Invitations(call.scope).get(request.match_info["invitation"])
         act.target = invitation.email
         await _check_unchanged(request, invitation)

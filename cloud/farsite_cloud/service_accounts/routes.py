@@ -7,7 +7,7 @@ from functools import partial
 from aiohttp import web
 
 from farsite_cloud.accounts.cutting import Cut, cut_off
-from farsite_cloud.api.authorize import demand_all
+from farsite_cloud.api.authorize import demand_all, stand_fast
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
 from farsite_cloud.api.idempotency import HEADER, once
@@ -71,12 +71,14 @@ async def create_service_account(
 ) -> wire.ServiceAccount:
     """Make a service account. It has no password; what it does, it does with access tokens."""
     call = call_of(request)
-    return await once(request, call.caller.account_id, wire.ServiceAccount, lambda: _create(call, body))
+    return await once(request, call.caller.account_id, wire.ServiceAccount, lambda: _create(request, body))
 
 
-async def _create(call: Call, body: wire.ServiceAccountRequest) -> wire.ServiceAccount:
-    accounts = ServiceAccounts(call.whole)
+async def _create(request: web.Request, body: wire.ServiceAccountRequest) -> wire.ServiceAccount:
+    call = call_of(request)
     with call.act("service_account.created", body.name) as act:
+        await stand_fast(request, Right.USER_MANAGE)
+        accounts = ServiceAccounts(call.whole)
         act.details |= {"role": body.role, "folders": body.folder_ids}
         check_role(call, body.role)
         check_choice(body.role, body.folder_ids, body.all_folders or None)
@@ -104,8 +106,9 @@ def check_role(call: Call, role: Role) -> None:
 async def change_service_account(request: web.Request, body: wire.ServiceAccountChange) -> Answer:
     """Rename, describe, disable or enable it, or change its role or folders, at once."""
     call = call_of(request)
-    accounts = ServiceAccounts(call.whole)
     with call.act("service_account.changed", request.match_info["account"]) as act:
+        await stand_fast(request, Right.USER_MANAGE)
+        accounts = ServiceAccounts(call.whole)
         row = await find_service(call, request)
         member, account = row
         act.target = account.email

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from aiohttp import web
 
-from farsite_cloud.api.authorize import demand_all
+from farsite_cloud.api.authorize import demand_all, stand_fast
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
 from farsite_cloud.api.idempotency import HEADER, once
@@ -60,11 +60,13 @@ def _answer(call: Call, access: SupportAccess) -> Answer:
 async def grant_support(request: web.Request, body: wire.SupportRequest) -> wire.SupportAccess:
     """Let an address in until a time; then it ends by itself, with its sessions and tunnels."""
     call = call_of(request)
-    return await once(request, call.caller.account_id, wire.SupportAccess, lambda: _grant(call, body))
+    return await once(request, call.caller.account_id, wire.SupportAccess, lambda: _grant(request, body))
 
 
-async def _grant(call: Call, body: wire.SupportRequest) -> wire.SupportAccess:
+async def _grant(request: web.Request, body: wire.SupportRequest) -> wire.SupportAccess:
+    call = call_of(request)
     with call.act("support.granted", body.email) as act:
+        await stand_fast(request, Right.USER_MANAGE)
         act.details |= {"role": body.role, "until": body.until.isoformat(), "folders": body.folder_ids}
         if body.role is Role.OWNER:
             raise FarsiteError(ErrorCode.INVALID_REQUEST, "Support is never let in as owner.")
@@ -113,6 +115,7 @@ async def change_support(request: web.Request, body: wire.SupportChange) -> Answ
     """Let it end earlier or later. What has ended stays so."""
     call = call_of(request)
     with call.act("support.changed", request.match_info["access"]) as act:
+        await stand_fast(request, Right.USER_MANAGE)
         access = await SupportAccesses(call.whole).get(request.match_info["access"])
         act.target = access.email
         await check_unchanged(request, access)

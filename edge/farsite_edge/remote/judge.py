@@ -35,12 +35,14 @@ class StreamJudge:
         rule: AddressRule,
         audit: AuditLog,
         *,
+        rtsp_port: int = 554,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._registry = registry
         self._looks = looks
         self._rule = rule
         self._audit = audit
+        self._rtsp_port = rtsp_port
         self._clock = clock
         self._noted: OrderedDict[tuple[str, str], None] = OrderedDict()
 
@@ -105,7 +107,8 @@ class StreamJudge:
         secure = target.service == "https"
         if not secure:
             _refuse_changed(record)
-        port = record.https_port if secure else record.http_port
+        ports = {"http": record.http_port, "https": record.https_port, "rtsp": self._rtsp_port}
+        port = ports[target.service]
         if port is None:
             raise FarsiteError(
                 ErrorCode.DEVICE_UNREACHABLE,
