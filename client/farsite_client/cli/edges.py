@@ -10,6 +10,7 @@ import typer
 
 from farsite_client.cli.edge_recovery import add_recovery
 from farsite_client.cli.folders import find_folder, on_cloud
+from farsite_client.cli.inventory_columns import shown
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.listing import Listing
 from farsite_client.cli.output import ago
@@ -75,7 +76,7 @@ def show(ctx: typer.Context, edge: One) -> None:
     invocation = Invocation(ctx)
     found = on_cloud(invocation, lambda cloud, organization: find_edge(cloud, organization, edge))
     values = found.model_dump(mode="json", exclude_none=True)
-    rows = [(name, ", ".join(value) if isinstance(value, list) else value) for name, value in values.items()]
+    rows = [(name.replace("_", " "), shown(value)) for name, value in values.items() if value not in ("", [])]
     invocation.output.table(found, ("WHAT", "VALUE"), rows, "")
 
 
