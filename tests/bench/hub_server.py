@@ -79,7 +79,10 @@ async def main(kind: str, folder: Path, port: int) -> None:
         stack.push_async_callback(runner.cleanup)
         if hub is not None:
             await stack.enter_async_context(hub)
-        await web.TCPSite(runner, "127.0.0.1", port, backlog=BACKLOG, reuse_address=True).start()
+        site = web.TCPSite(runner, "127.0.0.1", port, backlog=BACKLOG, reuse_address=True)
+        await site.start()
+        # Nobody comes back to a server that ends.
+        stack.push_async_callback(site.stop)
         say(json.dumps({"port": runner.addresses[0][1]}))
         await answer(hub, entrance)
 

@@ -11,9 +11,10 @@ import pytest
 from farsite_cloud.database import Scope
 from farsite_cloud.edge_hosts.service import EdgeHosts
 from farsite_cloud.signaling.batches import MOST, Batches
+from farsite_cloud.signaling.reports import keep_quiet
 from farsite_signaling.identity import CertificateAuthority, Identity, generate_key, make_request
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-from farsite_signaling.wire.hub import Bye, Welcome
+from farsite_signaling.wire.hub import AuditEntry, Bye, Report, Welcome
 from farsite_signaling.wire.ids import AccountId, ClientId, ClientName, EdgeId, EdgeName, OrgId, parse_name
 
 pytestmark = pytest.mark.both_databases
@@ -155,3 +156,51 @@ async def test_all_of_many_who_go_at_once_were_seen_last_when_they_went(world):
     assert {edge.last_seen for edge in found.values()} == {world.clock()}
     assert len(found) == len(edges)
     assert timedelta(minutes=3) <= world.clock() - found[edges[0][0]].claimed_at
+
+
+def _report(**other) -> Report:
+    told = {
+        "id": "r1",
+        "version": "1.2",
+        "remote_access": True,
+        "devices_managed": 3,
+        "devices_discovered": 4,
+    }
+    return Report(**{**told, **other})
+
+
+async def test_of_many_reports_those_that_say_nothing_new_are_signs_of_life(world):
+    org, other = OrgId(world.owner.org), OrgId((await world.other_organization()).org)
+    edges = [_edge_of((await world.edge(name=f"Site {number}"))[1]) for number in range(4)]
+    authorizer = world.running.cloud.hub._authorizer
+    for edge in edges[:3]:
+        await authorizer.report_received(str(edge), _report())
+    world.clock.advance(minutes=1)
+    row = AuditEntry(id="a", at=world.clock(), actor="x", action="x", target="x", outcome="allowed")
+    reports = [
+        (edges[0], _report(devices_other=0)),
+        (edges[0], _report(devices_managed=9)),
+        (edges[1], _report(audit=[row])),
+        (edges[2], _report(storage="full")),
+        (edges[3], _report()),
+        (EdgeName(other, edges[0].edge), _report()),
+        (EdgeName(org, EdgeId("nobody")), _report()),
+    ]
+    quiet = await keep_quiet(world.services.database, dict(enumerate(reports)), world.clock())
+    assert [number for number, is_quiet in quiet.items() if is_quiet] == [0]
+    assert len(quiet) == len(reports)
+    async with world.services.database.reading() as session:
+        found = await EdgeHosts(Scope(session, org)).by_id([edge.edge for edge in edges])
+    assert found[edges[0].edge].last_seen == world.clock()
+    assert found[edges[1].edge].last_seen == world.clock() - timedelta(minutes=1)
+
+
+async def test_whose_storage_fails_is_heard_when_it_is_well_again(world):
+    edge = _edge_of((await world.edge())[1])
+    authorizer = world.running.cloud.hub._authorizer
+    for storage in ("ok", "full"):
+        await authorizer.report_received(str(edge), _report(storage=storage))
+    well = {0: (edge, _report())}
+    assert await keep_quiet(world.services.database, well, world.clock()) == {0: False}
+    await authorizer.report_received(str(edge), _report())
+    assert await keep_quiet(world.services.database, well, world.clock()) == {0: True}

@@ -54,9 +54,13 @@ OWNER_LOOKUPS = {
     # What comes and goes by the hundred is looked at together; each organization's part of it through its Scope.
     "work/reports.py",
     "notices/watch.py",
+    "notices/storage.py",
 }
 # Many peers at once say who they are, and whose each is is looked at there; presence is of those who have proven it.
-MANY_PEERS = {"anybodys_rows": "signaling/admission.py", "touch_rows": "signaling/presence.py"}
+MANY_PEERS = {
+    "anybodys_rows": {"signaling/admission.py", "signaling/reports.py"},
+    "touch_rows": {"signaling/presence.py", "signaling/reports.py"},
+}
 # Work that nobody asked for goes over all organizations, one row after another.
 SWEEPS = {
     "support/sweep.py",
@@ -89,6 +93,11 @@ def violations(source: str, path: str) -> list[str]:
                 taken = {name.name for name in names} & STATEMENTS
                 if taken and path not in UNSCOPED:
                     found.append(f"{line} builds statements with {sorted(taken)}; use a Scope")
+            case ast.ImportFrom(module=str(module), names=names) if module.endswith("database.kept") and any(
+                name.name == "run" for name in names
+            ):
+                if path != "database/scope.py":
+                    found.append(f"{line} runs a kept statement past its Scope")
             case ast.ImportFrom(module=str(module), names=names) if module.endswith("database.scope"):
                 if (
                     any(name.name in ("owner_of", "owners_of") for name in names)
@@ -99,7 +108,7 @@ def violations(source: str, path: str) -> list[str]:
                     found.append(f"{line} looks for rows of every organization")
                 if any(name.name == "by_owner" for name in names) and path not in NUMBERS:
                     found.append(f"{line} counts rows of every organization")
-                if any(MANY_PEERS.get(name.name, path) != path for name in names):
+                if any(path not in MANY_PEERS.get(name.name, {path}) for name in names):
                     found.append(f"{line} goes to rows of whichever organization")
             case ast.Import(names=names) if any(name.name.startswith("sqlalchemy") for name in names):
                 found.append(f"{line} imports the whole of SQLAlchemy")

@@ -41,16 +41,16 @@ class Group(NamedTuple):
 
 
 async def groups(scope: Scope, edges: Edges, wanted: Wanted, by: Sequence[str] = ALIKE) -> list[Group]:
-    """`by`: what they are told apart by."""
+    """`by`: what they are told apart by. Rows that have what a `Group` has."""
     shape, values = ("groups", tuple(by), *_shape(edges, wanted)), _values(edges, wanted)
-    return [Group._make(row) for row in await scope.kept_rows(shape, _grouped(edges, wanted, by), values)]
+    return await scope.kept_rows(shape, _grouped(edges, wanted, by), values)
 
 
 def _grouped(edges: Edges, wanted: Wanted, by: Sequence[str]) -> Make:
     columns, shown = [getattr(_C, name) for name in by], grouped_columns(_C, by)
 
     def make(scope: Scope) -> Select[*tuple[Any, ...]]:
-        statement = _counts(scope, wanted).with_only_columns(func.sum(_C.number), *shown)
+        statement = _counts(scope, wanted).with_only_columns(func.sum(_C.number).label("number"), *shown)
         statement = _placed(statement.where(_C.tag == ""), edges)
         return statement.group_by(*columns).order_by(*columns)
 

@@ -79,7 +79,7 @@ async def select_devices(scope: Scope, query: DeviceFilter, today: date) -> Sele
 async def reached_edges(scope: Scope, folder: str | None, edge_hosts: str | None) -> Edges:
     """None: the whole organization, which is what most ask for."""
     if folder is not None:
-        await Folders(scope).get(folder)
+        await Folders(scope).check(folder)
     elif edge_hosts is None and scope.reach.everywhere:
         return None
     ids = None if edge_hosts is None else values_of(edge_hosts)

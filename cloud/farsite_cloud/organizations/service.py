@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, CursorResult, func, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, Select, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from farsite_cloud.accounts.models import Account, AccountKind, Token
@@ -25,23 +25,27 @@ MOST_OWNED = 100
 
 
 async def memberships_of(session: AsyncSession, account_id: str) -> list[tuple[Organization, Role]]:
-    statement = (
-        select(Organization, Membership.role)
+    found = await all_memberships(session, account_id)
+    return [(organization, Role(member.role)) for organization, member in found]
+
+
+async def all_memberships(session: AsyncSession, account_id: str) -> list[tuple[Organization, Membership]]:
+    statement = _memberships(account_id).order_by(Organization.id)
+    return [(row.Organization, row.Membership) for row in await session.execute(statement)]
+
+
+def _memberships(account_id: str) -> Select[Organization, Membership]:
+    return (
+        select(Organization, Membership)
         .join(Membership, Membership.organization_id == Organization.id)
         .where(Membership.account_id == account_id)
-        .order_by(Organization.id)
     )
-    return [(row.Organization, Role(row.role)) for row in await session.execute(statement)]
 
 
 async def membership(
     session: AsyncSession, organization_id: str, account_id: str
 ) -> tuple[Organization, Membership] | None:
-    statement = (
-        select(Organization, Membership)
-        .join(Membership, Membership.organization_id == Organization.id)
-        .where(Membership.account_id == account_id, Organization.id == organization_id)
-    )
+    statement = _memberships(account_id).where(Organization.id == organization_id)
     row = (await session.execute(statement)).first()
     return None if row is None else (row.Organization, row.Membership)
 

@@ -23,6 +23,7 @@ from farsite_cloud.sessions.service import is_live, live_session, sessions_of_ed
 from farsite_cloud.signaling.admission import Known, claimed_name, find_peers, judge
 from farsite_cloud.signaling.batches import Batches
 from farsite_cloud.signaling.presence import Changes, keep_presence
+from farsite_cloud.signaling.reports import keep_quiet
 from farsite_cloud.work.reports import edges_changed, keep_report
 from farsite_signaling.identity.certificates import public_key_of
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -50,6 +51,7 @@ class CloudAuthorizer:
         self.on_left: Callable[[EdgeName], None] = lambda _name: None
         self._found: Batches[PeerName, Known] = Batches(self._find)
         self._kept: Batches[tuple[EdgeName, bool], None] = Batches(self._keep)
+        self._quiet: Batches[tuple[EdgeName, Report], bool] = Batches(self._keep_quiet)
 
     @asynccontextmanager
     async def answering(self) -> AsyncIterator[None]:
@@ -58,6 +60,7 @@ class CloudAuthorizer:
             tasks = [
                 group.create_task(self._found.run(), name="peers looked up"),
                 group.create_task(self._kept.run(), name="presence kept"),
+                group.create_task(self._quiet.run(), name="quiet reports kept"),
             ]
             try:
                 yield
@@ -99,6 +102,14 @@ class CloudAuthorizer:
         peer = parse_name(name)
         if not isinstance(peer, EdgeName):
             raise FarsiteError(ErrorCode.FORBIDDEN, "Only edge hosts report.")
+        if not await self._quiet.ask((peer, report)):
+            await self._keep_report(peer, report)
+        try:
+            await self.on_reported(peer)
+        except FarsiteError as error:
+            logger.error("%s: %s", name, error)
+
+    async def _keep_report(self, peer: EdgeName, report: Report) -> None:
         now = self._clock()
         async with self._database.writing() as session:
             scope = Scope(session, peer.org)
@@ -112,10 +123,9 @@ class CloudAuthorizer:
             await self._look()
         if news.counted:
             self.on_counted(peer)
-        try:
-            await self.on_reported(peer)
-        except FarsiteError as error:
-            logger.error("%s: %s", name, error)
+
+    async def _keep_quiet(self, reports: Mapping[int, tuple[EdgeName, Report]]) -> Mapping[int, bool]:
+        return await keep_quiet(self._database, reports, self._clock())
 
     async def _tell_switched(self, scope: Scope, edge_id: str, report: Report, now: datetime) -> None:
         if report.remote_access:

@@ -7,15 +7,14 @@ many peers are asked to ping in step.
 
 from __future__ import annotations
 
-STEP = 0.25
-"""Seconds. A binary fraction, so that its multiples are exact."""
-_CLOSE = STEP / 8
-"""What networks and timers are early or late by anyhow."""
+import math
+
+STEP = 1.0
+"""Seconds."""
+CLOSE = 0.02
+"""What networks and timers are early or late by anyhow, seconds."""
 _SAME = 0.1
-
-
-def in_steps(interval: float) -> float:
-    return max(STEP, round(interval / STEP) * STEP)
+"""Another interval than is wanted is borne within this share of it."""
 
 
 def steady(current: float, wanted: float) -> float | None:
@@ -29,8 +28,8 @@ def in_step(current: float, wanted: float, now: float) -> float | None:
     One that is out of step gets an interval of its own, after which it is in step, and then a multiple of `STEP` again.
     """
     near = abs(wanted - current) < _SAME * wanted
-    interval = in_steps(current if near else wanted)
+    interval = STEP * (round(current / STEP) if near else math.ceil(wanted / STEP))
     late = (now + STEP / 2) % STEP - STEP / 2
-    if abs(late) > _CLOSE:
+    if abs(late) > CLOSE:
         return round(interval - late, 3)
     return None if interval == current else interval

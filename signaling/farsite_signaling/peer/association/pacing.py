@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 TICK = 0.002
-"""Timers are no finer: what one wake-up may send at least, seconds."""
+"""What one wake-up may send at least, seconds: waking up costs more than sending."""
 _SLACK = 0.005
 _LEAST = 12_000
 _MOST = 32_000

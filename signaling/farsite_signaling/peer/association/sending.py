@@ -43,6 +43,11 @@ class Sender:
             self.congestion.handshake(rtt, now)
             self.loss.sample(rtt)
 
+    @property
+    def hurried(self) -> bool:
+        """Little goes at once, so it has to go often."""
+        return self._bursts.most < self._pacer.wanted
+
     # acknowledgements
 
     def acknowledge(self, sack: Sack, now: float) -> None:
