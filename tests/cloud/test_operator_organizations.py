@@ -94,6 +94,8 @@ async def test_a_suspended_organization_is_seen_and_not_changed(world, do):
         assert (reply.status, reply.code) == (403, "organization_suspended"), reply.text
         assert "The bill was not paid" in reply.body["detail"]
     assert (await world.owner("POST", "~/exports")).status < 300, "one's data is one's own"
+    gone = await world.owner("DELETE", f"~/users/{(await world.member(Role.VIEWER)).account_id}")
+    assert gone.status == 204, "access is taken away at any time"
     [row] = await world.audit("organization.suspended")
     assert (row["actor"], row["details"]) == ("operator", {"reason": "The bill was not paid"})
     mail = (await world.mails(OWNER_EMAIL))[-1].content

@@ -39,7 +39,7 @@ async def authorize(request: web.Request, need: Need) -> None:
         await _enter(call, request.match_info["org"])
         target = f"{request.method} {request.path}"
         _check_right(call, need, target)
-        _check_active(call, target, request.path)
+        _check_active(call, target, request.method, request.path)
         await _check_licence(call, need, request.method, request.path)
 
 
@@ -95,8 +95,8 @@ def _check_right(call: Call, right: Right, target: str) -> None:
     raise error
 
 
-def _check_active(call: Call, target: str, path: str) -> None:
-    if call.reads or is_free(path):
+def _check_active(call: Call, target: str, method: str, path: str) -> None:
+    if call.reads or is_free(method, path):
         return
     try:
         check_active(call.organization)

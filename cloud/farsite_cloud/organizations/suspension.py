@@ -5,8 +5,8 @@ from __future__ import annotations
 from farsite_cloud.organizations.models import Organization
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
-# What ends things, and what takes one's data along, is never held up.
-_FREE = ("/exports",)
+# Taking one's data along, and somebody's access away, is never held up.
+_ENDINGS = ("/users/", "/service-accounts/", "/support-access/", "/invitations/", "/sessions/")
 
 
 def check_active(organization: Organization) -> None:
@@ -21,5 +21,5 @@ def check_active(organization: Organization) -> None:
     raise FarsiteError(ErrorCode.ORGANIZATION_SUSPENDED, detail)
 
 
-def is_free(path: str) -> bool:
-    return path.endswith(_FREE)
+def is_free(method: str, path: str) -> bool:
+    return path.endswith("/exports") or (method == "DELETE" and any(part in path for part in _ENDINGS))
