@@ -39,6 +39,7 @@ from farsite_client.notices import NoticeCalls
 from farsite_client.people import PeopleCalls
 from farsite_client.personal import PersonalCalls
 from farsite_client.providers import ProviderCalls
+from farsite_client.read_before import ReadBefore
 from farsite_client.work import WorkCalls
 from farsite_signaling.peer.proxy import parse_proxy
 from farsite_signaling.wire.cloud_api import (
@@ -135,6 +136,8 @@ class CloudClient(
         # With the system's authorities alone the context that aiohttp has made already is as good.
         self._tls = True if ca_file is None else tls_context(ca_file)
         self._session: aiohttp.ClientSession | None = None
+        self.read_before = ReadBefore()
+        """Edits say what was read (`If-Match`): somebody else's change since then is `precondition_failed`."""
 
     @property
     def host(self) -> str:
@@ -312,7 +315,7 @@ class CloudClient(
                 self.url + PREFIX + path,
                 json=None if body is None else reveal(body),
                 params=query,
-                headers=self._headers(method),
+                headers=self._headers(method, path),
                 proxy=proxy.url if proxy is not None and not proxy.is_socks else None,
                 allow_redirects=False,
                 timeout=timeout,
@@ -321,10 +324,12 @@ class CloudClient(
             self._note_clock(response)
             self._refuse_redirect(response)
             await self._raise_for_problem(response)
+            self.read_before.answered(method, path, response.headers)
             yield response
 
-    def _headers(self, method: str) -> dict[str, str]:
+    def _headers(self, method: str, path: str) -> dict[str, str]:
         headers = {"Accept": "application/json", "User-Agent": "farsite-client"}
+        headers |= self.read_before.headers(method, path)
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
         if method == "POST":

@@ -40,7 +40,7 @@ class LocalPort:
         self.last_error: FarsiteError | None = None
         self.last_error_at: datetime | None = None
         self._open_stream = open_stream
-        self._guarded = guarded
+        self.guarded = guarded
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -95,7 +95,7 @@ class LocalPort:
             writer.close()
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await self._read_head(reader) if self._guarded else b""
+        head = await self._read_head(reader) if self.guarded else b""
         far_reader, far_writer = await self._open_stream()
         far_writer.write(head)
         await splice((reader, writer), (far_reader, far_writer))
@@ -114,7 +114,7 @@ class LocalPort:
         return head
 
     def _answer(self, writer: asyncio.StreamWriter, error: FarsiteError) -> None:
-        if not self._guarded or writer.is_closing():
+        if not self.guarded or writer.is_closing():
             reset(writer)
             return
         status = error.status if error.status in (400, 403, 404, 429) else 503

@@ -117,6 +117,16 @@ async def ask_info(address: str, port: int = HTTP_PORT) -> FoundEdge:
         return FoundEdge(address, parse(EdgeInfo, await read_limited(response, 64 * 1024), asked))
 
 
+def with_port(address: str, port: int = HTTP_PORT) -> tuple[str, int]:
+    """`192.168.1.20`, `192.168.1.20:27080`, `fd00::5`, `[fd00::5]:27080`. Raises `invalid_request`."""
+    host, colon, number = address.rpartition(":")
+    if not colon or (":" in host and not host.endswith("]")):
+        return address.strip("[]"), port
+    if not number.isascii() or not number.isdecimal() or not 0 < int(number) < 65536:
+        raise FarsiteError(ErrorCode.INVALID_REQUEST, f"{number[:20]!r} is no port (1 to 65535).")
+    return host.strip("[]"), int(number)
+
+
 def in_url(address: str) -> str:
     return f"[{address}]" if ":" in address and not address.startswith("[") else address
 

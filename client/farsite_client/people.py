@@ -154,6 +154,9 @@ class PeopleCalls(CloudCalls):
         path = f"{organization_path(organization)}/users"
         return self._each(path, MemberList, lambda page: page.users, page_size, q=text, role=role)
 
+    async def user(self, organization: str, account: str) -> Member:
+        return await self._ask("GET", _user(organization, account), Member)
+
     async def change_user(self, organization: str, account: str, change: MemberChange) -> Member:
         """At once: sessions that the new role or folders would not allow end."""
         return await self._ask("PATCH", _user(organization, account), Member, change)
@@ -169,12 +172,14 @@ class PeopleCalls(CloudCalls):
         path = f"{organization_path(organization)}/invitations"
         return await self._ask("POST", path, Invitations, request)
 
+    async def invitation(self, organization: str, invitation: str) -> Invitation:
+        return await self._ask("GET", _invitation(organization, invitation), Invitation)
+
     async def resend_invitation(self, organization: str, invitation: str) -> Invitation:
-        path = f"{organization_path(organization)}/invitations/{_quoted(invitation)}/resend"
-        return await self._ask("POST", path, Invitation)
+        return await self._ask("POST", f"{_invitation(organization, invitation)}/resend", Invitation)
 
     async def revoke_invitation(self, organization: str, invitation: str) -> None:
-        await self._send("DELETE", f"{organization_path(organization)}/invitations/{_quoted(invitation)}")
+        await self._send("DELETE", _invitation(organization, invitation))
 
     async def own_invitations(self) -> list[OwnInvitation]:
         return (await self._ask("GET", "/me/invitations", OwnInvitationList)).invitations
@@ -189,6 +194,10 @@ def _quoted(text: str) -> str:
 
 def _folder(organization: str, folder: str) -> str:
     return f"{organization_path(organization)}/folders/{_quoted(folder)}"
+
+
+def _invitation(organization: str, invitation: str) -> str:
+    return f"{organization_path(organization)}/invitations/{_quoted(invitation)}"
 
 
 def _user(organization: str, account: str) -> str:

@@ -29,6 +29,10 @@ class PersonalCalls(CloudCalls):
     async def decline_invitation(self, invitation: str) -> None:
         await self._send("POST", f"/me/invitations/{quote(invitation, safe='')}/decline")
 
+    async def give_up_support(self, organization: str) -> None:
+        """One's own support access ends now, with its sessions. Raises `not_found` without one."""
+        await self._send("DELETE", f"/me/support/{quote(organization, safe='')}")
+
     async def leave_organization(self, organization: str) -> None:
         """Sessions and certificates there end. Raises `conflict` for its only owner."""
         await self._send("DELETE", f"/me/organizations/{quote(organization, safe='')}")

@@ -25,6 +25,7 @@ from farsite_client.cloud import CloudClient
 from farsite_client.exclusive import exclusive
 from farsite_signaling.wire.cloud_api import Enrolment, Organization, SignInResult
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.rights import Right
 
 # Keys and certificates cost time to load that commands about the cloud alone have no use for.
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ RUNTIME_FOLDER = "run"
 NETWORKS_FILE = "networks.json"
 RENEW_BEFORE = timedelta(days=30)
 SIGN_IN = "Sign in with: farsite login"
+_NEEDED = Right.REMOTE_ACCESS
 
 
 class Stored(BaseModel):
@@ -49,12 +51,27 @@ class Stored(BaseModel):
     organization_id: str
     organization_name: str
     role: str
-    name: str = Field(description="URN of this machine's certificate")
-    ca: str
-    hub_url: str
-    certificate_expires_at: datetime
+    name: str = Field(default="", description="URN of this machine's certificate; empty: it has none")
+    ca: str = ""
+    hub_url: str = ""
+    certificate_expires_at: datetime = datetime.min.replace(tzinfo=UTC)
     proxy: str | None = Field(default=None, repr=False)
     ca_file: str | None = None
+
+    @property
+    def enrolled(self) -> bool:
+        """False for an access token that may not open sessions: it does all that the cloud does by itself."""
+        return bool(self.name)
+
+    @property
+    def authority(self) -> str:
+        """The organization's, as this machine was told when it enrolled (PEM). Raises `forbidden`."""
+        if not self.enrolled:
+            lacks = f"the access token it is signed in with lacks the right {_NEEDED}"
+            raise FarsiteError(
+                ErrorCode.FORBIDDEN, f"This machine has no certificate: {lacks}.", right=_NEEDED
+            )
+        return self.ca
 
 
 @dataclass(frozen=True)
@@ -125,7 +142,7 @@ class Profile:
     def trust(self) -> OrganizationTrust:
         from farsite_signaling.identity import OrganizationTrust
 
-        return OrganizationTrust(self.load().ca)
+        return OrganizationTrust(self.load().authority)
 
     def cloud(self, stored: Stored | None = None) -> CloudClient:
         """A client signed in as the stored user; enter it with `async with`."""
@@ -137,13 +154,11 @@ class Profile:
     async def enrol(
         self, cloud: CloudClient, signed_in: SignInResult, organization: Organization, device_name: str | None
     ) -> Stored:
-        """Make a key, have it certified, and store the sign-in: all of it or nothing."""
-        from farsite_signaling.identity import Identity, generate_key, make_request
+        """Make a key, have it certified, and store the sign-in: all of it or nothing.
 
-        key = generate_key()
-        name = device_name or machine_name()
-        enrolment = await cloud.enrol(organization.id, make_request(key, name), name)
-        identity = Identity.from_pem(key, enrolment.certificate)
+        An access token that may not open sessions is stored without: sessions are all a certificate is for.
+        """
+        enrolled = await self._enrolled(cloud, organization, device_name or machine_name())
         stored = Stored(
             url=cloud.url,
             token=signed_in.token,
@@ -155,10 +170,24 @@ class Profile:
             role=organization.role,
             proxy=self.proxy,
             ca_file=self.ca_file and str(Path(self.ca_file).resolve()),
-            **_of_enrolment(enrolment),
+            **(_of_enrolment(enrolled[1]) if enrolled else {}),
         )
-        await asyncio.to_thread(self._write, identity, stored)
+        await asyncio.to_thread(self._write, enrolled and enrolled[0], stored)
         return stored
+
+    async def _enrolled(
+        self, cloud: CloudClient, organization: Organization, name: str
+    ) -> tuple[Identity, Enrolment] | None:
+        from farsite_signaling.identity import Identity, generate_key, make_request
+
+        key = generate_key()
+        try:
+            enrolment = await cloud.enrol(organization.id, make_request(key, name), name)
+        except FarsiteError as error:
+            if error.code is ErrorCode.FORBIDDEN and error.right == _NEEDED:
+                return None
+            raise
+        return Identity.from_pem(key, enrolment.certificate), enrolment
 
     async def renewed(self, cloud: CloudClient, now: datetime | None = None) -> Stored:
         """The stored sign-in, its certificate renewed for a new key when less than 30 days are left."""
@@ -181,10 +210,14 @@ class Profile:
         await asyncio.to_thread(self._write, Identity.from_pem(key, enrolment.certificate), stored)
         return stored
 
-    def _write(self, identity: Identity, stored: Stored) -> None:
+    def _write(self, identity: Identity | None, stored: Stored) -> None:
         # The new pair is made beside the old one, so that key and certificate always belong together.
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder = self.home / IDENTITY_FOLDER
+        if identity is None:
+            shutil.rmtree(folder, ignore_errors=True)
+            self.save(stored)
+            return
         fresh = folder.with_name("identity.new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)

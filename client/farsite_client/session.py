@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
@@ -29,14 +29,13 @@ from farsite_signaling.wire.cloud_api import EdgeHost, SessionTicket
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.hub import EnvelopeMessage, Undeliverable
 from farsite_signaling.wire.path import TunnelStatus
-from farsite_signaling.wire.stream import ApiTarget, DeviceTarget, Priority
+from farsite_signaling.wire.stream import ApiTarget, DeviceTarget, Priority, Service
 
 if TYPE_CHECKING:
     from farsite_signaling.peer.router import EnvelopeRouter
 
 OPEN_TIMEOUT = 30.0
 SIGNALING_TIMEOUT = 15.0
-Service = Literal["http", "https"]
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_read=120)
 
 
@@ -54,7 +53,7 @@ class RemoteSession:
     async def open_device(
         self, device: str, service: Service = "http", *, priority: Priority = Priority.INTERACTIVE
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A byte stream to a managed device's web server."""
+        """A byte stream to a managed device's web server, or to its RTSP server."""
         target = DeviceTarget(device=device, service=service)
         return await self.tunnel.open_stream(target, priority=priority)
 

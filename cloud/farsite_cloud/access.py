@@ -56,8 +56,9 @@ class Access:
         known = self._known.get(digest)
         if known is None or known.until < time.monotonic():
             return None
-        expires = known.caller.expires_at
-        return None if expires is None or expires <= now else known
+        expires, unused = known.caller.expires_at, known.caller.unused_until
+        ended = expires is None or expires <= now or (unused is not None and unused <= now)
+        return None if ended else known
 
     def keeper(self, digest: str) -> Callable[[Caller], Known]:
         """Ask for it before the database is read: what is forgotten meanwhile stays forgotten."""

@@ -9,6 +9,7 @@ import typer
 
 from farsite_cloud.catalogue.cli import catalogue
 from farsite_cloud.commands.account_cli import account
+from farsite_cloud.commands.organizations_cli import organizations
 from farsite_cloud.commands.up_cli import up
 from farsite_cloud.turn.command import turn_config
 
@@ -18,6 +19,7 @@ cloud = typer.Typer(
     add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Manage this cloud."
 )
 cloud.add_typer(account, name="account")
+cloud.add_typer(organizations, name="organizations")
 
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML).")]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Database, keys and secrets.")]
@@ -104,6 +106,47 @@ def migrate(config: Config = None, data_dir: DataDir = None, json: Json = False)
     with told(json):
         revision = run(load_settings({"data_dir": data_dir}, file=config))
         _show(json, f"The database has schema {revision}.", revision=revision)
+
+
+@cloud.command()
+def backup(
+    file: Annotated[Path, typer.Argument(dir_okay=False, help="The file to write, such as cloud.tar.gz.")],
+    config: Config = None,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Write database, key and secrets to one file, while the cloud runs (SQLite; for PostgreSQL: pg_dump)."""
+    from farsite_cloud.commands.backup import backup as run
+    from farsite_cloud.commands.failure import told
+    from farsite_cloud.settings import load_settings
+
+    with told(json):
+        made = run(load_settings({"data_dir": data_dir}, file=config), file)
+        key = "" if made.has_key else " The master key is not in it: it is a setting of yours. Keep it too."
+        text = (
+            f"{made.file}: {made.size / 1024:,.0f} KiB. Who has this file has every organization in it.{key}"
+        )
+        _show(json, text, file=str(made.file), bytes=made.size, has_key=made.has_key)
+
+
+@cloud.command()
+def restore(
+    file: Annotated[Path, typer.Argument(dir_okay=False, help="A file that backup wrote.")],
+    config: Config = None,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Put a backup into a data folder that has no cloud yet."""
+    from farsite_cloud.commands.backup import restore as run
+    from farsite_cloud.commands.failure import told
+    from farsite_cloud.settings import load_settings
+
+    with told(json):
+        settings = load_settings({"data_dir": data_dir}, file=config)
+        manifest = run(settings, file)
+        when = f"{manifest.made_at:%Y-%m-%d %H:%M} UTC"
+        text = f"The cloud as it was at {when} is in {settings.data_dir}. Start it with the settings it had: farsite up"
+        _show(json, text, data_dir=str(settings.data_dir), **manifest.model_dump(mode="json"))
 
 
 @cloud.command()

@@ -91,10 +91,11 @@ class Cloud:
         await self._stack.enter_async_context(relay)
         sweeper = Sweeper()
         redis = self._open_redis()
-        licensing = Licensing.of(self.settings)
+        licensing = Licensing.of(self.settings, self.urls.origin)
         authorizer = CloudAuthorizer(database, self.clock, sweeper.wake)
         access = Access()
         database.watch(FOLLOWS_FROM, access)
+        await self._stack.enter_async_context(authorizer.answering())
         self.hub = await self._open_hub(authorizer, redis, access)
         licence_watch = LicenceWatch(database, vault, self.clock, self.hub, licensing)
         authorizer.on_reported, authorizer.on_left = licence_watch.inform_edge, licence_watch.left

@@ -112,6 +112,12 @@ class CloudSettings(PartSettings):
     sign_up: Literal["open", "invited"] = Field(
         default="open", description="who may make an account: everybody, or invited addresses only"
     )
+    sign_in_idle_days: int = Field(
+        default=14, ge=1, le=3650, description="days without use after which a sign-in ends"
+    )
+    sign_in_days: int = Field(
+        default=90, ge=1, le=3650, description="days after which a sign-in ends however much it is used"
+    )
     deletion_grace_days: int = Field(
         default=30, ge=0, le=365, description="how long a deleted organization can be restored"
     )

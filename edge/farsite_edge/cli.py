@@ -101,14 +101,27 @@ def claim(
     """Claim this edge host into an organization, whether it runs or not."""
 
     def act() -> None:
+        import asyncio
+
         from farsite_edge.commands import claim as claim_here
+        from farsite_edge.commands import runs
+        from farsite_edge.wording import claimed
         from farsite_signaling.wire.edge_api import ClaimRequest
 
         body: dict[str, Any] = {"code": code, "cloud_url": cloud}
         body |= {"remote_access": remote_access, "again": again}
         body |= {"proxy_address": proxy} if proxy else {}
         request = ClaimRequest.model_validate(body)
-        _wait(claim_here(_settings(config, {"data_dir": data_dir}), request), as_json)
+        settings = _settings(config, {"data_dir": data_dir})
+        info = asyncio.run(claim_here(settings, request))
+        if as_json:
+            typer.echo(info.model_dump_json())
+            return
+        running = asyncio.run(runs(settings))
+        lines = claimed(
+            info.name, info.organization, settings.data_dir, running=running, remote=remote_access
+        )
+        typer.echo("\n".join(lines))
 
     _guarded(act, as_json)
 
@@ -273,6 +286,8 @@ def _tell(values: dict[str, Any], as_json: bool) -> None:
         return
     width = max(len(name) for name in values)
     for name, value in values.items():
+        if value in ("", []):
+            continue
         typer.echo(f"{name.replace('_', ' '):<{width}}  {_shown(value)}")
 
 

@@ -24,6 +24,10 @@ from farsite_edge.tasks import TaskRunner
 from farsite_edge.work import OrderStore, WorkDesk
 from farsite_edge.work.kinds import work_kinds
 from farsite_edge.work.reporter import PACE, WorkReporter
+from farsite_signaling.wire.hub import ReportAccepted
+from farsite_signaling.wire.inventory import InventoryAccepted, InventoryWanted, TagsSet
+from farsite_signaling.wire.licence import LicenceNotice
+from farsite_signaling.wire.work import WorkOrder, WorkReportAccepted
 
 Run = Callable[[], Awaitable[None]]
 
@@ -66,14 +70,15 @@ class CloudSide:
             storage=core.database.health,
             online=lambda: self.remote.online,
         )
-        self.remote.on_accepted = self.reporter.accepted
+        self.inbox = self.remote.inbox
+        self.inbox.listen(ReportAccepted, lambda message: self.reporter.accepted(message.id))
         self.renewal = Renewal(settings, core.keeper, core.preferences, renewed)
         self.journal = Journal(core.database, core.facts)
 
     def listen(self, licence: LicenceGate, tags: Tags) -> None:
         """To what the cloud says about these."""
-        self.remote.on_licence = licence.take
-        self.remote.on_tags = lambda message: tags.take(message.things)
+        self.inbox.listen(LicenceNotice, lambda message: licence.take(message.statement))
+        self.inbox.listen(TagsSet, lambda message: tags.take(message.things))
 
     def build_inventory(self, tasks: TaskRunner, folder: ImageFolder) -> None:
         self.inventory = InventorySender(
@@ -84,7 +89,8 @@ class CloudSide:
             look=folder.images,
             online=lambda: self.remote.online,
         )
-        self.remote.on_inventory = self.inventory.answered
+        self.inbox.listen(InventoryAccepted, self.inventory.answered)
+        self.inbox.listen(InventoryWanted, self.inventory.answered)
 
     def build_work(self, tasks: TaskRunner, os: OsService, policies: PolicyService) -> None:
         """Orders of the cloud become tasks; what becomes of them goes back."""
@@ -101,8 +107,8 @@ class CloudSide:
             self._audit,
             changed=self.work_reporter.due,
         )
-        self.remote.on_order = self.work.take
-        self.remote.on_work_accepted = self.work_reporter.accepted
+        self.inbox.listen(WorkOrder, self.work.take)
+        self.inbox.listen(WorkReportAccepted, lambda message: self.work_reporter.accepted(message.id))
 
     def online(self) -> None:
         """The connection stands again: what has waited goes."""

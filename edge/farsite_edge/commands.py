@@ -9,6 +9,7 @@ from farsite_edge.admin.caller import AdminCaller, NotRunning
 from farsite_edge.api.host_routes import Health
 from farsite_edge.audit import AuditLog
 from farsite_edge.core import EdgeCore
+from farsite_edge.neighbour import check_meant
 from farsite_edge.settings import EdgeSettings
 from farsite_edge.version import __version__
 from farsite_signaling.wire.edge_api import ClaimRequest, EdgeInfo, EdgeState, EdgeStatus, Settings
@@ -27,6 +28,7 @@ async def claim(settings: EdgeSettings, request: ClaimRequest) -> EdgeInfo:
     try:
         return await AdminCaller(settings.data_dir).call("POST", "/claim", EdgeInfo, body)
     except NotRunning:
+        await check_meant(settings)
         return await _claim_here(settings, request)
 
 
@@ -66,6 +68,14 @@ async def info(settings: EdgeSettings) -> EdgeInfo:
     return await AdminCaller(settings.data_dir).call("GET", "/info", EdgeInfo)
 
 
+async def runs(settings: EdgeSettings) -> bool:
+    try:
+        await info(settings)
+    except NotRunning:
+        return False
+    return True
+
+
 async def settings(settings: EdgeSettings, change: dict[str, Any]) -> Settings:
     """Show, or change and show. Works on the data folder itself when no edge host runs."""
     caller = AdminCaller(settings.data_dir)
@@ -74,6 +84,7 @@ async def settings(settings: EdgeSettings, change: dict[str, Any]) -> Settings:
             return await caller.call("PATCH", "/settings", Settings, change)
         return await caller.call("GET", "/settings", Settings)
     except NotRunning:
+        await check_meant(settings)
         return await _settings_here(settings, change)
 
 

@@ -22,6 +22,7 @@ from farsite_edge.device_tasks import DeviceTasks
 from farsite_edge.devices import DeviceManager, Finder, Gateway, Monitor, Registry
 from farsite_edge.devices.addresses import AddressRule
 from farsite_edge.devices.connections import Connections
+from farsite_edge.devices.contact import Contact
 from farsite_edge.devices.credentials import CredentialStore
 from farsite_edge.devices.gateway import real_gateway
 from farsite_edge.devices.scan_job import SCAN, ScanJob, ScanService
@@ -142,15 +143,8 @@ class EdgeHost:
             self.core.database, self.core.vault, interval=settings.log_in_interval
         )
         self.tags = Tags(self.core.database, self.registry)
-        self.manager = DeviceManager(
-            self.registry,
-            self._credentials,
-            gateway,
-            connections,
-            self._rule,
-            self.tags,
-            timeout=settings.device_timeout,
-        )
+        contact = Contact(gateway, connections, self._rule, timeout=settings.device_timeout)
+        self.manager = DeviceManager(self.registry, self._credentials, contact, self.tags)
         self.finder = Finder(self.registry, gateway, self._rule, settings)
         intervals = {"interval": settings.poll_interval, "refresh": settings.refresh_interval}
         self.monitor = Monitor(self.manager, **intervals)
@@ -197,7 +191,13 @@ class EdgeHost:
         return None if error is None else error.detail
 
     def _build_cloud(self) -> None:
-        judge = StreamJudge(self.registry, self.manager, self._rule, self.audit)
+        judge = StreamJudge(
+            self.registry,
+            self.manager.looks,
+            self._rule,
+            self.audit,
+            rtsp_port=self.settings.rtsp_port,
+        )
         self.cloud = cloud = CloudSide(
             self.core,
             self.registry,
@@ -215,7 +215,7 @@ class EdgeHost:
         self._standing = Standing(self.core, self.registry, self.licence, self.doors, self.remote)
 
     def _build_api(self) -> None:
-        self._authenticator = Authenticator(self.keeper, ended=self.remote.has_ended)
+        self._authenticator = Authenticator(self.keeper, ended=self.remote.admission.has_ended)
         guard = Guard(self._authenticator, self.keeper, self._hosts, self.audit, self.licence)
         self._api = api_of(self, guard)
         self._runner = web.AppRunner(

@@ -16,6 +16,7 @@ from farsite_edge.lifetime import Lifetime
 from farsite_edge.logs import begin_logging
 from farsite_edge.settings import EdgeSettings
 from farsite_edge.supervisor.notifier import Notifier
+from farsite_edge.wording import sentence
 from farsite_signaling.descriptors import raise_descriptors
 
 
@@ -33,13 +34,9 @@ class Events:
         self._as_json = as_json
 
     def __call__(self, event: str, values: dict[str, object]) -> None:
-        line = json.dumps({"event": event, **values}) if self._as_json else self._sentence(event, values)
+        line = json.dumps({"event": event, **values}) if self._as_json else sentence(event, values)
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
-
-    def _sentence(self, event: str, values: dict[str, object]) -> str:
-        told = " ".join(f"{name}={value}" for name, value in values.items() if value not in (None, ""))
-        return f"{event.replace('_', ' ')} {told}".rstrip()
 
 
 async def _serve(settings: EdgeSettings, events: Events) -> None:

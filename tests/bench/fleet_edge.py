@@ -140,17 +140,17 @@ def spread(records: list[DeviceRecord]) -> list[str]:
 @contextmanager
 def looks(host: EdgeHost) -> Iterator[list[int]]:
     """How many are made: the monitor has its own rounds, too, and with many devices one falls into the time measured."""
-    made, check = [0], host.manager.check
+    made, check = [0], host.manager.looks.check
 
     async def counted(device: str, *, refresh: bool) -> DeviceRecord:
         made[0] += 1
         return await check(device, refresh=refresh)
 
-    host.manager.check = counted  # type: ignore[method-assign]
+    host.manager.looks.check = counted  # type: ignore[method-assign]
     try:
         yield made
     finally:
-        host.manager.check = check  # type: ignore[method-assign]
+        host.manager.looks.check = check  # type: ignore[method-assign]
 
 
 async def watched(host: EdgeHost) -> None:

@@ -38,6 +38,8 @@ from tests.bench.harness import loop_factory
 TEXT, CLOSE = 0x81, 0x88
 AT_ONCE = 200
 TIMEOUT = 10.0
+JITTER = 0.02
+"""Seconds by which a ping comes late."""
 
 
 class WebSocket(asyncio.Protocol):
@@ -130,6 +132,7 @@ class Peer:
         self._retry_after: float | None = None
         self._ping: asyncio.TimerHandle | None = None
         self._heartbeat = 4.0
+        self._pinged = 0.0
         self.urn = identity.urn
         self.online = False
 
@@ -187,22 +190,32 @@ class Peer:
                 self.online = True
                 self._fleet.note("up", self.urn)
                 self._fleet.welcomed()
+                self._pinged = asyncio.get_running_loop().time()
                 self._later()
             case "ping":
                 self._say(json.dumps({"type": "pong", "token": message["token"]}))
             case "pong":
-                self._heartbeat = message.get("heartbeat") or self._heartbeat
+                self._pace(message.get("heartbeat"))
             case "envelope":
                 self._fleet.arrived(message["envelope"])
             case "bye":
                 self._retry_after = message.get("retry_after")
 
     def _later(self) -> None:
-        wait = self._heartbeat * random.uniform(0.95, 1.0)
-        self._ping = asyncio.get_running_loop().call_later(wait, self._beat)
+        """As `wire.heartbeat` does, with what networks add to it."""
+        if self._ping is not None:
+            self._ping.cancel()
+        at = self._pinged + self._heartbeat + random.uniform(0.0, JITTER)
+        self._ping = asyncio.get_running_loop().call_at(at, self._beat)
 
     def _beat(self) -> None:
         if self._say('{"type":"ping","token":1}'):
+            self._pinged += self._heartbeat
+            self._later()
+
+    def _pace(self, heartbeat: float | None) -> None:
+        if heartbeat is not None:
+            self._heartbeat = heartbeat
             self._later()
 
     def _say(self, text: str) -> bool:

@@ -11,6 +11,7 @@ import asyncio
 import gc
 import json
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class Certified(MemoryOrganization):
         pass
 
 
-class Door:
+class Entrance:
     """Counts those who have not got in yet."""
 
     def __init__(self, hub: Any) -> None:
@@ -68,16 +69,26 @@ def resident() -> int:
 
 
 async def main(kind: str, folder: Path, port: int) -> None:
-    app = web.Application()
-    hub: Any = Hub(Certified(folder)) if kind == "hub" else None
-    echo, door = Echo(), Door(hub)
-    app.router.add_get(HUB_PATH, door.handle if hub is not None else echo.handle)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-    await runner.setup()
-    if hub is not None:
-        await hub.__aenter__()
-    await web.TCPSite(runner, "127.0.0.1", port, backlog=BACKLOG, reuse_address=True).start()
-    say(json.dumps({"port": runner.addresses[0][1]}))
+    async with AsyncExitStack() as stack:
+        hub: Any = Hub(Certified(folder)) if kind == "hub" else None
+        entrance = Entrance(hub)
+        app = web.Application()
+        app.router.add_get(HUB_PATH, entrance.handle if hub is not None else Echo().handle)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        if hub is not None:
+            await stack.enter_async_context(hub)
+        site = web.TCPSite(runner, "127.0.0.1", port, backlog=BACKLOG, reuse_address=True)
+        await site.start()
+        # Nobody comes back to a server that ends.
+        stack.push_async_callback(site.stop)
+        say(json.dumps({"port": runner.addresses[0][1]}))
+        await answer(hub, entrance)
+
+
+async def answer(hub: Any, entrance: Entrance) -> None:
+    """Until nobody asks any more."""
     reader = await lines()
     while line := await reader.readline():
         match line.decode().strip():
@@ -86,7 +97,7 @@ async def main(kind: str, folder: Path, port: int) -> None:
             case "cpu":
                 say(json.dumps(cpu_seconds()))
             case "door":
-                say(json.dumps([hub.counts["turned_away"], door.most]))
+                say(json.dumps([hub.counts["turned_away"], entrance.most]))
 
 
 if __name__ == "__main__":

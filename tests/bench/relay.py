@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from pathlib import Path
 
 from farsite_cloud.turn.certificate import ensure_certificate
 from farsite_cloud.turn.config import TurnSettings
+from farsite_signaling.peer.addresses import own_addresses
 
 HOST = "127.0.0.1"
 
@@ -25,9 +27,15 @@ def turn_settings(folder: Path) -> TurnSettings:
         key=certificate.key,
         ca=certificate.ca,
         allow_loopback=True,
+        allowed_peers=tuple(_own_addresses()),  # stock aiortc offers no loopback
         user_quota=0,  # one set of credentials opens all the tunnels here
         data_dir=folder,
     )
+
+
+def _own_addresses() -> list[str]:
+    """IPv4 alone: the relay listens nowhere else."""
+    return [address for address in own_addresses() if ipaddress.ip_address(address).version == 4]
 
 
 def _free_port() -> int:

@@ -1,34 +1,35 @@
 """One stream over loopback, two processes: our tunnel against a bare data channel of stock aiortc, in the same run.
 
-Paths: direct, direct without segmentation offload, and through coturn over UDP, TCP and TLS. The stock peer is direct
-always, which flatters it. CPU is both ends' together, coturn's is not in it. libdatachannel is measured beside.
+Paths: direct, direct without segmentation offload, and through coturn over UDP, TCP and TLS. The stock peer goes the
+same way: through the same coturn by the same transport, this end relayed as ours is; both ends' selected pairs are
+asserted. What stock does *without* the relay is shown beside, without a bar. CPU is both ends' together, coturn's is
+not in it. libdatachannel is measured beside.
 
 `FARSITE_BENCH_PATHS=direct,portable,relay-udp,relay-tcp,relay-tls` chooses.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from farsite_cloud.turn.supervisor import TurnServer
 from farsite_signaling.peer.tunnel import Tunnel
 from farsite_signaling.wire.ice import IceServer
+from farsite_signaling.wire.path import Path as Way
 from farsite_signaling.wire.stream import ApiTarget, Priority
 from tests.bench.edge_process import give, take
 from tests.bench.harness import Figure, Result
 from tests.bench.libdatachannel import Library
 from tests.bench.relay import turn_settings
-from tests.bench.rig import Child, Rig, child_cpu, cpu_seconds, with_offload
-from tests.bench.stock_process import Counter
+from tests.bench.rig import Rig, child_cpu, cpu_seconds, with_offload
+from tests.bench.stock_peer import StockFailed, StockPeer
 
 SIZE = 32 * 1024 * 1024
 ROUNDS = 3
@@ -38,7 +39,10 @@ URLS = {"relay-udp": "transport=udp", "relay-tcp": "transport=tcp", "relay-tls":
 # Throughput at least, and CPU at most, of stock's.
 BARS = {"direct": (8.0, 0.15)} | dict.fromkeys(PATHS[1:], (2.5, 0.45))
 
-Transfer = Callable[[], Awaitable[None]]
+WAYS = ("up", "down")
+Transfer = Callable[[int], Awaitable[None]]
+Ends = tuple[Transfer, Transfer, Callable[[], Awaitable[float]]]
+"""How to send a number of bytes up and down, and the other end's CPU seconds."""
 Rows = list[dict[str, Any]]
 
 
@@ -46,40 +50,63 @@ async def measure() -> Result:
     rows: Rows = []
     chosen = os.environ.get("FARSITE_BENCH_PATHS", ",".join(PATHS)).split(",")
     with tempfile.TemporaryDirectory(prefix="farsite-bench-") as folder:
-        async with StockPeer() as stock, TurnServer(turn_settings(Path(folder))) as turn:
+        async with StockPeer() as direct, TurnServer(turn_settings(Path(folder))) as turn:
             if turn.problem is not None:
                 raise turn.problem
-            await stock.put(SIZE // 8)
+            await direct.put(SIZE // 8)
             servers = turn.ice_servers("bench", time.time())
             for path in chosen:
-                await _path(rows, path, servers, stock)
+                await _path(rows, path, servers, direct)
     await _library(rows)
     figures = [figure for path in chosen for figure in _figures(rows, path)]
-    return Result(figures + _library_figures(rows), rows, "stock: aiortc unmodified, direct, 16 KiB messages")
+    return Result(figures + _library_figures(rows), rows, _note(rows))
 
 
-async def _path(rows: Rows, path: str, servers: list[IceServer], stock: StockPeer) -> None:
-    """By turns: what else the machine does hits both alike."""
-    async with _connected(path, servers) as tunnel:
-        ours = lambda: child_cpu(tunnel)  # noqa: E731
-        await _put(tunnel, SIZE // 8)
+async def _path(rows: Rows, path: str, servers: list[IceServer], direct: StockPeer) -> None:
+    """By turns: what else the machine does hits all alike."""
+    wanted = URLS.get(path)
+    chosen = _only(servers, wanted) if wanted else None
+    async with _connected(path, chosen) as tunnel, AsyncExitStack() as stack:
+        ends: dict[str, Ends] = {"tunnel": _tunnel_ends(tunnel), "stock": _stock_ends(direct)}
+        if chosen is not None:
+            await _relay_stock(rows, path, chosen, ends, stack)
+        for put, _, _ in ends.values():
+            await put(SIZE // 8)
         for _ in range(ROUNDS):
-            rows.append(await _row(path, "tunnel", "up", lambda: _put(tunnel, SIZE), ours))
-            rows.append(await _row(path, "stock", "up", lambda: stock.put(SIZE), stock.cpu))
-            rows.append(await _row(path, "tunnel", "down", lambda: _get(tunnel, SIZE), ours))
-            rows.append(await _row(path, "stock", "down", lambda: stock.get(SIZE), stock.cpu))
+            for way in (0, 1):
+                for who, parts in ends.items():
+                    rows.append(await _row(path, who, way, parts))
+
+
+async def _relay_stock(
+    rows: Rows, path: str, servers: list[IceServer], ends: dict[str, Ends], stack: AsyncExitStack
+) -> None:
+    """Stock is relayed too. Where it cannot, that is told, and stock without a relay stays what is compared with."""
+    try:
+        relayed = await stack.enter_async_context(StockPeer(servers))
+    except StockFailed as failed:
+        rows.append({"path": path, "who": "stock", "problem": str(failed)})
+        return
+    ends["stock-direct"], ends["stock"] = ends["stock"], _stock_ends(relayed)
+
+
+def _tunnel_ends(tunnel: Tunnel) -> Ends:
+    return lambda size: _put(tunnel, size), lambda size: _get(tunnel, size), lambda: child_cpu(tunnel)
+
+
+def _stock_ends(stock: StockPeer) -> Ends:
+    return stock.put, stock.get, stock.cpu
 
 
 @asynccontextmanager
-async def _connected(path: str, servers: list[IceServer]) -> AsyncIterator[Tunnel]:
-    wanted = URLS.get(path)
+async def _connected(path: str, servers: list[IceServer] | None) -> AsyncIterator[Tunnel]:
     async with Rig(portable=path == "portable") as rig:
         try:
-            chosen = _only(servers, wanted) if wanted else None
-            tunnel = await rig.dial(chosen, relay_only=wanted is not None)
+            tunnel = await rig.dial(servers, relay_only=servers is not None)
         finally:
             with_offload()
         async with tunnel:
+            assert tunnel.path is (Way(path) if servers is not None else Way.LAN), tunnel.path
             yield tunnel
 
 
@@ -92,15 +119,14 @@ def _only(servers: list[IceServer], wanted: str) -> list[IceServer]:
     return [server for server in kept if server.urls]
 
 
-async def _row(
-    path: str, who: str, way: str, transfer: Transfer, other_cpu: Callable[[], Awaitable[float]]
-) -> dict[str, Any]:
+async def _row(path: str, who: str, way: int, ends: Ends) -> dict[str, Any]:
+    other_cpu = ends[2]
     before = cpu_seconds() + await other_cpu()
     begin = time.perf_counter()
-    await transfer()
+    await ends[way](SIZE)
     seconds = time.perf_counter() - begin
     used = cpu_seconds() + await other_cpu() - before
-    return {"path": path, "who": who, "way": way} | _speed(seconds, used)
+    return {"path": path, "who": who, "way": WAYS[way]} | _speed(seconds, used)
 
 
 def _speed(seconds: float, cpu: float) -> dict[str, float]:
@@ -122,7 +148,7 @@ async def _library(rows: Rows) -> None:
 def _figures(rows: Rows, path: str) -> list[Figure]:
     figures = []
     faster, cheaper = BARS[path]
-    for way in ("up", "down"):
+    for way in WAYS:
         ours, stock = (_median(rows, path, who, way, "mbit_s") for who in ("tunnel", "stock"))
         spent, stock_spent = (_median(rows, path, who, way, "cpu_s_gib") for who in ("tunnel", "stock"))
         figures += [
@@ -132,7 +158,20 @@ def _figures(rows: Rows, path: str) -> list[Figure]:
             Figure(f"{path} {way}, CPU", spent, "s/GiB"),
             Figure(f"{path} {way}, CPU of stock's", spent / stock_spent, "x", cheaper, "lower"),
         ]
+        if _has(rows, path, "stock-direct"):
+            direct = _median(rows, path, "stock-direct", way, "mbit_s")
+            figures.append(Figure(f"{path} {way}, against stock without a relay", ours / direct, "x"))
     return figures
+
+
+def _has(rows: Rows, path: str, who: str) -> bool:
+    return any(row["path"] == path and row["who"] == who for row in rows)
+
+
+def _note(rows: Rows) -> str:
+    note = "stock: aiortc unmodified, 16 KiB messages, by the same way"
+    unable = [f"{row['path']}: without a relay ({row['problem']})" for row in rows if "problem" in row]
+    return "; ".join([note, *unable])
 
 
 def _library_figures(rows: Rows) -> list[Figure]:
@@ -150,7 +189,8 @@ def _library_figures(rows: Rows) -> list[Figure]:
 
 def _median(rows: Rows, path: str, who: str, way: str, what: str) -> float:
     wanted = {"path": path, "who": who, "way": way}
-    return float(statistics.median(row[what] for row in rows if wanted.items() <= row.items()))
+    measured = (row for row in rows if what in row)
+    return float(statistics.median(row[what] for row in measured if wanted.items() <= row.items()))
 
 
 async def _put(tunnel: Tunnel, size: int) -> None:
@@ -166,42 +206,3 @@ async def _get(tunnel: Tunnel, size: int) -> None:
     writer.write(f"GET {size}\n".encode())
     await take(reader, size)
     writer.close()
-
-
-class StockPeer:
-    """A stock aiortc connection to a child of its own."""
-
-    async def __aenter__(self) -> StockPeer:
-        from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-
-        self._child = await Child("tests.bench.stock_process").__aenter__()
-        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        channel = self._pc.createDataChannel("bench")
-        opened = asyncio.Event()
-        channel.on("open", opened.set)
-        await self._pc.setLocalDescription(await self._pc.createOffer())
-        await self._child.send(json.dumps({"sdp": self._pc.localDescription.sdp}))
-        answer = json.loads(await self._child.receive())
-        await self._pc.setRemoteDescription(RTCSessionDescription(answer["sdp"], "answer"))
-        await opened.wait()
-        self._channel = channel
-        self._counter = Counter(channel)
-        return self
-
-    async def __aexit__(self, *error: Any) -> None:
-        await self._pc.close()
-        await self._child.__aexit__(*error)
-
-    async def put(self, size: int) -> None:
-        self._channel.send(f"PUT {size}")
-        await self._counter.give(size)
-        assert await self._counter.texts.get() == "done"
-
-    async def get(self, size: int) -> None:
-        self._counter.expect(size)
-        self._channel.send(f"GET {size}")
-        await self._counter.received()
-
-    async def cpu(self) -> float:
-        self._channel.send("CPU")
-        return float(await self._counter.texts.get())

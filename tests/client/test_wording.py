@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from farsite_client.cli.failure import to_farsite_error
 from farsite_client.cli.lazy import load_own
 from farsite_client.cli.wording import in_options, refused_values
 from farsite_client.testing import EMAIL, PASSWORD, FakeCloud
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-from farsite_signaling.wire.people_api import InvitationRequest
+from farsite_signaling.wire.people_api import InvitationRequest, ResetRequest
 
 Cli = Callable[..., Awaitable[Any]]
 
@@ -65,3 +66,30 @@ async def test_commands_say_it(cli: Cli, fake_cloud: FakeCloud) -> None:
     ran = await cli("folders", "create", "", "--json")
     problem = json.loads(ran.out)
     assert (ran.code, problem["code"]) == (1, "invalid_request") and "(NAME)" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "said_of_it"),
+    [
+        ("short", "It needs at least 10 characters, and has 5 (password)."),
+        ("", "It must not be empty (password)."),
+    ],
+)
+def test_lengths_are_said_of_characters(typed: str, said_of_it: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        ResetRequest(code="x", password=typed)
+    assert refused_values(refused.value).detail == said_of_it
+
+
+def test_what_is_not_installed_is_said_with_the_part_it_belongs_to() -> None:
+    def asked_by(module: str) -> FarsiteError:
+        code = compile("def ask():\n    raise ModuleNotFoundError('no', name='defusedxml')", "x", "exec")
+        names: dict[str, Any] = {"__name__": module}
+        exec(code, names)
+        with pytest.raises(ModuleNotFoundError) as missing:
+            names["ask"]()
+        return to_farsite_error(missing.value)
+
+    assert "pip install 'farsite[edge]'" in asked_by("farsite_edge.vapix").detail
+    assert "pip install 'farsite[cloud]'" in asked_by("farsite_cloud.settings").detail
+    assert "pip install 'farsite[client]'" in asked_by("aiohttp").detail

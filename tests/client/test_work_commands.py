@@ -65,7 +65,9 @@ async def test_a_campaign_by_command(cli: Any, cloud: RunningCloud, tmp_path: Pa
     await _done(cli, "campaigns", "remove", short)
     assert len(await _done(cli, "campaigns", "list", "--open")) == 1
     document = tmp_path / "document.json"
-    document.write_text(json.dumps({"kind": "security", "name": "x", "settings": {"ssh": False}}))
+    document.write_text(
+        json.dumps({"kind": "security", "name": "x", "settings": {"ssh": False, "password_policy": "length"}})
+    )
     await _done(cli, "policy-templates", "create", "Branch", str(document))
     assert (await _done(cli, "policy-templates", "update", "branch", str(document)))["version"] == 2
     applied = await _done(cli, "campaigns", "policy", "Branch", "--model", "P1")

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from farsite_cloud.accounts.models import Account
 from farsite_cloud.accounts.service import create_account, find_account
 from farsite_cloud.accounts.tokens import issue
-from farsite_cloud.database import Scope
+from farsite_cloud.database import Scope, kept
 from farsite_cloud.mail.queue import Kept, outbox
 from farsite_cloud.organizations.service import create_organization
 from farsite_cloud.testing import OWNER_EMAIL, RunningCloud, run_cloud
@@ -39,6 +39,20 @@ from farsite_signaling.wire.hub import (
 from farsite_signaling.wire.rights import EVERY_FOLDER, Role
 from farsite_signaling.wire.version import supported_versions
 from tests.cloud.mail_server import MailServer, mail_server
+
+
+@pytest.fixture(autouse=True)
+def shapes_are_checked(monkeypatch):
+    """Each time that a kept statement is used again it must be the one that would be made now: a shape that leaves
+    something out would have it used for something else."""
+    of_shape = kept._of_shape
+
+    def checked(connection, shape, make):
+        found, made = of_shape(connection, shape, make), kept._Kept(make(), connection.dialect)
+        assert (found.text, found.fixed) == (made.text, made.fixed), shape
+        return found
+
+    monkeypatch.setattr(kept, "_of_shape", checked)
 
 
 class MovableClock:

@@ -24,9 +24,9 @@ def asked(monkeypatch):
     found = []
     find = authorizing.find_caller
 
-    async def noting(session, secret, now):
+    async def noting(session, secret, now, stay):
         found.append(secret)
-        return await find(session, secret, now)
+        return await find(session, secret, now, stay)
 
     monkeypatch.setattr(authorizing, "find_caller", noting)
     return found
@@ -109,7 +109,7 @@ async def test_support_ends_on_time(world):
 
 async def test_a_sign_in_expires_on_time(world):
     await _remembered(world.owner)
-    world.clock.advance(days=7)
+    world.clock.advance(days=15)
     assert (await world.owner("GET", "~/folders")).code == "token_expired"
 
 
@@ -138,8 +138,8 @@ async def test_whoever_reads_while_it_changes_keeps_nothing(world, asked, monkey
     reading, go_on = asyncio.Event(), asyncio.Event()
     find = authorizing.find_caller
 
-    async def slowly(session, secret, now):
-        caller = await find(session, secret, now)
+    async def slowly(session, secret, now, stay):
+        caller = await find(session, secret, now, stay)
         reading.set()
         await go_on.wait()
         return caller

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 
+from farsite_cloud.accounts.service import find_account
+from farsite_cloud.accounts.tokens import revoke_all
 from farsite_cloud.organizations.service import lock
+from farsite_cloud.testing import OWNER_EMAIL, OWNER_PASSWORD
 from farsite_signaling.identity import generate_key, make_request
 from farsite_signaling.wire.rights import Role
 
@@ -37,14 +41,29 @@ LOSSES = {
 
 @pytest.mark.parametrize(
     ("loss", "what"),
-    [("membership", "session"), ("token", "session"), ("role", "code"), ("membership", "certificate")],
+    [
+        ("membership", "session"),
+        ("token", "session"),
+        ("role", "code"),
+        ("membership", "certificate"),
+        ("role", "invitation"),
+        ("membership", "support"),
+        ("token", "program"),
+        ("role", "program's token"),
+    ],
 )
 async def test_nothing_is_granted_on_what_is_being_taken_away(world, loss, what):
     admin = await world.member(Role.ADMIN)
     edge_id, identity = await world.edge()
     await world.connect(identity)
     client = await world.client(admin)
+    program = await world.owner.ok("POST", "~/service-accounts", {"name": "p", "role": "admin"})
+    until = (world.clock() + timedelta(hours=1)).isoformat()
     path, body = {
+        "invitation": ("~/invitations", {"emails": ["mallory@example.com"], "role": "admin"}),
+        "support": ("~/support-access", {"email": "m@example.com", "role": "admin", "until": until}),
+        "program": ("~/service-accounts", {"name": "mine", "role": "admin"}),
+        "program's token": (f"~/service-accounts/{program['id']}/tokens", {"name": "mine"}),
         "session": (f"~/edge-hosts/{edge_id}/sessions", {"client": client.urn}),
         "code": ("~/setup-codes", {"name": "x"}),
         "certificate": ("~/client-certificates", {"csr": make_request(generate_key(), "c"), "name": "y"}),
@@ -77,3 +96,32 @@ async def test_folders_moved_into_each_other_at_once_make_no_circle(world):
         world.owner("PATCH", f"~/folders/{two}", {"parent_id": one}),
     )
     assert sorted(reply.status for reply in replies) == [200, 409]
+
+
+OWN = {
+    "access token": (
+        "POST",
+        "/me/tokens",
+        {"name": "mine", "scopes": ["user.manage"], "expires_in_days": 90},
+    ),
+    "password": (
+        "POST",
+        "/me/password",
+        {"current_password": OWNER_PASSWORD, "password": "mallory's password"},
+    ),
+    "factor": ("POST", "/me/mfa/secret", {"password": OWNER_PASSWORD}),
+    "organization": ("POST", "/organizations", {"name": "Mine"}),
+}
+
+
+@pytest.mark.parametrize("what", OWN)
+async def test_nothing_is_made_with_a_sign_in_that_is_being_ended(world, what):
+    """A stolen sign-in, while its owner signs everybody out: what it makes would outlive it."""
+    method, path, body = OWN[what]
+    async with asyncio.TaskGroup() as group, world.services.database.writing() as session:
+        account = await find_account(session, OWNER_EMAIL)
+        await session.refresh(account, with_for_update={"key_share": True})
+        asking = group.create_task(world.owner(method, path, body))
+        await _until_it_waits(world)
+        await revoke_all(session, account.id, world.clock())
+    assert asking.result().status == 401, asking.result().text

@@ -319,10 +319,17 @@ async def test_no_cell_is_a_formula(world):
 TEXTS = ("cam 7", "aa0000", "10.3.0.4", "p3265-lv cam", "%", "_", '"', "aa\\", "nothing like this", "m3085")
 
 
+def _many_devices(monkeypatch, common=2.0):
+    monkeypatch.setattr("farsite_cloud.inventory.selection.GONE_THROUGH", 0)
+    monkeypatch.setattr("farsite_cloud.inventory.selection.COMMON", common)
+
+
+@pytest.mark.parametrize("common", [2.0, 0.6], ids=["all rare", "some common"])
 @pytest.mark.parametrize("indexed", [True, False], ids=["index", "no index"])
-async def test_rare_texts_are_found_by_an_index_where_there_is_one(world, sites, monkeypatch, indexed):
-    monkeypatch.setattr("farsite_cloud.inventory.selection.SAMPLE", 1)
-    monkeypatch.setattr("farsite_cloud.inventory.selection.COMMON", 2)
+async def test_rare_texts_are_found_by_an_index_where_there_is_one(
+    world, sites, monkeypatch, indexed, common
+):
+    _many_devices(monkeypatch, common)
     used = []
 
     async def is_indexed(session, table):
@@ -344,9 +351,26 @@ def _has(one, text) -> bool:
     return all(word in search for word in text.split())
 
 
+async def test_the_index_is_not_asked_for_what_each_device_has(world, sites, monkeypatch):
+    """It would give all of them, and of other organizations too."""
+    _many_devices(monkeypatch, 0.6)
+    asked = []
+
+    def of_words(words):
+        asked.append(words)
+        return text_index.of_words(words)
+
+    monkeypatch.setattr("farsite_cloud.inventory.selection.of_words", of_words)
+    everything = await serials(world.owner, "")
+    assert await serials(world.owner, "&q=cam") == everything
+    assert await serials(world.owner, "&q=cam+00") == everything
+    assert not asked
+    assert await serials(world.owner, "&q=cam+aa000001") == ["AA000001"]
+    assert asked == [["aa000001"]]
+
+
 async def test_the_index_of_texts_follows_what_changes(world, sites, monkeypatch):
-    monkeypatch.setattr("farsite_cloud.inventory.selection.SAMPLE", 1)
-    monkeypatch.setattr("farsite_cloud.inventory.selection.COMMON", 2)
+    _many_devices(monkeypatch)
     first = device(0, "AA").model_copy(update={"name": "Loading bay"})
     delta = InventoryDelta(epoch="e", after=12, last=13, devices=[first])
     async with world.services.database.writing() as session:

@@ -30,12 +30,20 @@ class Authority:
         self.made = init(folder / name, algorithm)
         self.clock = clock
 
-    def key(self, count=5, days=365, *, start=0, kind=LicenceKind.DEVICE, org=None):
+    def key(self, count=5, days=365, *, start=0, kind=LicenceKind.DEVICE, org=None, cloud=None):
         first, now = self.clock() + timedelta(days=start), self.clock()
         last = first + timedelta(days=days - 1)
         private = read_authority(self.made.key_file)
         return issue(
-            private, issuer="Ops", kind=kind, count=count, first=first, last=last, organization=org, now=now
+            private,
+            issuer="Ops",
+            kind=kind,
+            count=count,
+            first=first,
+            last=last,
+            organization=org,
+            now=now,
+            cloud=cloud,
         )[1]
 
 
@@ -92,6 +100,15 @@ async def test_trial_licence_and_grace(world, authority):
     assert [row["action"] for row in await world.audit() if row["action"].startswith("licence")] == [
         "licence.redeemed", "licence.grace_ended", "licence.grace_began",
     ]  # fmt: skip
+
+
+async def test_a_licence_of_one_cloud_is_taken_by_no_other(world, authority):
+    elsewhere = authority.key(cloud="https://another.example")
+    refused = await world.owner("POST", "~/licences", {"key": elsewhere})
+    assert (refused.status, refused.code) == (400, "licence_invalid")
+    assert "https://another.example" in refused.body["detail"]
+    here = authority.key(cloud=world.services.urls.origin.upper() + "/")
+    assert len((await world.owner.ok("POST", "~/licences", {"key": here}))["licences"]) == 1
 
 
 async def test_after_the_grace_organization_wide_work_is_refused_and_reading_works(world, authority):

@@ -8,6 +8,7 @@ import pyotp
 import pytest
 
 from farsite_cloud.commands import accounts
+from farsite_cloud.commands.desk import run
 from farsite_cloud.settings import load_settings
 from farsite_cloud.testing import OWNER_EMAIL, OWNER_PASSWORD
 from farsite_signaling.wire.errors import FarsiteError
@@ -19,7 +20,7 @@ CREDENTIALS = {"email": OWNER_EMAIL, **PASSWORD}
 
 async def _do(folder, act):
     settings = load_settings({"data_dir": folder, "public_url": "https://cloud.example.com"}, environ={})
-    return await asyncio.to_thread(accounts.run, settings, act)
+    return await asyncio.to_thread(run, settings, act)
 
 
 async def test_a_lost_second_factor_is_reset_told_and_audited(tmp_path, world_in):

@@ -7,6 +7,7 @@ import sqlite3
 import time
 
 import pytest
+from redis.asyncio import Redis
 from sqlalchemy import event
 
 from farsite_cloud import cloud as cloud_module
@@ -187,6 +188,38 @@ async def test_redis_away_and_back(world_in, own_redis, quick, how):
     refused = await world.owner("POST", f"~/edge-hosts/{away_id}/sessions", {"client": client.urn})
     assert refused.code == "edge_offline"
     assert (await _ready(world))[0] == 200
+
+
+async def test_redis_that_is_slow_holds_nobody_up(world_in, own_redis, quick):
+    """`CLIENT PAUSE`: it takes connections and commands, and does them five seconds later."""
+    world = await world_in(None, redis=own_redis.url)
+    edge_id, identity = await world.edge()
+    edge, client = await world.connect(identity), await world.client()
+    path, opening = f"~/edge-hosts/{edge_id}/sessions", {"client": client.urn}
+    first = await world.owner.ok("POST", path, opening)
+    await edge.expect(SessionAnnounced)
+    code = await world.setup_code()
+    sign_in = {"email": "owner@example.com", "password": "x" * 12}
+    async with Redis.from_url(own_redis.url) as operator:
+        await operator.client_pause(5000)
+    paused_until = time.monotonic() + 5
+    refusals = await asyncio.gather(
+        *(_refused(world.stranger, "POST", "/auth/sign-in", sign_in) for _ in range(5)),
+        _refused(world.stranger, "POST", "/claims", _claim(code)),
+        _refused(world.stranger, "POST", "/auth/forgot", {"email": "owner@example.com"}),
+    )
+    assert all(int(reply.headers["Retry-After"]) <= 3 for reply in refusals)
+    # Live sessions go on, and new ones with edge hosts that are connected here are opened.
+    await _alive(edge)
+    ticket = await world.owner.ok("POST", path, opening)
+    assert (await edge.expect(SessionAnnounced)).session == ticket["session"] != first["session"]
+    assert (await world.owner.ok("GET", "~/edge-hosts"))["edge_hosts"][0]["online"] is True
+    assert time.monotonic() < paused_until, "all of this while Redis did nothing"
+    await until(lambda: not world.services.peers.partial)
+    await _again(world.stranger, "POST", "/claims", _claim(code))
+    assert (await world.stranger("POST", "/auth/sign-in", sign_in)).status == 401
+    assert (await _ready(world))[0] == 200
+    await _alive(edge)
 
 
 async def test_processes_find_each_other_again_when_redis_lost_everything(

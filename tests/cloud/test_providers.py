@@ -54,6 +54,8 @@ class Idp:
     asked: dict[str, dict[str, str]] = field(default_factory=dict)
     fetched: list[str] = field(default_factory=list)
     authorization: str | None = None
+    says_iss: bool = False
+    gives_iss: bool = True
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -73,6 +75,7 @@ class Idp:
             "jwks_uri": f"{self.issuer}/keys",
             "userinfo_endpoint": f"{self.issuer}/userinfo",
             "token_endpoint_auth_methods_supported": list(self.methods),
+            "authorization_response_iss_parameter_supported": self.says_iss,
         }
         return web.json_response(document)
 
@@ -83,7 +86,9 @@ class Idp:
     async def _authorize(self, request: web.Request) -> web.Response:
         code = f"code{len(self.asked)}"
         self.asked[code] = dict(request.query)
-        query = {"code": code, "state": request.query["state"], "iss": self.issuer}
+        query = {"code": code, "state": request.query["state"]}
+        if self.gives_iss:
+            query["iss"] = self.issuer
         raise web.HTTPFound(f"{request.query['redirect_uri']}?{urlencode(query)}")
 
     async def _token(self, request: web.Request) -> web.Response:
@@ -283,6 +288,15 @@ async def test_what_is_not_proven_lets_nobody_in(world, idp, browser, lie):
     assert len((await world.owner.ok("GET", "~/users"))["users"]) == before
     [row] = await world.audit("account.provider_sign_in")
     assert (row["outcome"], row["details"]["code"]) == ("refused", "provider_refused")
+
+
+async def test_a_provider_that_names_itself_in_answers_does_so_in_all(world, idp, browser):
+    """RFC 9207, 2.4: an answer without `iss` may be another provider's."""
+    idp.says_iss = True
+    await _set_up(world, idp, new_members="viewer")
+    assert await browser.sign_in("corp.example") == 200, browser.text
+    idp.gives_iss = False
+    assert await browser.sign_in("corp.example") == 403 and "(iss)" in browser.text
 
 
 async def test_a_secret_of_the_client_does_not_sign_tokens_with_a_published_key(world, idp, browser):

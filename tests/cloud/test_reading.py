@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 from sqlalchemy import text
 
-from farsite_cloud.database import Database
+from farsite_cloud.database import Database, one_trip
 from farsite_cloud.database.one_trip import MOMENT, is_small
 from farsite_cloud.database.sqlite import sqlite_url
 from farsite_signaling.wire.errors import FarsiteError
@@ -44,6 +44,26 @@ async def test_a_long_statement_keeps_nobody_waiting(sqlite):
             assert await session.scalar(_counting(10)) == 10
         beating.cancel()
     assert len(beats) > 3
+
+
+async def test_a_statement_that_took_long_goes_to_the_thread_at_once(sqlite, monkeypatch):
+    tried, run = [], one_trip._run_for_a_moment
+
+    def watched(connection, statement, *rest):
+        tried.append(statement)
+        return run(connection, statement, *rest)
+
+    monkeypatch.setattr(one_trip, "_run_for_a_moment", watched)
+    monkeypatch.setattr(one_trip, "_STALLED", 60.0)
+    async with sqlite.reading() as session:
+        for _ in range(3):
+            assert await session.scalar(_counting(400_000)) == 400_000
+            assert await session.scalar(text("SELECT 1")) == 1
+        assert len(tried) == 4
+        monkeypatch.setattr(one_trip, "WHILE", 0.0)
+        for _ in range(3):
+            assert await session.scalar(_counting(400_001)) == 400_001
+    assert len(tried) == 7, "it is looked at again after a while"
 
 
 async def test_short_ones_need_no_trip(sqlite):

@@ -80,6 +80,22 @@ async def test_it_is_ended_before_its_time(world):
 
 
 @pytest.mark.both_databases
+async def test_whoever_has_it_gives_it_up(world):
+    ann = await world.supporter(Role.ADMIN)
+    edge, _, ticket = await _live(world, ann)
+    assert (await world.owner("DELETE", f"/me/support/{ann.org}")).code == "not_found", "a member has none"
+    assert (await ann("DELETE", f"/me/support/{ann.org}")).status == 204
+    assert (await ann("GET", "~/edge-hosts")).status == 404
+    async with asyncio.timeout(5):
+        assert (await edge.expect(SessionEnded)).session == ticket["session"]
+    [listed] = (await world.owner.ok("GET", "~/support-access"))["support"]
+    assert listed["active"] is False and listed["ended_by"] == listed["email"]
+    [row] = await world.audit("support.given_up")
+    assert (row["actor"], row["details"]["granted_by"]) == (listed["email"], "owner@example.com")
+    assert (await ann("DELETE", f"/me/support/{ann.org}")).code == "not_found"
+
+
+@pytest.mark.both_databases
 async def test_two_processes_cut_once_and_one_takes_over_from_the_other(world, monkeypatch):
     ann = await world.supporter(Role.OPERATOR, minutes=30)
     edge, _, ticket = await _live(world, ann)

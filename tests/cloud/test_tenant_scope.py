@@ -40,6 +40,8 @@ UNSCOPED = {
     "api/system.py",
     "audit/append.py",
     "audit/ledger.py",
+    # Sizes of tables, for who runs the database.
+    "database/sizes.py",
 }
 # Credentials are known before their organization is.
 OWNER_LOOKUPS = {
@@ -49,6 +51,15 @@ OWNER_LOOKUPS = {
     "support/service.py",
     "sessions/endings.py",
     "accounts/removal.py",
+    # What comes and goes by the hundred is looked at together; each organization's part of it through its Scope.
+    "work/reports.py",
+    "notices/watch.py",
+    "notices/storage.py",
+}
+# Many peers at once say who they are, and whose each is is looked at there; presence is of those who have proven it.
+MANY_PEERS = {
+    "anybodys_rows": {"signaling/admission.py", "signaling/reports.py"},
+    "touch_rows": {"signaling/presence.py", "signaling/reports.py"},
 }
 # Work that nobody asked for goes over all organizations, one row after another.
 SWEEPS = {
@@ -60,6 +71,8 @@ SWEEPS = {
     "notices/delivering.py",
     "notices/watch.py",
 }
+# Numbers of every organization, for who runs the cloud.
+NUMBERS = {"commands/organizations.py"}
 # Edge hosts and folders are read where the caller's reach narrows them; the hub and claims have no caller.
 REACHED = {
     "EdgeHost": {"edge_hosts/service.py", "signaling/admission.py", "claims/service.py"},
@@ -80,6 +93,11 @@ def violations(source: str, path: str) -> list[str]:
                 taken = {name.name for name in names} & STATEMENTS
                 if taken and path not in UNSCOPED:
                     found.append(f"{line} builds statements with {sorted(taken)}; use a Scope")
+            case ast.ImportFrom(module=str(module), names=names) if module.endswith("database.kept") and any(
+                name.name == "run" for name in names
+            ):
+                if path != "database/scope.py":
+                    found.append(f"{line} runs a kept statement past its Scope")
             case ast.ImportFrom(module=str(module), names=names) if module.endswith("database.scope"):
                 if (
                     any(name.name in ("owner_of", "owners_of") for name in names)
@@ -88,6 +106,10 @@ def violations(source: str, path: str) -> list[str]:
                     found.append(f"{line} looks up owners of rows")
                 if any(name.name == "due_rows" for name in names) and path not in SWEEPS:
                     found.append(f"{line} looks for rows of every organization")
+                if any(name.name == "by_owner" for name in names) and path not in NUMBERS:
+                    found.append(f"{line} counts rows of every organization")
+                if any(path not in MANY_PEERS.get(name.name, {path}) for name in names):
+                    found.append(f"{line} goes to rows of whichever organization")
             case ast.Import(names=names) if any(name.name.startswith("sqlalchemy") for name in names):
                 found.append(f"{line} imports the whole of SQLAlchemy")
             case ast.Attribute(attr="__table__" | "exec_driver_sql") if not path.startswith("database/"):
@@ -177,6 +199,7 @@ def test_nothing_goes_around_the_scope():
         "async def f(session): return await session.get(EdgeHost, 'x')",
         "async def f(call): return await call.session.get(EdgeHost, 'x')",
         "from farsite_cloud.database.scope import owner_of",
+        "from farsite_cloud.database.scope import anybodys_rows",
         "EdgeHost.__table__.select()",
     ],
 )

@@ -104,7 +104,7 @@ async def hostile_site(folder: Path) -> AsyncIterator[HostileSite]:
     async with (
         run_cloud(owner_email=EMAIL) as cloud,
         Simulator(described, bind="127.0.0.1", https=False, multicast=False) as simulator,
-        run_edge(folder / "edge", name=plain(WORDS["svg"], 100), policy_poll=600) as edge,
+        run_edge(folder / "edge", name=plain(WORDS["svg"], 100), policy_poll=600, device_timeout=60) as edge,
         aiohttp.ClientSession() as http,
     ):
         _lie(simulator)

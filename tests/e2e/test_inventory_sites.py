@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from farsite_client.session import connect
+from farsite_signaling.wire.inventory import InventoryAccepted, InventoryWanted
 from farsite_signaling.wire.inventory_api import InventoryDevice, TagChange
 
 from .conftest import EDGE_NAME, World
@@ -17,20 +18,25 @@ async def until(world: World, true: Callable[[list[InventoryDevice]], bool]) -> 
     inventory, answered = world.edge.host.inventory, asyncio.Event()
     before = inventory.answered
 
-    def tell(answer: object) -> None:
-        before(answer)  # type: ignore[arg-type]
+    def tell(answer: InventoryAccepted | InventoryWanted) -> None:
+        before(answer)
         answered.set()
 
-    world.edge.host.remote.on_inventory = tell
+    _listen(world, tell)
     async with asyncio.timeout(20), world.profile.cloud() as cloud:
         while True:
             answered.clear()
             organization = world.profile.load().organization_id
             found = [device async for device in cloud.devices(organization)]
             if true(found):
-                world.edge.host.remote.on_inventory = before
+                _listen(world, before)
                 return found
             await answered.wait()
+
+
+def _listen(world: World, take: Callable[[InventoryAccepted | InventoryWanted], None]) -> None:
+    world.edge.host.remote.inbox.listen(InventoryAccepted, take)
+    world.edge.host.remote.inbox.listen(InventoryWanted, take)
 
 
 def all_of(found: list[InventoryDevice], true: Callable[[InventoryDevice], bool]) -> bool:

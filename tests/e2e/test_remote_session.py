@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import sys
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -13,6 +14,9 @@ import pytest
 
 from farsite_client.connector import TunnelConnector
 from farsite_client.session import RemoteSession, connect
+from farsite_cloud.commands import accounts, organizations
+from farsite_cloud.commands.desk import run
+from farsite_cloud.settings import load_settings
 from farsite_signaling.wire.edge_api import DeviceState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.path import Path
@@ -130,6 +134,36 @@ async def test_removing_the_edge_host_cuts_its_live_tunnel(world: World) -> None
         async with asyncio.timeout(5):
             error = await session.wait_closed()
     assert error is not None
+
+
+async def _sign_out(world: World) -> None:
+    async with world.profile.cloud() as cloud:
+        await cloud.sign_out()
+
+
+async def _suspend(world: World) -> None:
+    """By the command beside the cloud, which tells no process of it."""
+    settings = load_settings({"data_dir": world.cloud.cloud.settings.data_dir}, environ={})
+    organization = world.profile.load().organization_id
+    await asyncio.to_thread(run, settings, lambda desk: organizations.suspend(desk, organization, "unpaid"))
+
+
+async def _disable(world: World) -> None:
+    settings = load_settings({"data_dir": world.cloud.cloud.settings.data_dir}, environ={})
+    email = world.cloud.owner_email
+    await asyncio.to_thread(run, settings, lambda desk: accounts.disable(desk, email, "stolen laptop"))
+
+
+@pytest.mark.parametrize("lose", [_sign_out, _suspend, _disable])
+async def test_a_live_tunnel_is_cut_when_what_it_stands_on_goes(
+    world: World, lose: Callable[[World], Awaitable[None]]
+) -> None:
+    """Security row S7: token, organization, account."""
+    async with connect(world.profile, EDGE_NAME) as session:
+        await lose(world)
+        async with asyncio.timeout(5):
+            error = await session.wait_closed()
+    assert error is not None and error.code == ErrorCode.SESSION_ENDED
 
 
 @pytest.mark.timeout(150)

@@ -62,7 +62,7 @@ async def fifty(
         await edge.host.manager.add(ids)
         results = await edge.host.manager.log_in(ids, Account("root", "farsite-demo"))
         assert all(one.ok for one in results)
-        edge.host.manager.timeout = device_timeout
+        edge.host.manager.contact.timeout = device_timeout
         for device, fault in zip(devices, FAULTS, strict=False):
             device.fault = fault
         yield edge, devices

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -192,6 +193,33 @@ async def test_a_device_that_does_not_answer(edge: RunningEdge, small_cloud: Sma
             await tunnel.open_stream(DeviceTarget(device=ONE, service="https"))
 
 
+async def test_rtsp_at_its_port(small_cloud: SmallCloud, tmp_path: Path) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"RTSP/1.0 200 OK for " + await reader.readline())
+        await writer.drain()
+        writer.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    gateway = FakeSite(FakeDevice(ONE)).gateway()
+    async with run_edge(tmp_path, gateway=gateway, rtsp_port=port) as edge:
+        await edge.claim(small_cloud.url, "GOOD-CODE")
+        server = await asyncio.start_server(serve, "127.0.0.1", port)
+        await edge.host.registry.found([FoundDevice(ONE, "127.0.0.1", 9, None)])
+        await edge.host.registry.manage(ONE)
+        rtsp = DeviceTarget(device=ONE, service="rtsp")
+        async with server, tunnels(edge, small_cloud.grant(small_cloud.client())) as tunnel:
+            reader, writer = await tunnel.open_stream(rtsp)
+            writer.write(b"OPTIONS\r\n")
+            assert await reader.readline() == b"RTSP/1.0 200 OK for OPTIONS\r\n"
+            writer.close()
+        viewer = small_cloud.grant(small_cloud.client(), Role.VIEWER)
+        async with tunnels(edge, viewer) as tunnel:
+            with pytest.raises(FarsiteError) as refused:
+                await tunnel.open_stream(rtsp)
+    assert refused.value.code is ErrorCode.FORBIDDEN
+
+
 async def test_https_by_its_pin(edge: RunningEdge, small_cloud: SmallCloud) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(await reader.readline())
@@ -220,19 +248,19 @@ async def test_https_by_its_pin(edge: RunningEdge, small_cloud: SmallCloud) -> N
 
 
 async def test_who_is_admitted(edge: RunningEdge, small_cloud: SmallCloud) -> None:
-    remote, client = edge.host.remote, small_cloud.client()
-    remote.admit(small_cloud.grant(client))
+    admission, client = edge.host.remote.admission, small_cloud.client()
+    admission.admit(small_cloud.grant(client))
     with pytest.raises(FarsiteError) as caught:
-        remote.admit(small_cloud.grant(client, rights=frozenset()))
+        admission.admit(small_cloud.grant(client, rights=frozenset()))
     assert caught.value.code is ErrorCode.FORBIDDEN
     ended = small_cloud.grant(client)
-    await remote._end(SessionEnded(session=ended.sid))
+    await edge.host.remote.inbox.receive(SessionEnded(session=ended.sid))
     with pytest.raises(FarsiteError) as caught:
-        remote.admit(ended)
+        admission.admit(ended)
     assert caught.value.code is ErrorCode.SESSION_ENDED
     await edge.set_remote_access(False)
     with pytest.raises(FarsiteError) as caught:
-        remote.admit(small_cloud.grant(client))
+        admission.admit(small_cloud.grant(client))
     assert caught.value.code is ErrorCode.REMOTE_ACCESS_OFF
     assert "remote-access on" in caught.value.detail
 

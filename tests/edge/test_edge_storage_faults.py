@@ -142,7 +142,7 @@ async def test_storage_that_turns_read_only(tmp_path: Path) -> None:
         # What is seen of devices is shown all the same, and kept later.
         device = site.devices[20000]
         device.reachable = False
-        seen = await edge.host.manager.check(device.serial, refresh=False)
+        seen = await edge.host.manager.looks.check(device.serial, refresh=False)
         assert seen.last_error and edge.host.registry.get(device.serial).last_error == seen.last_error
         with pytest.raises(FarsiteError):
             await edge.host.registry.release(device.serial)

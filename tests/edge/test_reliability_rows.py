@@ -88,7 +88,7 @@ async def test_n21_faults_of_cameras(tmp_path: Path) -> None:
         await edge.host.manager.add([one.serial for one in devices])
         results = await edge.host.manager.log_in([one.serial for one in devices], RIGHT)
         assert all(one.ok for one in results)
-        edge.host.manager.timeout = 1.5
+        edge.host.manager.contact.timeout = 1.5
         for device, fault in zip(devices, faults, strict=False):
             device.fault = fault
         changed, doubled, stranger, upgraded = devices[len(faults) :]

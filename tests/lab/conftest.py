@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from farsite_client.lab import Lab, missing
+from tests.lab.fault_rig import RESULTS, Rig
 
 
 def reason_not_to_run() -> str | None:
@@ -46,3 +47,22 @@ def possible() -> None:
 async def lab(possible: None) -> AsyncIterator[Lab]:
     async with Lab() as built:
         yield built
+
+
+@pytest.fixture(scope="session")
+def fresh_results() -> None:
+    """What each fault cost is noted anew."""
+    RESULTS.unlink(missing_ok=True)
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def faults(lab: Lab, fresh_results: None) -> Rig:
+    rig = Rig(lab)
+    await rig.prepare()
+    return rig
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def rig(faults: Rig) -> AsyncIterator[Rig]:
+    async with faults.running() as rig:
+        yield rig

@@ -53,7 +53,8 @@ def login_command(
         bool, typer.Option("--token-stdin", help="Read an access token from standard input: for programs.")
     ] = False,
     no_open: Annotated[
-        bool, typer.Option("--no-open", help="With --browser or --sso: only show the address.")
+        bool,
+        typer.Option("--no-open", "--no-browser", help="With --browser or --sso: only show the address."),
     ] = False,
     accept: Annotated[
         str | None, typer.Option("--accept", metavar="ORG", help="Accept the invitation of an organization.")
@@ -92,6 +93,11 @@ def login_command(
         {**_shown(stored), "stored_in": home},
         f"Signed in as {stored.email} ({stored.role} of {stored.organization_name}) at {stored.url}.",
     )
+    if not stored.enrolled:
+        invocation.output.note(
+            "This access token lacks the right remote.access: what the cloud knows can be seen and changed with it, "
+            "but no session with an edge host opened."
+        )
     invocation.output.line(f"Kept in {home}, readable by you only. Next: farsite edges")
 
 

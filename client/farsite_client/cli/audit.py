@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from farsite_client.audit import verify_export
+from farsite_client.cli.choosing import since as moment_of
 from farsite_client.cli.edges import readable
 from farsite_client.cli.folders import on_cloud
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.listing import Listing
 from farsite_client.cli.output import size_text
+from farsite_client.cloud import CloudClient
+from farsite_client.edge_hosts import find_edge
 from farsite_client.profile import Stored
 from farsite_signaling.wire.audit_api import (
     AuditCheckpoint,
@@ -38,11 +40,17 @@ Actor = Annotated[str | None, typer.Option(help="Who: part of an address or name
 Action = Annotated[str | None, typer.Option(help="What: session.granted, or session for all of its kind.")]
 Target = Annotated[str | None, typer.Option(help="Part of what it was done to.")]
 Outcome = Annotated[str | None, typer.Option(help="allowed, refused or failed.")]
-Edge = Annotated[str | None, typer.Option("--edge", help="Id of an edge host.")]
+Edge = Annotated[
+    str | None,
+    typer.Option("--edge", metavar="EDGE", help="Edge host: name, or id (also of one that is gone)."),
+]
 Session = Annotated[str | None, typer.Option(help="Id of a session.")]
 Source = Annotated[str | None, typer.Option(help="Part of the address it came from.")]
-Since = Annotated[datetime | None, typer.Option(help="From this time on (UTC).")]
-Until = Annotated[datetime | None, typer.Option(help="Before this time (UTC).")]
+Since = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="From this time on: a day or moment (UTC), or 8h, 7d (ago)."),
+]
+Until = Annotated[str | None, typer.Option(metavar="TIME", help="Before this time.")]
 Text = Annotated[str | None, typer.Option(help="Anywhere in the row.")]
 CheckpointFile = Annotated[Path | None, typer.Option("--checkpoint", help="File with an earlier checkpoint.")]
 
@@ -75,12 +83,22 @@ def list_audit(
 
 
 def _filter(given: Mapping[str, object]) -> AuditFilter:
-    values = {name: _utc(value) for name, value in given.items() if value is not None}
-    return AuditFilter.model_validate(values)
+    values = {name: value for name, value in given.items() if value is not None}
+    times = {name: moment_of(str(values[name])) for name in ("since", "until") if name in values}
+    return AuditFilter.model_validate(values | times)
 
 
-def _utc(value: object) -> object:
-    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+async def _with_edge(cloud: CloudClient, organization: str, wanted: AuditFilter) -> AuditFilter:
+    """An edge host's name as its id; what none is called is taken for the id of one that was removed."""
+    if wanted.edge is None:
+        return wanted
+    try:
+        found = await find_edge(cloud, organization, wanted.edge)
+    except FarsiteError as error:
+        if error.code not in (ErrorCode.NOT_FOUND, ErrorCode.FORBIDDEN):
+            raise
+        return wanted
+    return wanted.model_copy(update={"edge": found.id})
 
 
 async def _fetch(
@@ -89,6 +107,7 @@ async def _fetch(
     """The rows, and what the ids in them are called."""
     async with invocation.cloud() as (cloud, stored):
         found: list[AuditRow] = []
+        wanted = await _with_edge(cloud, stored.organization_id, wanted)
         async for row in cloud.audit(stored.organization_id, wanted, page_size=min(limit, 100)):
             found.append(row)
             if len(found) == limit:
@@ -141,7 +160,8 @@ def export(
 
     async def work() -> int:
         async with invocation.cloud() as (cloud, stored):
-            pieces = cloud.audit_export(stored.organization_id, wanted, format=format)
+            chosen = await _with_edge(cloud, stored.organization_id, wanted)
+            pieces = cloud.audit_export(stored.organization_id, chosen, format=format)
             return await _save(pieces, output)
 
     size = invocation.run(work())
@@ -216,7 +236,7 @@ def _read_checkpoint(file: Path, stored: Stored) -> AuditCheckpoint:
     from farsite_signaling.identity.certificates import load_certificate, public_key_of
     from farsite_signaling.identity.checkpoints import verify_checkpoint
 
-    key = public_key_of(load_certificate(stored.ca))
+    key = public_key_of(load_certificate(stored.authority))
     claims = verify_checkpoint(token, key, stored.organization_id)
     return AuditCheckpoint(**claims.model_dump(), token=token)
 

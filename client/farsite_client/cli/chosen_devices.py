@@ -19,7 +19,7 @@ Ids = Annotated[Texts, typer.Argument(metavar="DEVICE...", help="Serial numbers.
 All = Annotated[bool, typer.Option("--all", help="All, instead of naming them.")]
 Model = Annotated[Texts, typer.Option("--model", help="All of a model; may be repeated.")]
 Tag = Annotated[Texts, typer.Option("--tag", help="All with a tag; may be repeated.")]
-Status = Annotated[Texts, typer.Option("--status", help="All in a state; may be repeated.")]
+Status = Annotated[Texts, typer.Option("--status", "--state", help="All in a state; may be repeated.")]
 _OPTIONS: dict[str, tuple[Any, object]] = {
     "everything": (All, False),
     "models": (Model, None),

@@ -12,6 +12,7 @@ import typer
 from farsite_client.cli.chosen_devices import Chosen, takes_devices
 from farsite_client.cli.devices import COLUMNS, Edge, device_row
 from farsite_client.cli.invocation import Invocation, read_password
+from farsite_client.cli.output import counted
 from farsite_client.cli.reach import Lan, reach
 from farsite_client.edge import EdgeClient
 from farsite_signaling.wire.edge_api import DeviceResult
@@ -89,7 +90,8 @@ def remove(ctx: typer.Context, edge: Edge, chosen: Chosen, yes: Yes = False, lan
     invocation = Invocation(ctx)
     ids = chosen.ids or on_edge(invocation, edge, lan, chosen.of)
     if not chosen.ids:
-        confirm(f"{len(ids)} devices are no longer managed, and their credentials forgotten. Go on?", yes)
+        many = counted(len(ids), "device")
+        confirm(f"{many} to be managed no longer, and the credentials forgotten. Go on?", yes)
     report_results(invocation, on_edge(invocation, edge, lan, lambda client: client.remove(ids)), "removed")
 
 

@@ -21,12 +21,14 @@ Command = Callable[..., None]
 Search = Annotated[
     str | None, typer.Option("--search", help="Text in name, serial number, address or model.")
 ]
-Site = Annotated[str | None, typer.Option("--site", metavar="EDGE", help="Edge host: name or id.")]
+Site = Annotated[str | None, typer.Option("--site", "--edge", metavar="EDGE", help="Edge host: name or id.")]
 Folder = Annotated[str | None, typer.Option("--folder", help="Folder, with those below it.")]
 Model = Annotated[Texts, typer.Option("--model", help="Model (again for more).")]
 Type = Annotated[Texts, typer.Option("--type", help="Type of device (again for more).")]
 Version = Annotated[Texts, typer.Option("--os-version", help="AXIS OS version (again for more).")]
-State = Annotated[Texts, typer.Option("--state", help="reachable, unreachable, … (again for more).")]
+State = Annotated[
+    Texts, typer.Option("--state", "--status", help="reachable, unreachable, … (again for more).")
+]
 Tag = Annotated[Texts, typer.Option("--tag", help="Tag they have (again for more).")]
 SupportEnded = Annotated[
     bool | None, typer.Option("--support-ended/--supported", help="By track of AXIS OS, or by model.")

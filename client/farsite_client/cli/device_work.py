@@ -24,7 +24,7 @@ from farsite_client.cli.device import (
 from farsite_client.cli.devices import COLUMNS, Edge, device_row
 from farsite_client.cli.following import follow
 from farsite_client.cli.invocation import Invocation, read_password
-from farsite_client.cli.output import ago, size_text
+from farsite_client.cli.output import ago, counted, size_text
 from farsite_client.cli.reach import Lan
 from farsite_client.cli.tasks import WaitFlag, finish
 from farsite_client.edge import EdgeClient
@@ -145,7 +145,7 @@ def factory_default(
     """Take devices back to how they came from the factory: they lose settings, apps and accounts."""
     invocation = Invocation(ctx)
     ids = chosen.ids or on_edge(invocation, edge, lan, chosen.of)
-    confirm(f"{len(set(ids))} devices lose their settings, apps and accounts. Go on?", yes)
+    confirm(f"{counted(len(set(ids)), 'device')} to lose all settings, apps and accounts. Go on?", yes)
     _task(invocation, edge, lan, wait, lambda client: client.work.factory_default(ids, hard=hard))
 
 

@@ -38,7 +38,10 @@ def devices_command(
     discovered: Annotated[bool, typer.Option("--discovered", help="Only those not managed yet.")] = False,
     managed: Annotated[bool, typer.Option("--managed", help="Only managed ones.")] = False,
     status: Annotated[
-        str | None, typer.Option(metavar="STATE", help="Such as unreachable or certificate_changed.")
+        str | None,
+        typer.Option(
+            "--status", "--state", metavar="STATE", help="Such as unreachable or certificate_changed."
+        ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Only those of a model.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only those with a tag.")] = None,

@@ -11,6 +11,7 @@ import typer
 from farsite_client.cli.devices import COLUMNS, Edge, device_row
 from farsite_client.cli.following import follow
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.output import counted
 from farsite_client.cli.reach import Lan, reach
 from farsite_client.cli.tasks import WaitFlag, finish
 from farsite_client.edge import EdgeClient
@@ -80,7 +81,7 @@ def _scan(
 
     started, task = invocation.run(act())
     if task is None:
-        invocation.output.result(started, f"{started.addresses:,} addresses would be scanned.")
+        invocation.output.result(started, f"{counted(started.addresses, 'address')} would be scanned.")
     elif wait:
         finish(invocation, task)
     else:

@@ -38,12 +38,15 @@ def revoke_certificate(
 ) -> None:
     """Cut an edge host off whose key may be in wrong hands, until it is claimed again."""
     invocation = Invocation(ctx)
-    if not aware:
-        question = f"Cut {edge} off until it is claimed again on its machine? I am aware of the risks"
-        typer.confirm(question, abort=True, err=True)
 
     async def act(cloud: CloudClient, organization: str) -> EdgeHost:
         found = await find_edge(cloud, organization, edge)
+        found = await cloud.edge_host(organization, found.id)
+        if not aware:
+            question = (
+                f"Cut {found.name} off until it is claimed again on its machine? I am aware of the risks"
+            )
+            typer.confirm(question, abort=True, err=True)
         await cloud.revoke_edge_certificate(organization, found.id, risk_confirmed=True)
         return found
 

@@ -10,6 +10,7 @@ import typer
 
 from farsite_client.cli.edge_recovery import add_recovery
 from farsite_client.cli.folders import find_folder, on_cloud
+from farsite_client.cli.inventory_columns import shown
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.listing import Listing
 from farsite_client.cli.output import ago
@@ -27,7 +28,9 @@ edges = typer.Typer(
 add_recovery(edges)
 T = TypeVar("T")
 One = Annotated[str, typer.Argument(metavar="EDGE", help="Name or id of the edge host.")]
-Risk = Annotated[bool, typer.Option("--i-am-aware-of-the-risks", help="Do not ask.")]
+Risk = Annotated[
+    bool, typer.Option("--yes", "--i-am-aware-of-the-risks", help="Aware of the risks: do not ask.")
+]
 _URN = re.compile(r"urn:farsite:[\w.-]+:(edge|user):([\w.-]+)(?::device:[\w.-]+)?")
 
 
@@ -73,7 +76,7 @@ def show(ctx: typer.Context, edge: One) -> None:
     invocation = Invocation(ctx)
     found = on_cloud(invocation, lambda cloud, organization: find_edge(cloud, organization, edge))
     values = found.model_dump(mode="json", exclude_none=True)
-    rows = [(name, ", ".join(value) if isinstance(value, list) else value) for name, value in values.items()]
+    rows = [(name.replace("_", " "), shown(value)) for name, value in values.items() if value not in ("", [])]
     invocation.output.table(found, ("WHAT", "VALUE"), rows, "")
 
 
@@ -116,11 +119,14 @@ def tag(
 def remove(ctx: typer.Context, edge: One, aware: Risk = False) -> None:
     """Remove an edge host that has no devices any more; its certificate and every session with it end."""
     invocation = Invocation(ctx)
-    if not aware:
-        typer.confirm(
-            f"Remove {edge}? To come back it is claimed anew. I am aware of the risks", abort=True, err=True
-        )
-    gone = on_cloud(invocation, _with_edge(edge, _remove))
+
+    async def act(cloud: CloudClient, organization: str, host: EdgeHost) -> str:
+        shown = await cloud.edge_host(organization, host.id)
+        _ask(f"Remove {shown.name}? To come back it is claimed anew. I am aware of the risks", aware)
+        await cloud.remove_edge_host(organization, host.id, risk_confirmed=True)
+        return host.id
+
+    gone = on_cloud(invocation, _with_edge(edge, act))
     invocation.output.result({"removed": gone}, f"Removed {edge}.")
 
 
@@ -128,22 +134,21 @@ def remove(ctx: typer.Context, edge: One, aware: Risk = False) -> None:
 def forget_devices(ctx: typer.Context, edge: One, aware: Risk = False) -> None:
     """Forget the devices of an edge host that is gone for good, so that it can be removed."""
     invocation = Invocation(ctx)
-    if not aware:
-        typer.confirm(
-            f"Forget what {edge} told of its devices? I am aware of the risks", abort=True, err=True
-        )
-    gone = on_cloud(invocation, _with_edge(edge, _forget))
+
+    async def act(cloud: CloudClient, organization: str, host: EdgeHost) -> str:
+        shown = await cloud.edge_host(organization, host.id)
+        _ask(f"Forget what {shown.name} told of its devices? I am aware of the risks", aware)
+        await cloud.forget_devices(organization, host.id, risk_confirmed=True)
+        return host.id
+
+    gone = on_cloud(invocation, _with_edge(edge, act))
     invocation.output.result({"forgotten": gone}, f"The devices of {edge} are forgotten.")
 
 
-async def _remove(cloud: CloudClient, organization: str, edge: EdgeHost) -> str:
-    await cloud.remove_edge_host(organization, edge.id, risk_confirmed=True)
-    return edge.id
-
-
-async def _forget(cloud: CloudClient, organization: str, edge: EdgeHost) -> str:
-    await cloud.forget_devices(organization, edge.id, risk_confirmed=True)
-    return edge.id
+def _ask(question: str, aware: bool) -> None:
+    """After it was read: what somebody else changes while the question is thought about stops what was asked."""
+    if not aware:
+        typer.confirm(question, abort=True, err=True)
 
 
 def _with_edge(

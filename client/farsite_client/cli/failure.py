@@ -9,6 +9,8 @@ from pydantic import ValidationError
 from farsite_client.cli.wording import refused_values
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
+_PARTS = {"farsite_cloud": "cloud", "farsite_edge": "edge"}
+
 
 def to_farsite_error(error: BaseException) -> FarsiteError:
     if isinstance(error, FarsiteError):
@@ -20,10 +22,11 @@ def to_farsite_error(error: BaseException) -> FarsiteError:
     if isinstance(error, OSError):
         return _from_os(error)
     if isinstance(error, ModuleNotFoundError):
+        part = _part_of(error)
         return FarsiteError(
             ErrorCode.UNAVAILABLE,
-            f"This command needs {error.name}, which is not installed. Install the part it belongs to: "
-            "pip install 'farsite[cloud]', 'farsite[edge]' or 'farsite[client]'.",
+            f"This command needs {error.name}, which is not installed: it belongs to the {part}. Install that too, "
+            f"as you installed this: pip install 'farsite[{part}]', or '.[{part}]' in a clone.",
         )
     if isinstance(error, ValidationError):
         return refused_values(error)
@@ -33,6 +36,17 @@ def to_farsite_error(error: BaseException) -> FarsiteError:
         f"Something went wrong inside farsite ({kind}: {error}). Run it again with FARSITE_CLIENT_DEBUG=1 and "
         "report what it prints.",
     )
+
+
+def _part_of(error: BaseException) -> str:
+    """Whose code asked for what is missing: the first one that is not the command line itself."""
+    at = error.__traceback__
+    while at is not None:
+        package = str(at.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+        if package in _PARTS:
+            return _PARTS[package]
+        at = at.tb_next
+    return "client"
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import sys
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, cast
+from typing import Annotated, cast, get_args
 
 import typer
 
 from farsite_client.apiport import ApiPort
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.names import serial
+from farsite_client.device_web import check_stream, https_only
 from farsite_client.forward import LocalPort, Streams
 from farsite_client.keeper import SessionKeeper
 from farsite_client.runtime import ErrorState, LocalPortState, SessionState, published, way
-from farsite_client.session import RemoteSession, Service, connect
+from farsite_client.session import RemoteSession, connect
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-from farsite_signaling.wire.stream import DeviceTarget, Priority
+from farsite_signaling.wire.stream import DeviceTarget, Priority, Service
 
 open_ = typer.Typer(add_completion=False, rich_markup_mode=None)
 forward = typer.Typer(add_completion=False, rich_markup_mode=None)
 Port = ApiPort | LocalPort
-SERIAL = re.compile(r"[0-9A-Fa-f]{12}")
 
 
 class Running:
     """A session kept open with one local port, and its line in `farsite status`."""
 
-    def __init__(self, invocation: Invocation, command: str, edge: str) -> None:
+    def __init__(self, invocation: Invocation, command: str, edge: str, service: Service = "http") -> None:
         self.invocation = invocation
+        self.service = service
         self.command = command
         self.edge = edge
         self.keeper = SessionKeeper(partial(connect, invocation.profile, edge))
@@ -41,9 +42,9 @@ class Running:
         self._known: tuple[str, str] = (edge, "")
         self._port: tuple[Port, str, str | None] | None = None
 
-    async def device_stream(self, device: str, service: Service) -> Streams:
+    async def device_stream(self, device: str) -> Streams:
         session = await self.keeper.live()
-        target = DeviceTarget(device=device, service=service)
+        target = DeviceTarget(device=device, service=self.service)
         return await session.tunnel.open_stream(target, priority=Priority.INTERACTIVE)
 
     async def serve(
@@ -53,7 +54,6 @@ class Running:
         url: str | None,
         *,
         device: str | None = None,
-        service: Service = "http",
         browser: bool = False,
     ) -> None:
         """Until cancelled, or until coming back is hopeless: then raises why.
@@ -67,7 +67,9 @@ class Running:
                 self.invocation.output.note(f"Opening a session with {self.edge} …")
             await stack.enter_async_context(self.keeper)
             if device is not None:
-                await check_device(await self.keeper.live(), device, service)
+                await check_device(await self.keeper.live(), device, self.service)
+                await check_stream(await self.keeper.live(), device, self.service)
+                url = await self._way_in(port, device, url)
             self._port = (
                 port,
                 target,
@@ -77,6 +79,15 @@ class Running:
             self._say_ready(browser)
             error = await self.keeper.ended()
         raise error or FarsiteError(ErrorCode.CLOSED, "The session ended.")
+
+    async def _way_in(self, port: Port, device: str, url: str | None) -> str | None:
+        """A page that is served by HTTPS only would send the browser to an address of the site."""
+        if url is None or self.service != "http" or not await https_only(await self.keeper.live(), device):
+            return url
+        assert isinstance(port, LocalPort)
+        self.service, port.guarded = "https", False
+        self.invocation.output.note("It takes HTTPS only: the browser will warn of the device's certificate.")
+        return "https://127.0.0.1"
 
     def _say_ready(self, browser: bool) -> None:
         assert self._port is not None and self.keeper.session is not None
@@ -165,7 +176,9 @@ def open_command(
     ctx: typer.Context,
     target: Target,
     port: LocalPortNumber = 0,
-    browser: Annotated[bool, typer.Option(help="Open it in the browser.")] = True,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", " /--no-open", help="Open it in the browser.")
+    ] = True,
     https: Annotated[bool, typer.Option("--https", help="Use the device's HTTPS port.")] = False,
 ) -> None:
     """Open a device's page in the browser, or the API of an edge host.
@@ -178,16 +191,14 @@ def open_command(
     browser = browser and not invocation.output.as_json
 
     async def work() -> None:
-        running = Running(invocation, "open", edge)
+        service: Service = "https" if https else "http"
+        running = Running(invocation, "open", edge, service)
         if device is None:
             await running.serve(ApiPort(running.keeper.live, port=port), edge, None, browser=browser)
             return
-        service: Service = "https" if https else "http"
         # TLS guards itself: a page with another name does not get past the certificate.
-        local = LocalPort(partial(running.device_stream, device, service), port=port, guarded=not https)
-        await running.serve(
-            local, target, f"{service}://127.0.0.1", device=device, service=service, browser=browser
-        )
+        local = LocalPort(partial(running.device_stream, device), port=port, guarded=not https)
+        await running.serve(local, target, f"{service}://127.0.0.1", device=device, browser=browser)
 
     invocation.serve(work())
 
@@ -195,30 +206,42 @@ def open_command(
 @forward.command("forward")
 def forward_command(
     ctx: typer.Context,
-    target: Annotated[str, typer.Argument(metavar="EDGE/DEVICE[:http|https]")],
+    target: Annotated[str, typer.Argument(metavar="EDGE/DEVICE[:http|https|rtsp]")],
     local_port: Annotated[int, typer.Argument(min=0, max=65535, help="Local port; 0: any free one.")] = 0,
 ) -> None:
-    """Forward a TCP port on 127.0.0.1 to a device's HTTP or HTTPS port, for any program on this machine."""
+    """Forward a TCP port on 127.0.0.1 to a device's HTTP, HTTPS or RTSP port, for any program on this machine.
+
+    RTSP has to carry its media in the same connection: ffplay -rtsp_transport tcp rtsp://127.0.0.1:PORT/axis-media/media.amp
+    """
     invocation = Invocation(ctx)
-    name, _, service = (
-        target.rpartition(":") if target.endswith((":http", ":https")) else (target, "", "http")
-    )
+    name, service = _service(target)
     edge, device = _split(name)
     if device is None:
-        raise FarsiteError(ErrorCode.INVALID_REQUEST, "Name the device too: EDGE/DEVICE[:http|https]")
+        raise FarsiteError(ErrorCode.INVALID_REQUEST, "Name the device too: EDGE/DEVICE[:http|https|rtsp]")
 
     async def work() -> None:
-        running = Running(invocation, "forward", edge)
-        stream = partial(running.device_stream, device, cast(Service, service))
+        running = Running(invocation, "forward", edge, service)
+        stream = partial(running.device_stream, device)
         await running.serve(
             LocalPort(stream, port=local_port, guarded=False),
             f"{name}:{service}",
             None,
             device=device,
-            service=cast(Service, service),
         )
 
     invocation.serve(work())
+
+
+def _service(target: str) -> tuple[str, Service]:
+    """Raises `invalid_request` for a service there is not; a serial number may have colons of its own."""
+    edge, slash, device = target.rpartition("/")
+    name, colon, service = device.rpartition(":")
+    if service in get_args(Service):
+        return f"{edge}{slash}{name}", cast(Service, service)
+    if not colon or serial(device) != device:
+        return target, "http"
+    known = ", ".join(get_args(Service))
+    raise FarsiteError(ErrorCode.INVALID_REQUEST, f"{service[:20]!r} cannot be forwarded to: {known}.")
 
 
 def _split(target: str) -> tuple[str, str | None]:
@@ -228,5 +251,4 @@ def _split(target: str) -> tuple[str, str | None]:
         return target, None
     if not edge or not device:
         raise FarsiteError(ErrorCode.INVALID_REQUEST, "Write it as EDGE or EDGE/DEVICE.")
-    # Serial numbers have capital letters, whoever types them.
-    return edge, device.upper() if SERIAL.fullmatch(device) else device
+    return edge, serial(device)

@@ -10,9 +10,10 @@ import typer
 
 from farsite_client.cli.device_filters import Filters, Folder, Site, resolved, takes_filters
 from farsite_client.cli.folders import on_cloud
+from farsite_client.cli.inventory_columns import cells, named_columns, shown, titles
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.listing import listing
-from farsite_client.cli.output import ago
+from farsite_client.cli.output import ago, counted
 from farsite_client.cloud import CloudClient
 from farsite_client.edge_hosts import find_edge
 from farsite_signaling.wire.inventory_api import (
@@ -33,6 +34,10 @@ inventory = typer.Typer(
     help="Devices of all sites: list, count, export, tag; AXIS OS by model; tasks of edge hosts.",
 )
 Adding = Annotated[list[str] | None, typer.Option("--add", help="Tag to put on (again for more).")]
+Columns = Annotated[
+    str | None, typer.Option("--columns", help="Names with commas between them, as the export has them.")
+]
+COLUMNS = ("SERIAL", "NAME", "EDGE HOST", "STATE", "ADDRESS", "MODEL", "VERSION", "UPDATE", "TAGS")
 Removing = Annotated[list[str] | None, typer.Option("--remove", help="Tag to take off.")]
 
 
@@ -42,14 +47,17 @@ def devices(
     ctx: typer.Context,
     sort: Annotated[DeviceSort | None, typer.Option("--sort", help="Order.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 1000,
+    columns: Columns = None,
     *,
     filters: Filters,
 ) -> None:
     """Managed devices of all edge hosts, filtered and sorted."""
     invocation = Invocation(ctx)
+    names = named_columns(columns)
 
     async def act(cloud: CloudClient, organization: str) -> list[InventoryDevice]:
         query = await resolved(cloud, organization, filters)
+        names[:] = names or named_columns(query.pop("columns", None))
         query.pop("columns", None)
         order = sort.value if sort is not None else query.pop("sort", "name")
         found: list[InventoryDevice] = []
@@ -60,9 +68,8 @@ def devices(
         return found
 
     found = on_cloud(invocation, act)
-    columns = ("SERIAL", "NAME", "EDGE HOST", "STATE", "ADDRESS", "MODEL", "VERSION", "UPDATE", "TAGS")
-    rows = [_device_row(device) for device in found]
-    invocation.output.table(found, columns, rows, "No such devices.")
+    rows = [cells(device, names) if names else _device_row(device) for device in found]
+    invocation.output.table(found, titles(names) or COLUMNS, rows, "No such devices.")
     if len(found) == limit:
         invocation.output.note(f"The first {limit}; more with --limit, all with: farsite inventory export")
 
@@ -139,7 +146,7 @@ def export(
     ctx: typer.Context,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File; else standard output.")] = None,
     format_: Annotated[Literal["csv", "json"], typer.Option("--format", help="csv or json.")] = "csv",
-    columns: Annotated[str | None, typer.Option("--columns", help="Names with commas between them.")] = None,
+    columns: Columns = None,
     *,
     filters: Filters,
 ) -> None:
@@ -148,7 +155,8 @@ def export(
 
     async def act(cloud: CloudClient, organization: str) -> int:
         chosen = await resolved(cloud, organization, filters)
-        names = [name.strip() for name in (columns or chosen.pop("columns", "")).split(",") if name.strip()]
+        of_view = chosen.pop("columns", None)
+        names = named_columns(columns or of_view)
         parts = cloud.export_devices(organization, format=format_, columns=names, **chosen)
         return await _write(parts, output)
 
@@ -174,16 +182,17 @@ async def _write(parts: Any, output: Path | None) -> int:
 
 
 @inventory.command("device")
-def device(ctx: typer.Context, device: Annotated[str, typer.Argument(help="Serial number or id.")]) -> None:
+def device(
+    ctx: typer.Context,
+    device: Annotated[str, typer.Argument(metavar="DEVICE", help="Serial number or id.")],
+) -> None:
     """One device as its edge host last told it."""
     invocation = Invocation(ctx)
     found = on_cloud(invocation, lambda cloud, organization: cloud.device(organization, device))
     values = found.model_dump(mode="json", exclude_none=True)
     values |= {f"catalogue {name}": value for name, value in values.pop("catalogue", {}).items()}
     rows = [
-        (name.replace("_", " "), ", ".join(map(str, value)) if isinstance(value, list) else value)
-        for name, value in values.items()
-        if value not in ("", [], {})
+        (name.replace("_", " "), shown(value)) for name, value in values.items() if value not in ("", [], {})
     ]
     invocation.output.table(found, ("WHAT", "VALUE"), rows, "")
 
@@ -200,7 +209,7 @@ def tags(ctx: typer.Context) -> None:
 @inventory.command("tag")
 def tag(
     ctx: typer.Context,
-    devices: Annotated[list[str], typer.Argument(help="Serial numbers or ids.")],
+    devices: Annotated[list[str], typer.Argument(metavar="DEVICE...", help="Serial numbers or ids.")],
     add: Adding = None,
     remove: Removing = None,
 ) -> None:
@@ -213,7 +222,7 @@ def tag(
         return await cloud.tag_devices(organization, ids, change)
 
     changed = on_cloud(invocation, act)
-    invocation.output.result({"changed": changed}, f"{changed} devices changed.")
+    invocation.output.result({"changed": changed}, f"{counted(changed, 'device')} changed.")
 
 
 @inventory.command("tasks")

@@ -11,6 +11,7 @@ import typer
 import typer.core
 import typer.main
 
+from farsite_client.cli.names import understand_names
 from farsite_client.cli.options import COMMAND, add_common_options
 from farsite_client.cli.table import KNOWN_HELP, OWN, installed
 
@@ -85,6 +86,7 @@ def load_own(name: str) -> Any:
     command = command_of(getattr(importlib.import_module(module), attribute), name)
     if _takes_common_options(name):
         add_common_options(command)
+        understand_names(command)
     return command
 
 

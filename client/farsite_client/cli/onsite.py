@@ -12,10 +12,12 @@ import typer
 from pydantic import SecretStr
 
 from farsite_client import lan as network
+from farsite_client.cli.folders import find_folder
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cloud import CloudClient
 from farsite_client.edge import EdgeClient
 from farsite_client.edge_hosts import find_edge
-from farsite_client.lan import HTTP_PORT, FoundEdge
+from farsite_client.lan import HTTP_PORT, FoundEdge, with_port
 from farsite_signaling.wire.cloud_api import SetupCode
 from farsite_signaling.wire.edge_api import ClaimRequest, EdgeState, EdgeStatus, Settings, SettingsChange
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -72,13 +74,16 @@ def claim_command(
     ctx: typer.Context,
     name: Annotated[str, typer.Option(help="What the edge host is to be called.")],
     address: Annotated[
-        str | None, typer.Argument(help="Its address; without it the network is asked.")
+        str | None,
+        typer.Argument(
+            help="Its address, with :PORT if discovery has another one; without it the network is asked."
+        ),
     ] = None,
     code_only: Annotated[
         bool, typer.Option("--code-only", help="Print a one-time code to type on the edge host instead.")
     ] = False,
     description: Annotated[str, typer.Option(help="Kept beside the name.")] = "",
-    folder: Annotated[str | None, typer.Option(help="Id of the folder it goes to.")] = None,
+    folder: Annotated[str | None, typer.Option(help="Folder it goes to: path, name or id.")] = None,
     allow_remote: Annotated[
         bool, typer.Option("--remote-access", help="Switch remote access on at once.")
     ] = False,
@@ -97,9 +102,11 @@ def claim_command(
     """
     invocation = Invocation(ctx)
     if code_only:
-        _print_code(invocation, cloud_url, *invocation.run(_code(invocation, name, description, folder)))
+        made = invocation.run(_code(invocation, name, description, folder))
+        _print_code(invocation, cloud_url, allow_remote, *made)
         return
-    found = invocation.run(_find_unclaimed(address, http_port, timeout))
+    address, port = with_port(address, http_port) if address else (None, http_port)
+    found = invocation.run(_find_unclaimed(address, port, timeout))
     invocation.output.note(f"Claiming {found.info.name} at {found.address} …")
     proxy = SecretStr(edge_proxy) if edge_proxy else None
     invocation.run(
@@ -116,17 +123,35 @@ async def _code(
     invocation: Invocation, name: str, description: str, folder: str | None
 ) -> tuple[SetupCode, str]:
     async with invocation.cloud() as (cloud, stored):
+        await _check_free(cloud, stored.organization_id, name)
+        if folder is not None:
+            folder = find_folder(await cloud.folders(stored.organization_id), folder).id
         code = await cloud.setup_code(stored.organization_id, name, description=description, folder=folder)
         return code, stored.url
 
 
-def _print_code(invocation: Invocation, cloud_url: str | None, code: SetupCode, url: str) -> None:
-    command = f"farsite edge claim {code.code} --cloud {cloud_url or url}"
+async def _check_free(cloud: CloudClient, organization: str, name: str) -> None:
+    """Two of a name could be told apart by their ids only. Raises `conflict`."""
+    async for edge in cloud.edge_hosts(organization):
+        if edge.name.casefold() == name.casefold():
+            detail = f"An edge host is called {edge.name!r} already. Choose another name"
+            again = f"if its machine was replaced: farsite edges reclaim {shlex.quote(edge.name)}"
+            raise FarsiteError(ErrorCode.CONFLICT, f"{detail}, or {again}")
+
+
+def _print_code(
+    invocation: Invocation, cloud_url: str | None, remote: bool, code: SetupCode, url: str
+) -> None:
+    command = (
+        f"farsite edge claim {code.code} --cloud {cloud_url or url}{' --remote-access' if remote else ''}"
+    )
     invocation.output.result(
         {**code.model_dump(mode="json"), "cloud_url": cloud_url or url, "command": command},
         f"Setup code for {code.name}: {code.code} (works once, until {code.expires_at:%H:%M} UTC)",
     )
     invocation.output.line(f"Type on the edge host:  {command}")
+    if not remote:
+        invocation.output.line("Remote access stays off there unless --remote-access is added to it.")
 
 
 async def _find_unclaimed(address: str | None, port: int, timeout: float) -> FoundEdge:
@@ -238,7 +263,7 @@ async def _active(client: EdgeClient, wait: float) -> EdgeStatus:
 
 async def _find(edge: str, name: str, address: str | None, port: int, timeout: float) -> FoundEdge:
     if address is not None:
-        return await network.ask_info(address, port)
+        return await network.ask_info(*with_port(address, port))
     for found in await network.discover(timeout=timeout):
         if found.info.id == edge:
             return found

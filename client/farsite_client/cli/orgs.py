@@ -103,10 +103,23 @@ def change(
         bool | None,
         typer.Option("--require-mfa/--no-require-mfa", help="Ask every member for a second factor."),
     ] = None,
+    sign_in_idle_days: Annotated[
+        int | None,
+        typer.Option(help="Members' sign-ins end after so many days without use; 0: the cloud's rule."),
+    ] = None,
+    sign_in_days: Annotated[
+        int | None, typer.Option(help="... and after so many days in any case; 0: the cloud's rule.")
+    ] = None,
 ) -> None:
-    """Rename the organization, or change its rules."""
+    """Rename the organization, or change its rules. Of several organizations' rules the strictest counts."""
     invocation = Invocation(ctx)
-    body = OrganizationChange(name=name, invited_start_as_viewers=invited_as_viewers, require_mfa=require_mfa)
+    body = OrganizationChange(
+        name=name,
+        invited_start_as_viewers=invited_as_viewers,
+        require_mfa=require_mfa,
+        sign_in_idle_days=sign_in_idle_days,
+        sign_in_days=sign_in_days,
+    )
 
     async def work() -> Organization:
         async with invocation.cloud() as (cloud, stored):

@@ -33,6 +33,13 @@ def ago(moment: datetime | None, now: datetime | None = None) -> str:
     return f"{max(0, seconds)} s ago"
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 device`, `2 devices`."""
+    return (
+        f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}{'es' if thing.endswith('s') else 's'}"
+    )
+
+
 def size_text(count: int) -> str:
     for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if count >= size:

@@ -12,6 +12,7 @@ from farsite_client.cli.factors import mfa, passkeys
 from farsite_client.cli.folders import on_cloud
 from farsite_client.cli.invocation import Invocation, read_password
 from farsite_client.cli.lifecycle import delete_account
+from farsite_client.cli.output import ago
 from farsite_client.cli.personal import email, name
 from farsite_client.cloud import CloudClient, check_url
 from farsite_signaling.wire.cloud_api import Account
@@ -124,10 +125,19 @@ def sessions(ctx: typer.Context) -> None:
     invocation = Invocation(ctx)
     found = on_cloud(invocation, lambda cloud, organization: cloud.sign_ins())
     rows = [
-        ("this one" if one.current else "", f"{one.created_at:%Y-%m-%d %H:%M}", one.source, one.agent, one.id)
+        (
+            "this one" if one.current else "",
+            f"{one.created_at:%Y-%m-%d %H:%M}",
+            ago(one.used_at),
+            f"{min(one.unused_until or one.expires_at, one.expires_at):%Y-%m-%d}",
+            one.used_from or one.source,
+            one.agent,
+            one.id,
+        )
         for one in found
     ]
-    invocation.output.table(found, ("", "SINCE (UTC)", "FROM", "PROGRAM", "ID"), rows, "Nowhere.")
+    columns = ("", "SINCE (UTC)", "LAST USED", "ENDS UNUSED", "FROM", "PROGRAM", "ID")
+    invocation.output.table(found, columns, rows, "Nowhere.")
 
 
 @account.command("end")

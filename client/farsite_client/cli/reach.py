@@ -31,7 +31,7 @@ async def reach(invocation: Invocation, edge: str, lan: str | None) -> AsyncIter
     async with invocation.cloud() as (cloud, stored):
         stored = await invocation.profile.renewed(cloud)
         edge_host = await find_edge(cloud, stored.organization_id, edge)
-        found = await network.ask_info(lan)
+        found = await network.ask_info(*network.with_port(lan))
         ticket = await cloud.session(stored.organization_id, edge_host.id, stored.name)
         where = (found.address, found.info.https_port)
         async with network.open_claimed(

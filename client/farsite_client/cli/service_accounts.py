@@ -11,7 +11,7 @@ from farsite_client.cli.folders import on_cloud, paths_of
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.listing import Listing
 from farsite_client.cli.output import ago
-from farsite_client.cli.tokens import Days, Overlap, show_new, token_rows
+from farsite_client.cli.tokens import Days, Overlap, find_token, show_new, token_rows
 from farsite_client.cli.users import reach_text
 from farsite_client.cloud import CloudClient
 from farsite_signaling.wire.access_api import (
@@ -212,7 +212,7 @@ def create_token(
 def rotate_token(
     ctx: typer.Context,
     account: Who,
-    token: Annotated[str, typer.Argument(metavar="ID")],
+    token: Annotated[str, typer.Argument(metavar="TOKEN", help="Its name or id.")],
     days: Days = 90,
     overlap: Overlap = 0,
 ) -> None:
@@ -221,8 +221,9 @@ def rotate_token(
 
     async def act(cloud: CloudClient, organization: str) -> NewToken:
         found = await _find(cloud, organization, account)
+        meant = find_token(await cloud.service_tokens(organization, found.id), token)
         return await cloud.rotate_service_token(
-            organization, found.id, token, days=days, overlap_hours=overlap
+            organization, found.id, meant.id, days=days, overlap_hours=overlap
         )
 
     show_new(invocation, on_cloud(invocation, act))
@@ -230,14 +231,18 @@ def rotate_token(
 
 @tokens.command("revoke")
 def revoke_token(
-    ctx: typer.Context, account: Who, token: Annotated[str, typer.Argument(metavar="ID")]
+    ctx: typer.Context,
+    account: Who,
+    token: Annotated[str, typer.Argument(metavar="TOKEN", help="Its name or id.")],
 ) -> None:
     """Revoke one of its access tokens at once."""
     invocation = Invocation(ctx)
 
-    async def act(cloud: CloudClient, organization: str) -> None:
+    async def act(cloud: CloudClient, organization: str) -> PersonalToken:
         found = await _find(cloud, organization, account)
-        await cloud.revoke_service_token(organization, found.id, token)
+        meant = find_token(await cloud.service_tokens(organization, found.id), token)
+        await cloud.revoke_service_token(organization, found.id, meant.id)
+        return meant
 
-    on_cloud(invocation, act)
-    invocation.output.result({"revoked": token}, "Revoked.")
+    gone = on_cloud(invocation, act)
+    invocation.output.result({"revoked": gone.id}, f"Revoked {gone.name}.")

@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 
 from farsite_client.cli.choosing import end_of, folder_ids
+from farsite_client.cli.entering import named
 from farsite_client.cli.folders import on_cloud, paths_of
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.listing import Listing
 from farsite_client.cli.users import reach_text
 from farsite_client.cloud import CloudClient
 from farsite_signaling.wire.access_api import SupportAccess, SupportRequest
-from farsite_signaling.wire.cloud_api import Folder
+from farsite_signaling.wire.cloud_api import Folder, Organization
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.rights import Role
 
@@ -120,6 +121,20 @@ def end(ctx: typer.Context, who: Who) -> None:
 
     gone = on_cloud(invocation, act)
     invocation.output.result({"ended": gone.id, "email": gone.email}, f"{gone.email} is let in no longer.")
+
+
+@support.command("leave")
+def leave(ctx: typer.Context, organization: Annotated[str, typer.Argument(help="Name or id.")]) -> None:
+    """Give up the support access that you have to an organization, before it ends by itself."""
+    invocation = Invocation(ctx)
+
+    async def act(cloud: CloudClient, current: str) -> Organization:
+        found = named(await cloud.organizations(), organization)
+        await cloud.give_up_support(found.id)
+        return found
+
+    left = on_cloud(invocation, act)
+    invocation.output.result({"left": left.id, "name": left.name}, f"{left.name} lets you in no longer.")
 
 
 async def _find(cloud: CloudClient, organization: str, wanted: str) -> SupportAccess:

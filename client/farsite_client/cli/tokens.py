@@ -13,6 +13,7 @@ from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.listing import Listing
 from farsite_client.cli.output import ago
 from farsite_client.cloud import CloudClient
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.people_api import NewToken, PersonalToken
 from farsite_signaling.wire.rights import Right
 
@@ -66,6 +67,20 @@ def show_new(invocation: Invocation, made: NewToken) -> None:
     invocation.output.result(made, made.token)
 
 
+def find_token(found: Sequence[PersonalToken], wanted: str) -> PersonalToken:
+    """By id, or by name if only one has it. Raises `not_found`, `conflict`."""
+    matching = [one for one in found if one.id == wanted] or [one for one in found if one.name == wanted]
+    if not matching:
+        raise FarsiteError(ErrorCode.NOT_FOUND, f"There is no access token {wanted[:100]!r}.")
+    if len(matching) > 1:
+        ids = ", ".join(one.id for one in matching)
+        raise FarsiteError(
+            ErrorCode.CONFLICT,
+            f"{len(matching)} access tokens are called {wanted!r}. Name one by its id: {ids}",
+        )
+    return matching[0]
+
+
 @tokens.command("create")
 def create(
     ctx: typer.Context,
@@ -93,21 +108,31 @@ def create(
 @tokens.command("rotate")
 def rotate(
     ctx: typer.Context,
-    token: Annotated[str, typer.Argument(metavar="ID")],
+    token: Annotated[str, typer.Argument(metavar="TOKEN", help="Its name or id.")],
     days: Days = 90,
     overlap: Overlap = 0,
 ) -> None:
     """A new secret for a token, shown once; the old one works for the overlap."""
     invocation = Invocation(ctx)
-    made = on_cloud(
-        invocation, lambda cloud, organization: cloud.rotate_token(token, days=days, overlap_hours=overlap)
-    )
-    show_new(invocation, made)
+
+    async def act(cloud: CloudClient, organization: str) -> NewToken:
+        found = find_token(await cloud.tokens(), token)
+        return await cloud.rotate_token(found.id, days=days, overlap_hours=overlap)
+
+    show_new(invocation, on_cloud(invocation, act))
 
 
 @tokens.command("revoke")
-def revoke(ctx: typer.Context, token: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+def revoke(
+    ctx: typer.Context, token: Annotated[str, typer.Argument(metavar="TOKEN", help="Its name or id.")]
+) -> None:
     """Revoke an access token at once."""
     invocation = Invocation(ctx)
-    on_cloud(invocation, lambda cloud, organization: cloud.revoke_token(token))
-    invocation.output.result({"revoked": token}, "Revoked.")
+
+    async def act(cloud: CloudClient, organization: str) -> PersonalToken:
+        found = find_token(await cloud.tokens(), token)
+        await cloud.revoke_token(found.id)
+        return found
+
+    gone = on_cloud(invocation, act)
+    invocation.output.result({"revoked": gone.id}, f"Revoked {gone.name}.")

@@ -89,6 +89,7 @@ def _change(
 
     async def act(cloud: CloudClient, organization: str) -> Member:
         user = await find_user(cloud, organization, wanted)
+        user = await cloud.user(organization, user.account_id)
         found = await cloud.folders(organization) if chosen else []
         body = MemberChange(
             role=role,
@@ -108,6 +109,7 @@ def remove(ctx: typer.Context, user: Who) -> None:
 
     async def act(cloud: CloudClient, organization: str) -> Member:
         found = await find_user(cloud, organization, user)
+        found = await cloud.user(organization, found.account_id)
         await cloud.remove_user(organization, found.account_id)
         return found
 

@@ -8,6 +8,7 @@ import typer
 
 from farsite_client.cli.device_filters import Filters, find_view, resolved, takes_filters
 from farsite_client.cli.folders import on_cloud
+from farsite_client.cli.inventory_columns import named_columns
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.listing import Listing
 from farsite_client.cloud import CloudClient
@@ -52,9 +53,8 @@ def save(
 
     async def act(cloud: CloudClient, organization: str) -> View:
         query = await resolved(cloud, organization, filters) | {"sort": sort.value}
-        names = [one.strip() for one in (columns or "").split(",") if one.strip()]
         return await cloud.create_view(
-            organization, ViewRequest(name=name, query=query, columns=names, shared=shared)
+            organization, ViewRequest(name=name, query=query, columns=named_columns(columns), shared=shared)
         )
 
     made = on_cloud(invocation, act)

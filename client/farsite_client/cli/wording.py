@@ -24,13 +24,17 @@ _ALSO = {
     "emails": ("emails",),
     "scopes": ("scope",),
 }
+_LENGTH = re.compile(r"Value should have at (least|most) (\d+) items? after validation, not (\d+)")
+_VALUES = " There are: "
 _FIELD = re.compile(r"(?<![\w./-])[a-z]+(?:_[a-z]+)+(?:=true)?(?![\w/-])")
 
 
 def in_options(error: FarsiteError, command: Any) -> FarsiteError:
     """The error with the options of `command` in its sentence where fields were; what is no option stays."""
     spelled = _spelled(command)
-    detail = _FIELD.sub(lambda match: _option(match[0], spelled), error.detail)
+    said, there_are, values = error.detail.partition(_VALUES)
+    # What can be chosen are values, even where one is called as a field is.
+    detail = _FIELD.sub(lambda match: _option(match[0], spelled), said) + there_are + values
     for row in error.errors:
         field = str(row.get("field", ""))
         detail = detail.replace(f"({field})", f"({_option(field, spelled)})")
@@ -43,9 +47,22 @@ def refused_values(error: Any) -> FarsiteError:
     problems = error.errors(include_input=False, include_url=False, include_context=False)
     rows = [{"field": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in problems]
     first = rows[0]
-    message = first["message"].removeprefix("Value error, ")
+    message = _plain(first["message"])
     where = f" ({first['field']})" if first["field"] else ""
     return FarsiteError(ErrorCode.INVALID_REQUEST, f"{message}{where}.", errors=rows)
+
+
+def _plain(message: str) -> str:
+    """pydantic speaks to programmers: secrets have `items`, texts a `pattern`."""
+    message = message.removeprefix("Value error, ")
+    if match := _LENGTH.fullmatch(message):
+        bound, number, given = match.groups()
+        if given == "0":
+            return "It must not be empty"
+        return f"It needs at {bound} {number} characters, and has {given}"
+    if message.startswith("String should match pattern"):
+        return "It has characters that cannot be in it, or is too long"
+    return message
 
 
 def _spelled(command: Any) -> dict[str, str]:

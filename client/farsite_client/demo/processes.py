@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from farsite_signaling.processes import stop
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError, Problem
 
 STOP_SECONDS = 8.0
@@ -63,7 +63,8 @@ class Part:
         return self
 
     async def __aexit__(self, *failure: Any) -> None:
-        await self._stop()
+        if self._process is not None:
+            await stop(self._process, STOP_SECONDS)
         await self._tasks.__aexit__(None, None, None)
 
     @property
@@ -132,17 +133,3 @@ class Part:
         assert self._process is not None and self._process.stderr is not None
         async for line in self._process.stderr:
             self._errors.append(line.decode(errors="replace").rstrip())
-
-    async def _stop(self) -> None:
-        process = self._process
-        if process is None or process.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            async with asyncio.timeout(STOP_SECONDS):
-                await process.wait()
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()

@@ -46,6 +46,8 @@ class FactorChange:
         self.details: dict[str, Any] = {}
 
     async def __aenter__(self) -> Self:
+        # Whoever signs in right now has done so before, and is seen, or sees what is changed here.
+        await self._call.session.refresh(self._account, with_for_update={"key_share": True})
         self._before = await factors_of(self._call.session, self._account)
         organizations = await organizations_of(self._call, self._account.id)
         self._audit = self._call.act(self._action, self._target, organizations=organizations)

@@ -12,6 +12,7 @@ from farsite_cloud.accounts.guessing import signed_in_guess
 from farsite_cloud.accounts.mailed import drop_codes
 from farsite_cloud.accounts.models import Account, Token
 from farsite_cloud.accounts.registration import tell_changed
+from farsite_cloud.accounts.staying import Ends, Stay
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.database import Scope
@@ -60,14 +61,22 @@ async def list_sign_ins(request: web.Request) -> wire.SignedInList:
     """Where the account is signed in, newest first."""
     call = call_of(request)
     found = await tokens.live_tokens(call.session, call.caller.account_id, call.now, personal=False)
-    return wire.SignedInList(sessions=[_signed_in(token, call.caller.token_id) for token in found])
+    stay = await tokens.stay_of(call.session, call.caller.account_id, Stay.of(call.services.settings))
+    ends = {token.id: tokens.ends_of_token(token, stay) for token in found}
+    # The one that asks is being used now, whatever is written about it.
+    current = call.caller.token_id
+    live = [token for token in found if token.id == current or ends[token.id].first > call.now]
+    return wire.SignedInList(sessions=[_signed_in(token, current, ends[token.id]) for token in live])
 
 
-def _signed_in(token: Token, current: str) -> wire.SignedIn:
+def _signed_in(token: Token, current: str, ends: Ends) -> wire.SignedIn:
     return wire.SignedIn(
         id=token.id,
         created_at=token.created_at,
-        expires_at=token.expires_at,
+        expires_at=ends.at_last,
+        used_at=token.used_at,
+        used_from=token.used_from,
+        unused_until=ends.unused,
         source=token.source,
         agent=token.agent,
         mfa=token.mfa,

@@ -15,11 +15,12 @@ from farsite_cloud.accounts.own import own_account
 from farsite_cloud.accounts.registration import limit_mails
 from farsite_cloud.accounts.service import find_account
 from farsite_cloud.api.call import Call, call_of
+from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
 from farsite_cloud.attempts import guessing
 from farsite_cloud.database import Scope
 from farsite_cloud.mail.letters import Letter
 from farsite_cloud.support.service import supported_by
-from farsite_signaling.rest import INTERACTIVE, Api
+from farsite_signaling.rest import INTERACTIVE, Answer, Api
 from farsite_signaling.wire import account_api as wire
 from farsite_signaling.wire import cloud_api
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -28,17 +29,25 @@ api = Api()
 _MOVED = "The account this support access was for has another address now."
 
 
-@api.route("PATCH", "/me", need=INTERACTIVE, request=wire.AccountChange, response=cloud_api.Account)
-async def change_account(request: web.Request, body: wire.AccountChange) -> cloud_api.Account:
+@api.route(
+    "PATCH",
+    "/me",
+    need=INTERACTIVE,
+    request=wire.AccountChange,
+    response=cloud_api.Account,
+    headers=(IF_MATCH,),
+)
+async def change_account(request: web.Request, body: wire.AccountChange) -> Answer:
     """Another name for oneself."""
     call = call_of(request)
     account = await own_account(call)
     organizations = await organizations_of(call, account.id)
     with call.act("account.renamed", account.email, organizations=organizations) as act:
+        await check_unchanged(request, account)
         act.details |= {"from": account.name, "to": body.name}
         account.name = body.name
         account.revision += 1
-    return _answer(account)
+    return Answer(_answer(account), etag(account.revision))
 
 
 @api.route("POST", "/me/email", need=INTERACTIVE, request=wire.AddressChange)

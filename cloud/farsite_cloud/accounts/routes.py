@@ -5,12 +5,14 @@ from __future__ import annotations
 from aiohttp import web
 
 from farsite_cloud.accounts.endings import sign_out_tokens
+from farsite_cloud.accounts.models import Account
 from farsite_cloud.accounts.proving import mail_code, prove
 from farsite_cloud.accounts.signing_in import candidate, check_password, signed_in
 from farsite_cloud.api.call import call_of
+from farsite_cloud.api.etags import etag
 from farsite_cloud.organizations.entrance import entrance_answer, entrances
 from farsite_cloud.organizations.service import memberships_of
-from farsite_signaling.rest import AUTHENTICATED, PUBLIC, Api
+from farsite_signaling.rest import AUTHENTICATED, PUBLIC, Answer, Api
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire import factor_api
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -67,13 +69,17 @@ async def sign_out(request: web.Request) -> None:
 
 
 @api.route("GET", "/me", need=AUTHENTICATED, response=wire.Me)
-async def me(request: web.Request) -> wire.Me:
+async def me(request: web.Request) -> Answer:
     """The signed-in account and its organizations."""
     call = call_of(request)
     caller = call.caller
     found = await entrances(call.session, caller, call.now)
-    return wire.Me(
-        account=wire.Account(id=caller.account_id, email=caller.email, name=caller.name),
+    account = await call.session.get(Account, caller.account_id)
+    assert account is not None, "a token is of an account"
+    answer = wire.Me(
+        account=wire.Account(id=account.id, email=account.email, name=account.name),
         organizations=[entrance_answer(entrance) for entrance in found],
         token_expires_at=caller.expires_at,
     )
+    # Of the account, which is what can be edited at this address.
+    return Answer(answer, etag(account.revision))

@@ -11,6 +11,7 @@ from farsite_cloud.accounts import service, tokens
 from farsite_cloud.accounts.factors import Factors, factors_of
 from farsite_cloud.accounts.guessing import Guess, guess_of
 from farsite_cloud.accounts.models import Account
+from farsite_cloud.accounts.staying import Stay
 from farsite_cloud.api.call import Call
 from farsite_cloud.organizations.service import memberships_of
 from farsite_signaling.wire import cloud_api as wire
@@ -55,14 +56,32 @@ async def check_password(call: Call, who: Candidate, password: SecretStr) -> Acc
     kept = None if who.account is None else who.account.password_hash
     right = await call.services.passwords.verify(kept, password.get_secret_value())
     if who.account is not None and right:
-        return who.account
+        return await _unchanged(call, who.account, who.factors)
     raise FarsiteError(ErrorCode.SIGN_IN_FAILED, "The e-mail address or the password is wrong.")
+
+
+async def _unchanged(call: Call, account: Account, factors: Factors) -> Account:
+    """The account, locked. Hashing takes a while: a password or factor that was changed meanwhile, whose change ended
+    every other sign-in, must not be had by this one. Raises `sign_in_failed`."""
+    found = await call.session.get(Account, account.id, with_for_update={"key_share": True})
+    if (
+        found is None
+        or found.password_hash != account.password_hash
+        or await factors_of(call.session, found) != factors
+    ):
+        raise FarsiteError(
+            ErrorCode.SIGN_IN_FAILED, "The account was changed at this very moment. Sign in again."
+        )
+    tokens.check_enabled(found)
+    return found
 
 
 async def signed_in(
     call: Call, account: Account, *, mfa: bool, organization_id: str | None = None
 ) -> wire.SignInResult:
     origin = tokens.Origin(call.source, call.agent, mfa=mfa, organization_id=organization_id)
-    token, expires_at = await tokens.issue(call.session, account, call.now, origin)
+    token, expires_at = await tokens.issue(
+        call.session, account, call.now, origin, Stay.of(call.services.settings)
+    )
     answer = wire.Account(id=account.id, email=account.email, name=account.name)
     return wire.SignInResult(token=token, expires_at=expires_at, account=answer)

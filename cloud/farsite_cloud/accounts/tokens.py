@@ -11,19 +11,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from farsite_cloud.accounts.models import Account, AccountKind, Token
+from farsite_cloud.accounts.staying import VOUCHED, Ends, Stay, ends_of
 from farsite_cloud.browser.models import BrowserSignIn, DeviceSignIn
 from farsite_cloud.database.watching import INCIDENTAL
 from farsite_cloud.ids import new_id
+from farsite_cloud.organizations.models import Membership, Organization
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.rights import Right
 
 PREFIX = "fst_"
 PERSONAL_PREFIX = "fsp_"
-LIFETIME = timedelta(days=7)
+KEPT = timedelta(days=7)
+"""A token that has ended is known for so long, to say so."""
 SERVICE_PREFIX = "fsa_"
 MOST_PERSONAL = 50
 _LONGEST = 200
@@ -46,6 +49,8 @@ class Caller:
     organization_id: str | None = None
     folders: frozenset[str] | None = None
     expires_at: datetime | None = None
+    unused_until: datetime | None = None
+    """A sign-in ends then, unless it is used before."""
 
 
 @dataclass(frozen=True)
@@ -81,15 +86,22 @@ def digest_of(given: str) -> str:
 
 
 async def issue(
-    session: AsyncSession, account: Account, now: datetime, origin: Origin | None = None
+    session: AsyncSession,
+    account: Account,
+    now: datetime,
+    origin: Origin | None = None,
+    stay: Stay | None = None,
 ) -> tuple[str, datetime]:
-    """A new token and when it expires; tokens that expired long ago are swept on the way."""
+    """A new token and when it expires; tokens that expired long ago are swept on the way.
+
+    Raises `sign_in_failed` for an account that is disabled.
+    """
+    check_enabled(account)
     secret = PREFIX + secrets.token_urlsafe(32)
     origin = origin or Origin()
-    await session.execute(
-        delete(Token).where(Token.account_id == account.id, Token.expires_at < now - LIFETIME)
-    )
-    expires_at = now + LIFETIME
+    await session.execute(delete(Token).where(Token.account_id == account.id, Token.expires_at < now - KEPT))
+    longest = (stay or Stay()).longest
+    expires_at = now + (longest if origin.organization_id is None else min(longest, VOUCHED))
     session.add(
         Token(
             id=new_id(now),
@@ -104,6 +116,13 @@ async def issue(
         )
     )
     return secret, expires_at
+
+
+def check_enabled(account: Account) -> None:
+    """For whoever has proven who they are. Raises `sign_in_failed`."""
+    if account.disabled_at is not None:
+        detail = "This account is disabled. Ask whoever runs this cloud."
+        raise FarsiteError(ErrorCode.SIGN_IN_FAILED, detail)
 
 
 async def issue_access(
@@ -150,17 +169,23 @@ async def rotate(
     return await issue_access(session, token.account_id, terms, now, prefix)
 
 
-async def find_caller(session: AsyncSession, secret: str, now: datetime) -> Caller:
+async def find_caller(session: AsyncSession, secret: str, now: datetime, stay: Stay | None = None) -> Caller:
     """Raises `unauthenticated` or `token_expired`."""
-    statement = select(Token, Account).join(Account, Account.id == Token.account_id)
+    idle, longest = _asked_by_organizations()
+    statement = select(Token, Account, idle, longest).join(Account, Account.id == Token.account_id)
     found = (await session.execute(statement.where(Token.digest == digest_of(secret)))).first()
     if found is None or found.Token.revoked_at is not None:
         raise FarsiteError(ErrorCode.UNAUTHENTICATED, "You are not signed in (any more). Sign in again.")
-    token, account = found
+    token, account, idle_days, days = found
     if account.disabled_at is not None:
         raise FarsiteError(ErrorCode.UNAUTHENTICATED, "This account is disabled.")
     if token.expires_at <= now:
-        raise FarsiteError(ErrorCode.TOKEN_EXPIRED, "Your sign-in has expired. Sign in again.")
+        raise FarsiteError(ErrorCode.TOKEN_EXPIRED, _expired(token))
+    expires_at, unused_until = token.expires_at, None
+    if token.scopes is None:
+        ends = ends_of_token(token, (stay or Stay()).shortened(idle_days, days))
+        ends.check(now)
+        expires_at, unused_until = ends.at_last, ends.unused
     return Caller(
         account.id,
         account.email,
@@ -171,8 +196,36 @@ async def find_caller(session: AsyncSession, secret: str, now: datetime) -> Call
         AccountKind(account.kind),
         token.organization_id,
         None if token.folder_ids is None else frozenset(token.folder_ids),
-        token.expires_at,
+        expires_at,
+        unused_until,
     )
+
+
+def _expired(token: Token) -> str:
+    if token.scopes is None:
+        return "Your sign-in has expired. Sign in again (farsite login)."
+    return "This access token has expired. Make another one, or sign in again."
+
+
+def ends_of_token(token: Token, stay: Stay) -> Ends:
+    return ends_of(token.created_at, token.used_at, token.expires_at, stay)
+
+
+def _asked_by_organizations() -> tuple[ColumnElement[int | None], ColumnElement[int | None]]:
+    """The fewest days unused, and at all, that an account's organizations ask for."""
+    mine = (Membership.organization_id == Organization.id) & (Membership.account_id == Account.id)
+    idle, longest = (
+        select(func.min(days)).where(mine).correlate(Account).scalar_subquery()
+        for days in (Organization.sign_in_idle_days, Organization.sign_in_days)
+    )
+    return idle, longest
+
+
+async def stay_of(session: AsyncSession, account_id: str, stay: Stay) -> Stay:
+    """With what the account's organizations ask for."""
+    asked = select(*_asked_by_organizations()).where(Account.id == account_id)
+    idle_days, days = (await session.execute(asked)).one()
+    return stay.shortened(idle_days, days)
 
 
 async def keep_token(session: AsyncSession, token_id: str) -> None:
@@ -223,6 +276,16 @@ async def note_use(session: AsyncSession, token_id: str, at: datetime, source: s
 
 async def revoke(session: AsyncSession, token_id: str, now: datetime) -> None:
     await session.execute(update(Token).where(Token.id == token_id).values(revoked_at=now))
+
+
+async def revoke_sign_ins(session: AsyncSession, account_id: str, now: datetime) -> list[str]:
+    """All of them; access tokens stay."""
+    live = (Token.account_id == account_id) & Token.revoked_at.is_(None) & Token.scopes.is_(None)
+    ids = list(await session.scalars(select(Token.id).where(live)))
+    await session.execute(update(Token).where(Token.id.in_(ids)).values(revoked_at=now))
+    for waiting in (DeviceSignIn, BrowserSignIn):
+        await session.execute(delete(waiting).where(waiting.account_id == account_id))
+    return ids
 
 
 async def revoke_all(

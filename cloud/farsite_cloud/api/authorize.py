@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from aiohttp import web
 
-from farsite_cloud.accounts.models import AccountKind
+from farsite_cloud.accounts.models import Account, AccountKind
+from farsite_cloud.accounts.staying import Stay
 from farsite_cloud.accounts.tokens import Caller, digest_of, find_caller, keep_token
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.audit.log import Act
 from farsite_cloud.licences.gate import check_licence
 from farsite_cloud.organizations.entrance import Entrance, enter
 from farsite_cloud.organizations.models import Organization
-from farsite_cloud.organizations.service import stay
+from farsite_cloud.organizations.service import lock, stay
+from farsite_cloud.organizations.suspension import check_active, is_free
 from farsite_signaling.rest import INTERACTIVE, PUBLIC, Api, Need
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.rights import Right, Role, rights_of
@@ -22,6 +26,8 @@ async def authorize(request: web.Request, need: Need) -> None:
         return
     call = call_of(request)
     call.signed_in(await _caller(call))
+    if need is INTERACTIVE and not call.reads:
+        await _alone(call)
     call.services.used.note(call.caller.token_id, call.now, call.source)
     if need is INTERACTIVE and call.caller.scopes is not None:
         raise FarsiteError(ErrorCode.FORBIDDEN, "Access tokens may not do this: sign in with your password.")
@@ -33,6 +39,7 @@ async def authorize(request: web.Request, need: Need) -> None:
         await _enter(call, request.match_info["org"])
         target = f"{request.method} {request.path}"
         _check_right(call, need, target)
+        _check_active(call, target, request.method, request.path)
         await _check_licence(call, need, request.method, request.path)
 
 
@@ -57,6 +64,27 @@ async def stand_fast(request: web.Request, need: Right) -> None:
     await authorize(request, need)
 
 
+async def stand_first(request: web.Request, need: Right) -> None:
+    """For what changes who may do what: one such change of an organization at a time, and whoever waited for another
+    one is asked again whether they still may."""
+    call = call_of(request)
+    await lock(call.session, call.organization.id)
+    if call.services.database.kind != "sqlite":
+        await keep_token(call.session, call.caller.token_id)
+        call.session.expire_all()
+        await authorize(request, need)
+
+
+async def _alone(call: Call) -> None:
+    """One change of an account by its owner at a time. What is made with a sign-in (access tokens, passwords, factors)
+    outlives it: whoever waited while everybody was signed out is not signed in any more. SQLite: as above."""
+    if call.services.database.kind == "sqlite":
+        return
+    await call.session.get(Account, call.caller.account_id, with_for_update={"key_share": True})
+    call.session.expire_all()
+    call.signed_in(await _caller(call))
+
+
 def _check_right(call: Call, right: Right, target: str) -> None:
     """Raises `forbidden` naming the right, and audits the refusal."""
     if right in call.rights:
@@ -65,6 +93,16 @@ def _check_right(call: Call, right: Right, target: str) -> None:
     act = Act("authorization", call.actor, call.source, [call.organization.id], target)
     call.refused(act, error)
     raise error
+
+
+def _check_active(call: Call, target: str, method: str, path: str) -> None:
+    if call.reads or is_free(method, path):
+        return
+    try:
+        check_active(call.organization)
+    except FarsiteError as error:
+        call.refused(Act("authorization", call.actor, call.source, [call.organization.id], target), error)
+        raise
 
 
 async def _check_licence(call: Call, right: Right, method: str, path: str) -> None:
@@ -94,6 +132,12 @@ def demand(call: Call, right: Right) -> None:
         raise missing(call, right)
 
 
+def demand_all(call: Call, rights: Iterable[Right]) -> None:
+    """Nobody gives what they do not have, neither by their role nor by their token. Raises `forbidden`."""
+    for right in sorted(rights):
+        demand(call, right)
+
+
 def forbidden(right: Right, role: Role) -> FarsiteError:
     detail = f"Your role in this organization ({role}) does not include the right {right}."
     return FarsiteError(ErrorCode.FORBIDDEN, detail, right=right)
@@ -109,13 +153,14 @@ def check_table(api: Api) -> None:
 async def _caller(call: Call) -> Caller:
     if call.bearer is None:
         raise FarsiteError(ErrorCode.UNAUTHENTICATED, "Sign in first: this needs a bearer token.")
+    stay = Stay.of(call.services.settings)
     if not call.reads:
-        return await find_caller(call.session, call.bearer, call.now)
+        return await find_caller(call.session, call.bearer, call.now, stay)
     digest, access = digest_of(call.bearer), call.services.access
     call.known = access.look(digest, call.now)
     if call.known is None:
         keep = access.keeper(digest)
-        call.known = keep(await find_caller(call.session, call.bearer, call.now))
+        call.known = keep(await find_caller(call.session, call.bearer, call.now, stay))
     return call.known.caller
 
 

@@ -37,6 +37,7 @@ from farsite_cloud.service_accounts.routes import api as service_accounts
 from farsite_cloud.service_accounts.token_routes import api as service_tokens
 from farsite_cloud.sessions.routes import api as sessions
 from farsite_cloud.setup_codes.routes import api as setup_codes
+from farsite_cloud.support.own import api as own_support
 from farsite_cloud.support.routes import api as support
 from farsite_cloud.users.leaving import api as leaving
 from farsite_cloud.users.routes import api as users
@@ -65,6 +66,7 @@ FEATURES = (
     users,
     leaving,
     support,
+    own_support,
     deletions,
     removal,
     exports,

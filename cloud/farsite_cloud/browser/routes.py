@@ -8,6 +8,7 @@ from aiohttp import web
 
 from farsite_cloud.accounts import tokens
 from farsite_cloud.accounts.endings import organizations_of
+from farsite_cloud.accounts.staying import Stay
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.browser import service
 from farsite_signaling.rest import PUBLIC, Api
@@ -75,8 +76,9 @@ async def collect_device_token(request: web.Request, body: wire.DeviceTokenReque
     with call.act("account.sign_in", actor=account.email, organizations=organizations) as act:
         act.details |= {"by": "browser", "device": waiting.name}
         agent, organization_id = waiting.name or call.agent, waiting.organization_id
+        stay = Stay.of(call.services.settings)
         origin = tokens.Origin(call.source, agent, mfa=waiting.mfa, organization_id=organization_id)
-        token, expires_at = await tokens.issue(call.session, account, call.now, origin)
+        token, expires_at = await tokens.issue(call.session, account, call.now, origin, stay)
     found = cloud_api.Account(id=account.id, email=account.email, name=account.name)
     return cloud_api.SignInResult(token=token, expires_at=expires_at, account=found)
 

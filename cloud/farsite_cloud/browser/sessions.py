@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from farsite_cloud.accounts.models import Account
-from farsite_cloud.accounts.tokens import digest
+from farsite_cloud.accounts.tokens import check_enabled, digest
 from farsite_cloud.api.call import Call
 from farsite_cloud.browser.models import BrowserSignIn
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -47,7 +47,8 @@ class Visit:
         return found if found is not None and found.expires_at > self._call.now else None
 
     def sign_in(self, account: Account, *, mfa: bool, organization_id: str | None = None) -> BrowserSignIn:
-        """Under a new secret: one that was planted before gains nothing."""
+        """Under a new secret: one that was planted before gains nothing. Raises `sign_in_failed` when disabled."""
+        check_enabled(account)
         self.secret = secrets.token_urlsafe(_BYTES)
         now = self._call.now
         signed_in = BrowserSignIn(

@@ -11,6 +11,7 @@ from farsite_cloud.database import Scope
 from farsite_cloud.edge_hosts.recovery import REPLACED, end_of_certificates
 from farsite_cloud.organizations.keys import OrganizationKeys
 from farsite_cloud.organizations.service import find_organization
+from farsite_cloud.organizations.suspension import check_active
 from farsite_cloud.setup_codes.code import code_digest
 from farsite_cloud.setup_codes.service import organization_of_code
 from farsite_signaling.rest import PUBLIC, Api
@@ -33,6 +34,7 @@ api = Api()
         ErrorCode.SETUP_CODE_USED,
         ErrorCode.SETUP_CODE_EXPIRED,
         ErrorCode.CERTIFICATE_INVALID,
+        ErrorCode.ORGANIZATION_SUSPENDED,
     ),
 )
 async def claim(request: web.Request, body: wire.Claim) -> wire.ClaimResult:
@@ -56,6 +58,7 @@ async def _claim(call: Call, digest: str, body: wire.Claim) -> wire.ClaimResult:
         act.organizations.append(organization_id)
         organization = await find_organization(call.session, organization_id)
         assert organization is not None, "a foreign key says so"
+        check_active(organization)
         scope = Scope(call.session, organization_id)
         keys = OrganizationKeys(organization, call.services.vault)
         hub_url = call.services.urls.hub

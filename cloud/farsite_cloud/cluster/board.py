@@ -16,22 +16,28 @@ _VERSION = ""
 """The field of the entry that counts its changes; a peer's name is never empty."""
 _BATCH = 500
 
-# One script, so that the entry, its number and what is said of it stay one. -1: the entry is gone.
+# One script, so that the entry, its number and what is said of it stay one. Nothing: the entry is gone. `ARGV`: process,
+# version, life and channel; then a name and an age for each change.
 _CHANGE = """
-if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
-local told = {kind = 'changed', process = ARGV[1], version = tonumber(ARGV[2]), name = ARGV[4]}
-if ARGV[5] == '' then
-  redis.call('HDEL', KEYS[1], ARGV[4])
-else
-  local time = redis.call('TIME')
-  local since = time[1] * 1000 + math.floor(time[2] / 1000) - tonumber(ARGV[5])
-  told.since = since
-  redis.call('HSET', KEYS[1], ARGV[4], string.format('%.0f', since))
+if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local version, stamps = tonumber(ARGV[2]), {}
+for at = 5, #ARGV, 2 do
+  local told = {kind = 'changed', process = ARGV[1], version = version, name = ARGV[at]}
+  if ARGV[at + 1] == '' then
+    redis.call('HDEL', KEYS[1], told.name)
+  else
+    told.since = now - tonumber(ARGV[at + 1])
+    redis.call('HSET', KEYS[1], told.name, string.format('%.0f', told.since))
+  end
+  redis.call('HSET', KEYS[1], '', string.format('%.0f', version))
+  redis.call('PUBLISH', ARGV[4], cjson.encode(told))
+  table.insert(stamps, told.since or 0)
+  version = version + 1
 end
-redis.call('HSET', KEYS[1], '', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
-redis.call('PUBLISH', ARGV[6], cjson.encode(told))
-return told.since or 0
+return stamps
 """
 
 
@@ -68,17 +74,18 @@ class Board:
             pipe.publish(CHANNEL, Alive(process=self._process, version=self._version).model_dump_json())
             await pipe.execute()
 
-    async def change(self, name: str, age: float | None) -> int | None:
-        """A peer came `age` seconds ago, or left (None).
+    async def change(self, ages: Mapping[str, float | None]) -> dict[str, int]:
+        """Of each name: the peer came so many seconds ago, or left (None).
 
-        Since when it is there, in ms of Redis' clock; None when the entry is gone.
+        Since when each is there, in ms of Redis' clock, 0 for who left; nothing when the entry is gone.
         """
-        self._version += 1
-        age_text = "" if age is None else str(int(age * 1000))
-        values: list[str | int] = [self._process, self._version, self._life, name, age_text, CHANNEL]
+        values: list[str | int] = [self._process, self._version + 1, self._life, CHANNEL]
+        for name, age in ages.items():
+            values += [name, "" if age is None else str(int(age * 1000))]
+        self._version += len(ages)
         async with shared("presence"):
-            stamp = int(await self._change(keys=[_entry(self._process)], args=values))
-        return None if stamp < 0 else stamp
+            stamps = await self._change(keys=[_entry(self._process)], args=values)
+        return dict(zip(ages, map(int, stamps), strict=False))
 
     async def now(self) -> int:
         """Redis' clock, ms."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -33,6 +34,8 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.hub import Bye
 
 logger = logging.getLogger(__name__)
+_TOGETHER = 64
+"""Changes told in one trip: when a process ends, all its peers come to the others."""
 
 
 @dataclass(frozen=True)
@@ -180,19 +183,21 @@ class RedisNeighbours:
             self._wake.clear()
             try:
                 while self._whole and self._dirty:
-                    await self._tell(next(iter(self._dirty)))
+                    await self._tell(list(itertools.islice(self._dirty, _TOGETHER)))
             except FarsiteError:
                 # What could not be told is in the entry that is written when Redis is back.
                 self._set_whole(False)
 
-    async def _tell(self, name: str) -> None:
-        del self._dirty[name]
-        since = await self._board.change(name, self._there.age(name))
-        if since is None:
+    async def _tell(self, names: list[str]) -> None:
+        for name in names:
+            del self._dirty[name]
+        told = await self._board.change({name: self._there.age(name) for name in names})
+        if not told:
             self._set_whole(False)
-        elif self._there.age(name) is not None and name not in self._dirty:
-            self._since[name] = since
-            self._give_way(name)
+        for name, since in told.items():
+            if self._there.age(name) is not None and name not in self._dirty:
+                self._since[name] = since
+                self._give_way(name)
 
     async def _bury(self, processes: list[str]) -> None:
         """Peers of a process that crashed are offline; one of those that notice says so."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 logger = logging.getLogger(__name__)
 SECONDS = 1.0
 """For a command, with the connection it may need."""
+SAY_AGAIN = 60.0
 PREFIX = "farsite:"
 _CONNECTIONS = 50
 
@@ -41,6 +43,27 @@ def open_redis(url: str) -> redis.Redis:
     return client
 
 
+class _Said:
+    """Presence is renewed twice a second: a Redis that is away is said once a minute, and when it is back."""
+
+    def __init__(self) -> None:
+        self._at: float | None = None
+
+    def failed(self, what: str, error: Exception) -> None:
+        now = time.monotonic()
+        if self._at is None or now - self._at >= SAY_AGAIN:
+            self._at = now
+            logger.error("Redis failed (%s): %s", what, str(error) or type(error).__name__)
+
+    def worked(self) -> None:
+        if self._at is not None:
+            self._at = None
+            logger.info("Redis answers again")
+
+
+_said = _Said()
+
+
 @asynccontextmanager
 async def shared(what: str) -> AsyncIterator[None]:
     """Around commands. Raises `unavailable` when Redis does not do them in time."""
@@ -48,9 +71,10 @@ async def shared(what: str) -> AsyncIterator[None]:
         async with asyncio.timeout(SECONDS):
             yield
     except (RedisError, OSError, TimeoutError) as error:
-        logger.error("Redis failed (%s): %s", what, str(error) or type(error).__name__)
+        _said.failed(what, error)
         detail = "The cloud's Redis does not answer: nothing was changed. Try again."
         raise FarsiteError(ErrorCode.UNAVAILABLE, detail, retry_after=2) from None
+    _said.worked()
 
 
 def described(url: str) -> str:

@@ -1,89 +1,21 @@
-"""`farsite cloud account …`: what an operator does for somebody who cannot get in. Audited, and told to the owner."""
+"""`farsite cloud account …`: what an operator does about one account. Audited, and told to its owner."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, TypeVar
-
-from sqlalchemy.ext.asyncio import AsyncSession
+from typing import Any
 
 from farsite_cloud.accounts import mail_codes, mfa
 from farsite_cloud.accounts.factors import factors_of
 from farsite_cloud.accounts.mailed import Purpose, issue_code
 from farsite_cloud.accounts.models import Account
-from farsite_cloud.accounts.service import find_account, people
-from farsite_cloud.accounts.tokens import live_tokens, revoke_all
-from farsite_cloud.audit.log import Act, write
-from farsite_cloud.clock import Clock, system_clock
-from farsite_cloud.database.opening import database_exists, open_database
-from farsite_cloud.mail.letters import Letter, render
-from farsite_cloud.mail.queue import put
+from farsite_cloud.accounts.service import people
+from farsite_cloud.accounts.tokens import live_tokens, revoke_all, revoke_sign_ins
+from farsite_cloud.commands.desk import HERE, Desk
+from farsite_cloud.mail.letters import Letter
 from farsite_cloud.organizations.service import memberships_of
 from farsite_cloud.passkeys.service import remove_all
-from farsite_cloud.sessions.endings import end_of_tokens
-from farsite_cloud.settings import CloudSettings
-from farsite_cloud.urls import public_urls
-from farsite_cloud.vault import Vault
+from farsite_cloud.sessions.endings import end_of_account, end_of_tokens
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-
-T = TypeVar("T")
-OPERATOR, HERE = "operator", "this machine"
-
-
-@dataclass(frozen=True)
-class Desk:
-    """Where the operator works: one unit of work on the cloud's data."""
-
-    session: AsyncSession
-    vault: Vault
-    url: str
-    now: datetime
-
-    async def account(self, email: str) -> Account:
-        """Raises `not_found`."""
-        account = await find_account(self.session, email)
-        if account is None:
-            raise FarsiteError(ErrorCode.NOT_FOUND, f"There is no account {email[:254]!r}.")
-        return account
-
-    async def audit(self, action: str, account: Account) -> None:
-        found = await memberships_of(self.session, account.id)
-        organizations = [organization.id for organization, _ in found]
-        write(self.session, Act(action, OPERATOR, HERE, organizations, account.email), self.now)
-
-    def mail(self, account: Account, letter: Letter, **values: object) -> None:
-        content = render(letter, email=account.email, url=self.url, **values)
-        put(self.session, account.email, content, self.vault, self.now)
-
-
-@asynccontextmanager
-async def _desk(settings: CloudSettings, clock: Clock) -> AsyncIterator[Desk]:
-    vault = Vault.open(settings.data_dir, create=False, given=settings.given_key)
-    bind, port = settings.listen_address, settings.listen_port
-    url = public_urls(settings.public_url, bind=bind, port=port, tls=settings.tls).api
-    database = open_database(settings)
-    try:
-        async with database.writing() as session:
-            yield Desk(session, vault, url, clock())
-    finally:
-        await database.aclose()
-
-
-def run(settings: CloudSettings, act: Callable[[Desk], Awaitable[T]], clock: Clock = system_clock) -> T:
-    """Raises `not_found` without a cloud there, `storage_failed` without its key."""
-    if not database_exists(settings):
-        detail = f"There is no cloud in {settings.data_dir}. Name its folder with --data-dir."
-        raise FarsiteError(ErrorCode.NOT_FOUND, detail)
-
-    async def work() -> T:
-        async with _desk(settings, clock) as desk:
-            return await act(desk)
-
-    return asyncio.run(work())
 
 
 async def list_accounts(desk: Desk) -> list[dict[str, Any]]:
@@ -102,7 +34,65 @@ async def _shown(desk: Desk, account: Account) -> dict[str, Any]:
         "second_factors": factors.methods,
         "organizations": [f"{one.name} ({role})" for one, role in organizations],
         "sign_ins": len(signed_in),
+        "disabled_at": None if account.disabled_at is None else account.disabled_at.isoformat(),
     }
+
+
+async def find(desk: Desk, email: str) -> dict[str, Any]:
+    """One account, by its address. Raises `not_found`."""
+    account = await desk.account(email)
+    signed_in = await live_tokens(desk.session, account.id, desk.now, personal=False)
+    access_tokens = await live_tokens(desk.session, account.id, desk.now, personal=True)
+    uses = [token.used_at or token.created_at for token in signed_in + access_tokens]
+    return await _shown(desk, account) | {
+        "id": account.id,
+        "access_tokens": len(access_tokens),
+        "last_used": max(uses).isoformat() if uses else None,
+    }
+
+
+async def disable(desk: Desk, email: str, reason: str) -> dict[str, Any]:
+    """Nobody signs in to it, its sign-ins and tunnels end, its access tokens work no more until it is enabled.
+
+    Raises `not_found`, `conflict`.
+    """
+    account = await desk.account(email)
+    if account.disabled_at is not None:
+        raise FarsiteError(ErrorCode.CONFLICT, f"{account.email} is disabled already.")
+    account.disabled_at = desk.now
+    account.revision += 1
+    ended = await revoke_sign_ins(desk.session, account.id, desk.now)
+    sessions = await end_of_account(desk.session, account.id, desk.now)
+    await desk.audit("account.disabled", account, reason=reason)
+    _tell(desk, account, "The operator disabled your account", reason)
+    return {"email": account.email, "ended": len(ended), "sessions_ended": sessions}
+
+
+async def enable(desk: Desk, email: str) -> dict[str, Any]:
+    """Raises `not_found`, `conflict`."""
+    account = await desk.account(email)
+    if account.disabled_at is None:
+        raise FarsiteError(ErrorCode.CONFLICT, f"{account.email} is not disabled.")
+    account.disabled_at = None
+    account.revision += 1
+    await desk.audit("account.enabled", account)
+    _tell(desk, account, "The operator enabled your account again", "")
+    return {"email": account.email}
+
+
+async def sign_out(desk: Desk, email: str) -> dict[str, Any]:
+    """Every sign-in and access token ends, with their tunnels. Raises `not_found`."""
+    account = await desk.held(email)
+    ended = await revoke_all(desk.session, account.id, desk.now)
+    sessions = await end_of_account(desk.session, account.id, desk.now)
+    await desk.audit("account.signed_out_by_operator", account, ended=len(ended))
+    _tell(desk, account, "The operator ended all your sign-ins and access tokens", "")
+    return {"email": account.email, "ended": len(ended), "sessions_ended": sessions}
+
+
+def _tell(desk: Desk, account: Account, what: str, reason: str) -> None:
+    at = f"{desk.now:%Y-%m-%d %H:%M}"
+    desk.mail(account.email, Letter.BY_OPERATOR, subject=what, what=what, at=at, reason=reason)
 
 
 async def reset_mfa(desk: Desk, email: str) -> dict[str, Any]:
@@ -118,7 +108,7 @@ async def reset_mfa(desk: Desk, email: str) -> dict[str, Any]:
     await desk.audit("account.mfa_reset", account)
     what = "The operator removed your second factors"
     at = f"{desk.now:%Y-%m-%d %H:%M}"
-    desk.mail(account, Letter.MFA_CHANGED, subject=what, what=what, at=at, source=HERE)
+    desk.mail(account.email, Letter.MFA_CHANGED, subject=what, what=what, at=at, source=HERE)
     return {"email": account.email, "removed": had, "ended": len(ended)}
 
 

@@ -10,8 +10,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import StaleDataError
 
-from farsite_cloud.database.failures import busy, storage_error
+from farsite_cloud.database.failures import busy, conflict, storage_error
 from farsite_cloud.database.postgres import PATIENT, PostgresOptions, postgres_engine
 from farsite_cloud.database.sqlite import sqlite_engine
 from farsite_cloud.database.watching import Watcher, touched, watched_session
@@ -124,5 +125,8 @@ def _told_as_ours() -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise storage_error(error) from error
+    except StaleDataError:
+        # What was read was removed by somebody else before it was written.
+        raise conflict() from None
     except PoolTimeout:
         raise busy() from None

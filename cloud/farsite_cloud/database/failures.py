@@ -45,7 +45,7 @@ def storage_error(error: DBAPIError) -> FarsiteError:
     if state is None and (known := _of_words(error)) is not None:
         return known
     if isinstance(error, IntegrityError):
-        return _conflict()
+        return conflict()
     # Its own words, not the statement: that holds values.
     logger.error("the database failed: %s", error.orig)
     detail = "The cloud cannot use its database: nothing was changed. See the server's log."
@@ -56,7 +56,7 @@ def _of_state(state: str) -> FarsiteError | None:
     if state == _DISK_FULL:
         return _disk_full()
     if state.startswith(_INTEGRITY):
-        return _conflict()
+        return conflict()
     if state.startswith(_DATA):
         detail = "The request holds characters or numbers that cannot be stored: nothing was changed."
         return FarsiteError(ErrorCode.INVALID_REQUEST, detail)
@@ -82,6 +82,6 @@ def _disk_full() -> FarsiteError:
     return FarsiteError(ErrorCode.DISK_FULL, detail)
 
 
-def _conflict() -> FarsiteError:
+def conflict() -> FarsiteError:
     detail = "Somebody else changed the same thing at the same moment: nothing was changed. Try again."
     return FarsiteError(ErrorCode.CONFLICT, detail)

@@ -19,6 +19,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Dialect,
+    Float,
     Select,
     String,
     bindparam,
@@ -36,7 +37,7 @@ NOTHING: ColumnElement[bool] = literal_column("1 = 0", Boolean)
 MOST = 1000
 _PADDED = 4096
 Make = Callable[[], Select[*tuple[Any, ...]]]
-_Reader = Callable[[Any], Any]
+_Converter = Callable[[Any], Any]
 
 
 def named(name: str, kind: TypeEngine[Any] | type[TypeEngine[Any]] = String) -> BindParameter[Any]:
@@ -84,7 +85,10 @@ class _Kept:
         compiled: Any = statement.compile(dialect=dialect)
         _check(compiled.binds)
         self._names: tuple[str, ...] = tuple(compiled.positiontup)
-        self._fixed = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
+        # Beside these there are the names they had before.
+        binds = {name: compiled.binds[name] for name in self._names}
+        self.fixed = {name: bind.value for name, bind in binds.items() if not bind.required}
+        self._writers = _writers(binds, dialect)
         columns = list(statement.selected_columns)
         row: Any = namedtuple("Row", [column.key or "" for column in columns], rename=True)  # type: ignore[misc]
         self._make = row._make
@@ -92,7 +96,9 @@ class _Kept:
         self.text = str(compiled)
 
     def parameters(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
-        given = {**self._fixed, **values} if self._fixed else values
+        given = {**self.fixed, **values} if self.fixed else values
+        if self._writers:
+            given = {**given, **{name: write(given[name]) for name, write in self._writers.items()}}
         return tuple([given[name] for name in self._names])
 
     def rows(self, found: Iterable[Sequence[Any]]) -> list[Any]:
@@ -104,15 +110,23 @@ class _Kept:
         return list(map(self._make, found))
 
 
-def _readers(kinds: list[TypeEngine[Any]], dialect: Dialect) -> list[tuple[int, _Reader]]:
+def _writers(binds: Mapping[str, BindParameter[Any]], dialect: Dialect) -> dict[str, _Converter]:
+    """Of values that the driver wants otherwise than they are given."""
+    made = {name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in binds.items()}
+    return {name: writer for name, writer in made.items() if writer is not None}
+
+
+def _readers(kinds: list[TypeEngine[Any]], dialect: Dialect) -> list[tuple[int, _Converter]]:
     """Of columns whose values the driver gives otherwise than they are wanted."""
     made = [_reader(kind, dialect) for kind in kinds]
     return [(place, reader) for place, reader in enumerate(made) if reader is not None]
 
 
-def _reader(kind: TypeEngine[Any], dialect: Dialect) -> _Reader | None:
+def _reader(kind: TypeEngine[Any], dialect: Dialect) -> _Converter | None:
     if isinstance(kind, UtcDateTime) and dialect.name == "sqlite":
         return _time  # pages have hundreds: what SQLAlchemy has for it takes several times as long
+    if isinstance(kind, Float) and dialect.name == "postgresql":
+        return None  # SQLAlchemy would first ask the driver for the type
     return kind.dialect_impl(dialect).result_processor(dialect, None)
 
 
@@ -141,14 +155,19 @@ def _run(session: Session, shape: Hashable, make: Make, values: Mapping[str, Any
     if session.autoflush:
         session.flush()
     connection = session.connection()
+    kept = _of_shape(connection, shape, make)
+    fetch = _fetch_at_once if connection.dialect.name == "sqlite" else _fetch
+    return kept.rows(fetch(connection, kept.text, kept.parameters(values)))
+
+
+def _of_shape(connection: Connection, shape: Hashable, make: Make) -> _Kept:
     known = _kept.setdefault(connection.engine.pool, {})
     kept = known.get(shape)
     if kept is None:
         if len(known) >= MOST:
             known.clear()
         kept = known[shape] = _Kept(make(), connection.dialect)
-    fetch = _fetch_at_once if connection.dialect.name == "sqlite" else _fetch
-    return kept.rows(fetch(connection, kept.text, kept.parameters(values)))
+    return kept
 
 
 def _fetch(connection: Connection, text: str, values: tuple[Any, ...]) -> Sequence[Sequence[Any]]:

@@ -3,7 +3,8 @@
 aiosqlite goes to its thread and back for each of cursor, execute, fetch and close. Most statements take less time than
 one trip, and for each row the thread waits for the interpreter that the loop keeps busy. So what only reads is run where
 it is asked for: readers wait for nobody (WAL). One that takes longer than `MOMENT` is broken off and run in the
-thread, in one trip, as is what writes more than a few rows. What a statement gives is small: every row is wanted anyhow.
+thread, in one trip, as is what writes more than a few rows; for a while it goes there at once. What a statement gives
+is small: every row is wanted anyhow.
 """
 
 from __future__ import annotations
@@ -25,7 +26,12 @@ from sqlalchemy.dialects.sqlite.aiosqlite import (
 from sqlalchemy.util import await_only
 
 MOMENT = 0.005
-"""Seconds for which a statement may keep the loop waiting."""
+"""Seconds of work for which a statement may keep the loop waiting."""
+_STALLED = 4 * MOMENT
+"""Seconds in which it does not get that far: the disk is slow, or others have the processor."""
+WHILE = 30.0
+"""Seconds for which a statement that took longer is taken for a long one."""
+_MOST_LONG = 200
 _FEW_VALUES = 100
 _STEPS = 2000
 """Of SQLite's machine between two looks at the time: well under a millisecond."""
@@ -58,10 +64,30 @@ def _run(connection: sqlite3.Connection, statement: str, values: Any, many: bool
         cursor.close()
 
 
-def _run_for_a_moment(connection: sqlite3.Connection, statement: str, values: Any) -> _Done | None:
+class _Long:
+    """Statements that took long a while ago."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    def add(self, statement: str) -> None:
+        if len(self._until) >= _MOST_LONG:
+            self._until.clear()
+        self._until[statement] = time.monotonic() + WHILE
+
+    def __contains__(self, statement: str) -> bool:
+        until = self._until.get(statement)
+        return until is not None and time.monotonic() < until
+
+
+def _run_for_a_moment(
+    connection: sqlite3.Connection, statement: str, values: Any, long: _Long
+) -> _Done | None:
     """None when it takes longer."""
-    until = time.perf_counter() + MOMENT
-    connection.set_progress_handler(lambda: time.perf_counter() > until, _STEPS)
+    until, latest = time.thread_time() + MOMENT, time.perf_counter() + _STALLED
+    connection.set_progress_handler(
+        lambda: time.thread_time() > until or time.perf_counter() > latest, _STEPS
+    )
     try:
         return _run(connection, statement, values, many=False)
     except sqlite3.OperationalError as error:
@@ -70,6 +96,9 @@ def _run_for_a_moment(connection: sqlite3.Connection, statement: str, values: An
         return None
     finally:
         connection.set_progress_handler(None, 0)
+        # What an index of texts does is one step.
+        if time.thread_time() > until:
+            long.add(statement)
 
 
 def is_small(statement: str, values: Sequence[Any]) -> bool:
@@ -99,7 +128,10 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
         """None for what may take long, or turned out to."""
         try:
             if operation.startswith("SELECT"):
-                return _run_for_a_moment(here.database, operation, parameters)
+                long = here.long
+                if operation in long:
+                    return None
+                return _run_for_a_moment(here.database, operation, parameters, long)
             if not here.reading and is_small(operation, parameters or ()):
                 return _run(here.database, operation, parameters, many=False)
         except Exception as error:
@@ -126,11 +158,12 @@ class _Cursor(AsyncAdapt_aiosqlite_cursor):
 class OneTripConnection(AsyncAdapt_aiosqlite_connection):
     """`reading`: nothing in its transaction writes."""
 
-    __slots__ = ("_done", "_sent", "_turn", "reading")
+    __slots__ = ("_done", "_sent", "_turn", "long", "reading")
     _cursor_cls = _Cursor
 
-    def __init__(self, dbapi: Any, connection: Any) -> None:
+    def __init__(self, dbapi: Any, connection: Any, long: _Long) -> None:
         super().__init__(dbapi, connection)
+        self.long = long
         self.reading = False
         self._turn: asyncio.Lock | None = None
         # Each is counted by one side alone: the loop, and the thread.
@@ -217,6 +250,7 @@ class OneTripDriver(AsyncAdapt_aiosqlite_dbapi):
 
     def __init__(self) -> None:
         super().__init__(aiosqlite, sqlite3)
+        self._long = _Long()
 
     def connect(self, *arg: Any, **kw: Any) -> AsyncAdapt_aiosqlite_connection:
-        return OneTripConnection(self, super().connect(*arg, **kw)._connection)
+        return OneTripConnection(self, super().connect(*arg, **kw)._connection, self._long)

@@ -21,6 +21,7 @@ from farsite_cloud.database.text_index import has_words
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 OwnedT = TypeVar("OwnedT", bound=OrganizationOwned)
+ValueT = TypeVar("ValueT")
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,41 @@ async def owners_of(
     """The organizations that own such rows, for people who are known before they enter one."""
     statement = select(model.organization_id).where(*conditions).distinct()
     return sorted(await session.scalars(statement))
+
+
+async def by_owner(
+    session: AsyncSession, model: type[OwnedT], value: ColumnElement[ValueT], *conditions: ColumnElement[bool]
+) -> dict[str, ValueT]:
+    """One number or time (`func.count()`, …) of each organization's rows, for who runs the cloud: how many there are,
+    and not what they are."""
+    statement = select(model.organization_id, value).where(*conditions).group_by(model.organization_id)
+    return {row[0]: row[1] for row in await session.execute(statement)}
+
+
+async def anybodys_rows(
+    session: AsyncSession,
+    model: type[OwnedT],
+    ids: Collection[str],
+    columns: Sequence[InstrumentedAttribute[Any]],
+) -> dict[str, Row[Any]]:
+    """By id, of whichever organization: the caller looks whose each is. For many who say who they are, all at once."""
+    statement = select(*columns).where(model.id.in_(sorted(ids)))
+    return {row.id: row for row in await session.execute(statement)}
+
+
+async def touch_rows(
+    session: AsyncSession,
+    model: type[OwnedT],
+    ids: Collection[str],
+    values: Mapping[InstrumentedAttribute[Any], Any],
+) -> None:
+    """Of whichever organizations; their ids were proven. Locked in order: others may touch some of them as well."""
+    ordered = select(model.id).where(model.id.in_(sorted(ids))).order_by(model.id)
+    locked = ordered.with_for_update(key_share=True).scalar_subquery()
+    await session.execute(
+        update(model).where(model.id.in_(locked)).values(dict(values)),
+        execution_options={"synchronize_session": False},
+    )
 
 
 async def due_rows(

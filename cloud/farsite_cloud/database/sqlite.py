@@ -38,6 +38,8 @@ def sqlite_engine(url: URL | str) -> AsyncEngine:
         pool_size=CONNECTIONS,
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT,
+        # The one that was used last knows the most: what others wrote empties the memory of each.
+        pool_use_lifo=True,
         connect_args={"cached_statements": STATEMENTS},
         json_deserializer=from_json,
     )

@@ -36,7 +36,7 @@ async def filtered(
 ) -> tuple[Sequence[EdgeHost], str | None]:
     """A page and the cursor of the next. Raises `not_found` for an unknown folder, `invalid_request`."""
     if query.folder is not None:
-        await Folders(scope).get(query.folder)
+        await Folders(scope).check(query.folder)
     known = await EdgeHosts(scope).listed(query.folder)
     rows = await _tagged(scope, [row for row in known if _matches(row, query, online)], query.tag)
     key, down = _KEYS[query.sort.removeprefix("-")], query.sort.startswith("-")

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from farsite_cloud.api.authorize import stand_fast
 from farsite_cloud.api.call import Call, call_of
+from farsite_cloud.api.etags import IF_MATCH, check_unchanged
 from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.database import Scope
 from farsite_cloud.edge_hosts.removal import check_confirmed
@@ -53,6 +54,7 @@ async def create_code_again(request: web.Request) -> wire.SetupCode:
     f"{_ONE}/certificate",
     need=Right.EDGE_MANAGE,
     query=EdgeRemoval,
+    headers=(IF_MATCH,),
     errors=(ErrorCode.CONFIRMATION_NEEDED,),
 )
 async def revoke_certificates(request: web.Request) -> None:
@@ -62,6 +64,7 @@ async def revoke_certificates(request: web.Request) -> None:
         await lock(call.session, call.organization.id)
         edge = await EdgeHosts(call.scope).get(request.match_info["edge"])
         act.target = str(edge_name(edge))
+        await check_unchanged(request, edge)
         check_confirmed(
             query, "Revoking its certificate cuts it off: to come back it is claimed again on its machine."
         )

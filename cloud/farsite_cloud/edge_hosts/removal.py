@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from farsite_cloud.api.call import Call, call_of
+from farsite_cloud.api.etags import IF_MATCH, check_unchanged
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.edge_hosts.service import EdgeHosts, edge_name
 from farsite_cloud.inventory.forgetting import devices_of, forget_devices, forget_edge_host
@@ -21,7 +22,14 @@ _ONE = "/organizations/{org}/edge-hosts/{edge}"
 _REMOVED = "This edge host was removed from its organization."
 
 
-@api.route("DELETE", _ONE, need=Right.EDGE_MANAGE, query=EdgeRemoval, errors=(ErrorCode.CONFIRMATION_NEEDED,))
+@api.route(
+    "DELETE",
+    _ONE,
+    need=Right.EDGE_MANAGE,
+    query=EdgeRemoval,
+    headers=(IF_MATCH,),
+    errors=(ErrorCode.CONFIRMATION_NEEDED,),
+)
 async def remove_edge_host(request: web.Request) -> None:
     """Remove an edge host without devices: its certificate, its connection and its sessions end at once."""
     call, query = call_of(request), read_query(request, EdgeRemoval)
@@ -29,6 +37,7 @@ async def remove_edge_host(request: web.Request) -> None:
         await lock(call.session, call.organization.id)
         edge = await EdgeHosts(call.scope).get(request.match_info["edge"])
         act.target = urn = str(edge_name(edge))
+        await check_unchanged(request, edge)
         await _check_empty(call, edge)
         check_confirmed(
             query,
@@ -48,6 +57,7 @@ async def remove_edge_host(request: web.Request) -> None:
     f"{_ONE}/devices",
     need=Right.EDGE_MANAGE,
     query=EdgeRemoval,
+    headers=(IF_MATCH,),
     errors=(ErrorCode.CONFIRMATION_NEEDED,),
 )
 async def forget_edge_devices(request: web.Request) -> None:
@@ -56,6 +66,7 @@ async def forget_edge_devices(request: web.Request) -> None:
     with call.act("edge_host.devices_forgotten", request.match_info["edge"]) as act:
         edge = await EdgeHosts(call.scope).get(request.match_info["edge"])
         act.target = str(edge_name(edge))
+        await check_unchanged(request, edge)
         if call.services.peers.online(act.target):
             detail = "This edge host is online: remove its devices there, and the cloud hears of it."
             raise FarsiteError(ErrorCode.CONFLICT, detail)

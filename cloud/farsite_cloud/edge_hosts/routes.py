@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic_core import to_json
 
 from farsite_cloud.api.call import Call, call_of
-from farsite_cloud.api.etags import check_if_match, etag
+from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
 from farsite_cloud.api.paging import next_cursor, start_after
 from farsite_cloud.edge_hosts.listing import filtered, is_plain
 from farsite_cloud.edge_hosts.service import EdgeHosts, edge_name, edge_values, online_by
@@ -56,7 +56,7 @@ async def get_edge_host(request: web.Request) -> Answer:
     need=Right.EDGE_MANAGE,
     request=wire.EdgeHostChange,
     response=wire.EdgeHost,
-    headers=("If-Match",),
+    headers=(IF_MATCH,),
 )
 async def change_edge_host(request: web.Request, body: wire.EdgeHostChange) -> Answer:
     """Rename, describe or move an edge host. Fields left out stay."""
@@ -66,7 +66,7 @@ async def change_edge_host(request: web.Request, body: wire.EdgeHostChange) -> A
         await lock(call.session, call.organization.id)
         edge = await edges.get(request.match_info["edge"])
         act.target = str(edge_name(edge))
-        check_if_match(request, edge.revision)
+        await check_unchanged(request, edge)
         await edges.change(edge, body)
         act.details |= body.model_dump(exclude_none=True)
         if body.folder_id is not None:

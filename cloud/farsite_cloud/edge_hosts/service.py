@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVarTuple
 from sqlalchemy import Integer, Row, Select
 
 from farsite_cloud.database import Scope
-from farsite_cloud.database.kept import named
+from farsite_cloud.database.kept import among_named, named, numbered, padded
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.folders.models import Folder
 from farsite_cloud.folders.tree import below, in_reach
@@ -66,6 +66,14 @@ def _one(scope: Scope) -> Select[*tuple[Any, ...]]:
     return scope.select(EdgeHost).with_only_columns(*SHOWN).where(EdgeHost.id == named("id"))
 
 
+def _within(scope: Scope, ids: int | None, *, everywhere: bool) -> Select[*tuple[Any, ...]]:
+    statement = scope.select(EdgeHost).with_only_columns(EdgeHost.id, EdgeHost.folder_id)
+    statement = statement.where(EdgeHost.revoked_at.is_(None))
+    if not everywhere:
+        statement = statement.where(EdgeHost.folder_id.in_(below(scope, [named("folder")])))
+    return statement if ids is None else statement.where(among_named(EdgeHost.id, "edge", ids))
+
+
 class EdgeHosts:
     """Those the scope reaches. Revoked ones stay in the database, for the audit log, and out of every answer."""
 
@@ -96,8 +104,15 @@ class EdgeHosts:
         folders = in_reach(self._scope)
         return statement if folders is None else statement.where(EdgeHost.folder_id.in_(folders))
 
-    async def within(self, folder: str | None, ids: Sequence[str] | None) -> Sequence[Row[Any]]:
+    async def within(self, folder: str | None, ids: Sequence[str] | None) -> Sequence[Any]:
         """Of those there are: `id` and `folder_id`; in a folder with all below it, of some ids, or all."""
+        if self._scope.reach.everywhere:
+            number = None if ids is None else len(ids)
+            shape = ("edge hosts within", folder is None, None if number is None else padded(number))
+            values = {"folder": folder, **numbered("edge", ids or ())}
+            return await self._scope.kept_rows(
+                shape, lambda own: _within(own, number, everywhere=folder is None), values
+            )
         statement = self._reached().where(EdgeHost.revoked_at.is_(None))
         if folder is not None:
             statement = statement.where(EdgeHost.folder_id.in_(below(self._scope, [folder])))
@@ -200,11 +215,6 @@ class EdgeHosts:
         edge.devices_discovered = report.devices_discovered
         edge.last_seen = now
         return news
-
-    async def seen(self, edge_id: str, now: datetime) -> None:
-        await self._scope.change(
-            self._scope.update(EdgeHost).where(EdgeHost.id == edge_id).values(last_seen=now)
-        )
 
 
 class News(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from farsite_cloud.api.call import Call, call_of
-from farsite_cloud.api.etags import check_if_match, etag
+from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
 from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.folders.service import Folders, folder_answer
 from farsite_cloud.organizations.service import lock
@@ -68,7 +68,7 @@ async def create_folder(request: web.Request, body: wire.FolderRequest) -> wire.
     need=Right.FOLDER_MANAGE,
     request=wire.FolderChange,
     response=wire.Folder,
-    headers=("If-Match",),
+    headers=(IF_MATCH,),
 )
 async def change_folder(request: web.Request, body: wire.FolderChange) -> Answer:
     """Rename a folder, or move it with all below it."""
@@ -76,7 +76,7 @@ async def change_folder(request: web.Request, body: wire.FolderChange) -> Answer
     with call.act("folder.changed", request.match_info["folder"]) as act:
         await lock(call.session, call.organization.id)
         folder = await Folders(call.scope).get(request.match_info["folder"])
-        check_if_match(request, folder.revision)
+        await check_unchanged(request, folder)
         await Folders(call.scope).change(folder, body)
         act.details |= body.model_dump(exclude_unset=True)
         await _close_lost(call)
@@ -90,12 +90,13 @@ async def _close_lost(call: Call) -> None:
     call.later(lambda: tell_ended(peers, ended, ErrorCode.SESSION_ENDED, OUT_OF_REACH))
 
 
-@api.route("DELETE", _ONE, need=Right.FOLDER_MANAGE)
+@api.route("DELETE", _ONE, need=Right.FOLDER_MANAGE, headers=(IF_MATCH,))
 async def remove_folder(request: web.Request) -> None:
     """Remove an empty folder."""
     call = call_of(request)
     with call.act("folder.removed", request.match_info["folder"]) as act:
         organization = await lock(call.session, call.organization.id)
         folder = await Folders(call.scope).get(request.match_info["folder"])
+        await check_unchanged(request, folder)
         act.details["name"] = folder.name
         await Folders(call.scope).remove(folder, organization.default_folder_id, call.now)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sqlalchemy import Select
+
 from farsite_cloud.database import Scope
+from farsite_cloud.database.kept import named
 from farsite_cloud.edge_hosts.service import EdgeHosts
 from farsite_cloud.folders.models import Folder
 from farsite_cloud.folders.tree import ids_below, in_reach
@@ -16,6 +19,10 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 DEEPEST = 20
 MOST = 10_000
+
+
+def _one(scope: Scope) -> Select[str]:
+    return scope.select(Folder).with_only_columns(Folder.id).where(Folder.id == named("id"))
 
 
 class Folders:
@@ -42,6 +49,12 @@ class Folders:
             detail = f"There is no folder {folder_id[:64]!r} in this organization."
             raise FarsiteError(ErrorCode.NOT_FOUND, detail)
         return folder
+
+    async def check(self, folder_id: str) -> None:
+        """Raises as `get` does."""
+        reach = self._scope.reach
+        if not (reach.everywhere and await self._scope.kept_rows("folder", _one, {"id": folder_id})):
+            await self.get(folder_id)
 
     async def create(self, body: wire.FolderRequest, now: datetime) -> Folder:
         """Raises `not_found`, `conflict`."""

@@ -11,9 +11,9 @@ from farsite_cloud.database import Scope
 from farsite_cloud.folders.models import Folder
 
 
-def below(scope: Scope, roots: Iterable[str]) -> Select[Any]:
-    """Ids of these folders and of all below them, as a subquery. Ends also where parents make a circle."""
-    top = scope.select(Folder).with_only_columns(Folder.id).where(Folder.id.in_(sorted(roots)))
+def below(scope: Scope, roots: Iterable[Any]) -> Select[Any]:
+    """Ids of these folders (values, or `kept.named`) and of all below them. Ends also where parents make a circle."""
+    top = scope.select(Folder).with_only_columns(Folder.id).where(Folder.id.in_(list(roots)))
     tree = top.cte(recursive=True)
     children = scope.select(Folder).with_only_columns(Folder.id).where(Folder.parent_id == tree.c.id)
     return tree.union(children).select()
@@ -21,7 +21,7 @@ def below(scope: Scope, roots: Iterable[str]) -> Select[Any]:
 
 def in_reach(scope: Scope) -> Select[Any] | None:
     """None: every folder."""
-    limits = [roots for roots in (scope.reach.roots, scope.reach.within) if roots is not None]
+    limits = [sorted(roots) for roots in (scope.reach.roots, scope.reach.within) if roots is not None]
     if len(limits) < 2:
         return below(scope, limits[0]) if limits else None
     inside = [Folder.id.in_(below(scope, roots)) for roots in limits]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from operator import attrgetter
+from typing import Any
 
 from sqlalchemy import func
 
@@ -13,6 +16,8 @@ from farsite_cloud.database.portable import row_by_row
 from farsite_cloud.inventory.conditions import narrowed
 from farsite_cloud.inventory.grouped import (
     DIMENSIONS,
+    KINDS,
+    LOOKS,
     Group,
     by_edge_host,
     by_tag,
@@ -23,53 +28,63 @@ from farsite_cloud.inventory.grouped import (
 from farsite_cloud.inventory.models import ManagedDevice, ThingTag
 from farsite_cloud.inventory.releases import releases
 from farsite_cloud.inventory.selection import Selection
-from farsite_signaling.wire.inventory_api import DeviceCounts, Facet
 
 MOST = 200
 FEW = 10_000
 _D = ManagedDevice
 
 
-async def count_devices(scope: Scope, selection: Selection, today: date) -> DeviceCounts:
-    if selection.counted:
-        found, edges, tags = await _kept(scope, selection)
-    else:
-        found, edges, tags = await _counted(scope, selection)
-    known = await releases(scope, {group.model for group in found}, today)
+@dataclass
+class _Found:
+    """Groups that tell models and versions apart, groups that tell the rest, and numbers by edge host and tag."""
+
+    kinds: Sequence[Group]
+    looks: Sequence[Group]
+    edges: Counter[str]
+    tags: Counter[str]
+
+
+async def count_devices(scope: Scope, selection: Selection, today: date) -> dict[str, Any]:
+    """Fields by name, of a `wire.inventory_api.DeviceCounts`: hundreds of models take long to make."""
+    found = await (_kept(scope, selection) if selection.counted else _counted(scope, selection))
+    known = await releases(scope, {group.model for group in found.kinds}, today)
     kinds: Counter[tuple[str, str]] = Counter()
-    for group in found:
+    for group in found.kinds:
         kinds[group.model, group.version] += group.number
-    return DeviceCounts(
-        total=kinds.total(),
-        edge_host=_facets(edges),
-        tag=_facets(tags),
-        support_ended=sum(number for kind, number in kinds.items() if known.support_ended(*kind)),
-        update_available=sum(number for kind, number in kinds.items() if known.update_available(*kind)),
-        **{name: _facets(_by(found, name)) for name in DIMENSIONS},
-    )
+    return {
+        "total": kinds.total(),
+        "edge_host": _facets(found.edges),
+        "tag": _facets(found.tags),
+        "support_ended": sum(number for kind, number in kinds.items() if known.support_ended(*kind)),
+        "update_available": sum(number for kind, number in kinds.items() if known.update_available(*kind)),
+        **{name: _facets(_by(found.kinds, name)) for name in KINDS},
+        **{name: _facets(_by(found.looks, name)) for name in LOOKS},
+    }
 
 
-async def _kept(scope: Scope, selection: Selection) -> tuple[list[Group], Counter[str], Counter[str]]:
-    all_groups = await groups(scope, selection.edges, selection.wanted, DIMENSIONS)
-    found = [group for group in all_groups if selection.takes(group)]
-    number = sum(group.number for group in found)
+async def _kept(scope: Scope, selection: Selection) -> _Found:
     if selection.pairs is not None:
-        return found, await _edges(scope, selection), await _tags(scope, selection, number)
-    if selection.wanted:
-        edges = await by_edge_host(scope, selection.edges, selection.wanted)
-    else:
+        every = await groups(scope, selection.edges, selection.wanted, DIMENSIONS)
+        found = [group for group in every if selection.takes(group)]
+        tags = await _tags(scope, selection, sum(group.number for group in found))
+        return _Found(found, found, await _edges(scope, selection), tags)
+    # Each with each would be several times as many.
+    kinds = await groups(scope, selection.edges, selection.wanted, KINDS)
+    looks = await groups(scope, selection.edges, selection.wanted, LOOKS)
+    if not selection.wanted:
         edges = await devices_by_edge_host(scope, selection.edges)
-    tags = await (_tags(scope, selection, number) if selection.wanted else by_tag(scope, selection.edges))
-    return found, edges, tags
+        return _Found(kinds, looks, edges, await by_tag(scope, selection.edges))
+    edges = await by_edge_host(scope, selection.edges, selection.wanted)
+    return _Found(kinds, looks, edges, await _tags(scope, selection, edges.total()))
 
 
-async def _counted(scope: Scope, selection: Selection) -> tuple[list[Group], Counter[str], Counter[str]]:
+async def _counted(scope: Scope, selection: Selection) -> _Found:
     columns = [getattr(_D, name) for name in DIMENSIONS]
     shown = grouped_columns(_D, DIMENSIONS)
     statement = narrowed(scope, selection).with_only_columns(func.count(_D.id), *shown)
     found = [Group._make(row) for row in await scope.rows(statement.group_by(*columns))]
-    number = sum(group.number for group in found)
-    return found, await _edges(scope, selection), await _tags(scope, selection, number)
+    tags = await _tags(scope, selection, sum(group.number for group in found))
+    return _Found(found, found, await _edges(scope, selection), tags)
 
 
 async def _edges(scope: Scope, selection: Selection) -> Counter[str]:
@@ -90,7 +105,7 @@ async def _tags(scope: Scope, selection: Selection, number: int) -> Counter[str]
     return Counter({tag: int(count) for tag, count in await scope.rows(grouped)})
 
 
-def _by(found: list[Group], name: str) -> Counter[str]:
+def _by(found: Sequence[Group], name: str) -> Counter[str]:
     numbers: Counter[str] = Counter()
     value = attrgetter(name)
     for group in found:
@@ -98,6 +113,6 @@ def _by(found: list[Group], name: str) -> Counter[str]:
     return numbers
 
 
-def _facets(numbers: Counter[str]) -> list[Facet]:
+def _facets(numbers: Counter[str]) -> list[dict[str, Any]]:
     ordered = sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
-    return [Facet.model_construct(value=value, count=count) for value, count in ordered[:MOST]]
+    return [{"value": value, "count": count} for value, count in ordered[:MOST]]

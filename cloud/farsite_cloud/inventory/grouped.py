@@ -21,7 +21,8 @@ _EDGE, _TAG = "edge", "tag"
 Make = Callable[[Scope], Select[*tuple[Any, ...]]]
 Wanted = Mapping[str, Sequence[str]]
 """Values by dimension; a dimension left out takes all."""
-DIMENSIONS = ("model", "device_type", "version", "state")
+KINDS, LOOKS = ("model", "version"), ("device_type", "state")
+DIMENSIONS = (*KINDS, *LOOKS)
 
 
 _NOTHING = literal_column("''", String)
@@ -40,16 +41,16 @@ class Group(NamedTuple):
 
 
 async def groups(scope: Scope, edges: Edges, wanted: Wanted, by: Sequence[str] = ALIKE) -> list[Group]:
-    """`by`: what they are told apart by."""
+    """`by`: what they are told apart by. Rows that have what a `Group` has."""
     shape, values = ("groups", tuple(by), *_shape(edges, wanted)), _values(edges, wanted)
-    return [Group._make(row) for row in await scope.kept_rows(shape, _grouped(edges, wanted, by), values)]
+    return await scope.kept_rows(shape, _grouped(edges, wanted, by), values)
 
 
 def _grouped(edges: Edges, wanted: Wanted, by: Sequence[str]) -> Make:
     columns, shown = [getattr(_C, name) for name in by], grouped_columns(_C, by)
 
     def make(scope: Scope) -> Select[*tuple[Any, ...]]:
-        statement = _counts(scope, wanted).with_only_columns(func.sum(_C.number), *shown)
+        statement = _counts(scope, wanted).with_only_columns(func.sum(_C.number).label("number"), *shown)
         statement = _placed(statement.where(_C.tag == ""), edges)
         return statement.group_by(*columns).order_by(*columns)
 
@@ -84,6 +85,17 @@ async def devices_by_edge_host(scope: Scope, edges: Edges) -> Counter[str]:
         return numbers if edges is None else numbers.where(among_named(row.id, _EDGE, len(edges)))
 
     return _numbers(await scope.kept_rows(("all edge hosts", *_shape(edges)), make, _values(edges)))
+
+
+async def devices_of_all(scope: Scope) -> int:
+    """How many the organization has, whoever asks."""
+
+    def make(own: Scope) -> Select[*tuple[Any, ...]]:
+        number = func.coalesce(func.sum(InventoryPosition.devices), 0)
+        return own.select(InventoryPosition).with_only_columns(number)
+
+    [(number,)] = await scope.kept_rows("devices of all", make)
+    return int(number)
 
 
 async def by_tag(scope: Scope, edges: Edges, tags: list[str] | None = None) -> Counter[str]:

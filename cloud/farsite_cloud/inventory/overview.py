@@ -29,7 +29,9 @@ def _row(model: str, found: list[Group], known: Releases) -> dict[str, Any]:
     numbers: Counter[str] = Counter()
     for group in found:
         numbers[group.version] += group.number
-    versions = [_version(model, version, numbers[version], known) for version in sorted(numbers, key=parse)]
+    versions = [
+        {**known.shown(model, version), "count": numbers[version]} for version in sorted(numbers, key=parse)
+    ]
     oldest = versions[0]
     return {
         "model": model,
@@ -46,19 +48,6 @@ def _row(model: str, found: list[Group], known: Releases) -> dict[str, Any]:
         "release_notes": NOTES if oldest["recommended"] else None,
         "state": oldest["state"],
         "catalogue": known.known(model),
-    }
-
-
-def _version(model: str, version: str, number: int, known: Releases) -> dict[str, Any]:
-    stands = known.standing(model, version)
-    return {
-        "version": version,
-        "count": number,
-        "track": stands.track.name,
-        "support_end": stands.track.support_end,
-        "state": stands.state,
-        "recommended": stands.recommended,
-        "crosses_major": stands.crosses_major,
     }
 
 

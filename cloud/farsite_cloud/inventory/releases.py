@@ -42,6 +42,7 @@ class Releases:
     images: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     _offered: dict[str, dict[str, int]] = field(default_factory=dict)
     _placed: dict[tuple[str, str], Placed] = field(default_factory=dict)
+    _shown: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
     def with_more(
         self, catalogue: Mapping[str, Catalogued], images: Mapping[str, Mapping[str, int]]
@@ -53,6 +54,7 @@ class Releases:
             images={**self.images, **images},
             _offered={},
             _placed={},
+            _shown={},
         )
 
     def known(self, model: str) -> Catalogued | None:
@@ -78,6 +80,21 @@ class Releases:
 
     def standing(self, model: str, version: str) -> Standing:
         return self.placed(model, version).standing
+
+    def shown(self, model: str, version: str) -> dict[str, Any]:
+        """Where it stands, as an `OsOverviewVersion` has it. Not to be changed."""
+        found = self._shown.get((model, version))
+        if found is None:
+            stands = self.standing(model, version)
+            found = self._shown[model, version] = {
+                "version": version,
+                "track": stands.track.name,
+                "support_end": stands.track.support_end,
+                "state": stands.state.value,
+                "recommended": stands.recommended,
+                "crosses_major": stands.crosses_major,
+            }
+        return found
 
     def support_ended(self, model: str, version: str) -> bool:
         return self.placed(model, version).support_ended

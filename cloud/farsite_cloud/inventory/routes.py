@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
 from pydantic_core import to_json
 
@@ -31,7 +33,11 @@ async def list_inventory(request: web.Request) -> web.Response:
     await find_text(call.scope, selection, by_name=query.sort.removeprefix("-") == "name")
     rows, following = await Devices(call.scope).page(selection, query.sort, query.cursor, query.limit)
     page = {"devices": await answers_of(call).values(rows), "next_cursor": following}
-    return web.Response(body=to_json(page), content_type="application/json")
+    return _json(page)
+
+
+def _json(values: dict[str, Any]) -> web.Response:
+    return web.Response(body=to_json(values), content_type="application/json")
 
 
 def answers_of(call: Call) -> Answers:
@@ -39,12 +45,12 @@ def answers_of(call: Call) -> Answers:
 
 
 @api.route("GET", f"{_ORG}/devices/counts", need=_READ, response=wire.DeviceCounts, query=wire.DeviceFilter)
-async def count_inventory(request: web.Request) -> wire.DeviceCounts:
+async def count_inventory(request: web.Request) -> web.Response:
     """How many devices a filter leaves, by model, version, state and more."""
     call, query = call_of(request), read_query(request, wire.DeviceFilter)
     selection = await select_devices(call.scope, query, call.now.date())
     await find_text(call.scope, selection, by_name=True)
-    return await count_devices(call.scope, selection, call.now.date())
+    return _json(await count_devices(call.scope, selection, call.now.date()))
 
 
 @api.route(
@@ -72,8 +78,7 @@ async def os_overview(request: web.Request) -> web.Response:
     """AXIS OS versions by model, with tracks, ends of support and what is recommended."""
     call, query = call_of(request), read_query(request, wire.OverviewQuery)
     edges = await reached_edges(call.scope, query.folder, query.edge_host)
-    rows = await overview(call.scope, edges, call.now.date())
-    return web.Response(body=to_json(rows), content_type="application/json")
+    return _json(await overview(call.scope, edges, call.now.date()))
 
 
 @api.route("GET", f"{_ORG}/edge-tasks", need=_READ, response=wire.EdgeTaskList, query=wire.EdgeTaskQuery)

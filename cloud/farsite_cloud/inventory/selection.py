@@ -15,7 +15,7 @@ from farsite_cloud.database.portable import has_text
 from farsite_cloud.database.text_index import SHORTEST, is_indexed, of_words
 from farsite_cloud.edge_hosts.service import EdgeHosts
 from farsite_cloud.folders.service import Folders
-from farsite_cloud.inventory.grouped import DIMENSIONS, Group, by_tag, groups, how_many
+from farsite_cloud.inventory.grouped import DIMENSIONS, Group, by_tag, devices_of_all, groups, how_many
 from farsite_cloud.inventory.models import ManagedDevice
 from farsite_cloud.inventory.releases import Edges, releases
 from farsite_signaling.wire.inventory_api import DeviceFilter
@@ -30,6 +30,8 @@ WORD = "word"
 """Of `kept.named`."""
 SAMPLE, COMMON = 2000, 0.03
 """A text that so many of so many devices have is met often enough."""
+GONE_THROUGH = 20_000
+"""So many devices are gone through in a few milliseconds."""
 
 
 @dataclass
@@ -77,7 +79,7 @@ async def select_devices(scope: Scope, query: DeviceFilter, today: date) -> Sele
 async def reached_edges(scope: Scope, folder: str | None, edge_hosts: str | None) -> Edges:
     """None: the whole organization, which is what most ask for."""
     if folder is not None:
-        await Folders(scope).get(folder)
+        await Folders(scope).check(folder)
     elif edge_hosts is None and scope.reach.everywhere:
         return None
     ids = None if edge_hosts is None else values_of(edge_hosts)
@@ -91,16 +93,18 @@ async def find_text(scope: Scope, selection: Selection, *, by_name: bool) -> Non
     `by_name`: they are wanted in the order in which all are gone through anyhow.
     """
     words = selection.words
-    if not words or await _are_common(scope, words):
+    if not words:
         return
-    long = [word for word in words if len(word) >= SHORTEST]
-    indexed = bool(long) and await is_indexed(scope.session, ManagedDevice.__tablename__)
+    rare: list[str] | None = []
+    # An index of all organizations' texts takes longer than going through those of one that has not many.
+    if await devices_of_all(scope) > GONE_THROUGH and (rare := await _rare(scope, words)) is None:
+        return
+    indexed = rare if rare and await is_indexed(scope.session, ManagedDevice.__tablename__) else []
     if by_name and not indexed:
         return
-    looked_for = len(long) if indexed else 0
-    values = numbered(WORD, words, len(words)) | (of_words(long) if indexed else {})
-    shape = ("with text", len(words), looked_for)
-    found = await scope.kept_rows(shape, lambda own: _with_text(own, len(words), looked_for), values)
+    values = numbered(WORD, words, len(words)) | (of_words(indexed) if indexed else {})
+    shape = ("with text", len(words), len(indexed))
+    found = await scope.kept_rows(shape, lambda own: _with_text(own, len(words), len(indexed)), values)
     if len(found) <= MOST_FOUND:
         selection.found = [row.id for row in found]
 
@@ -115,20 +119,28 @@ def _with_text(scope: Scope, words: int, indexed: int) -> Select[*tuple[Any, ...
     return statement.where(*having).with_only_columns(ManagedDevice.id).limit(MOST_FOUND + 1)
 
 
-async def _are_common(scope: Scope, words: Sequence[str]) -> bool:
-    """Whether enough of the first devices have them all; an organization of few devices is gone through either way."""
+async def _rare(scope: Scope, words: Sequence[str]) -> list[str] | None:
+    """Which of them the index finds few of: what each device has makes it go through all. None where enough of the
+    first devices have them all."""
     shape = ("texts of the first", len(words))
     values = numbered(WORD, words, len(words))
-    [(looked_at, have)] = await scope.kept_rows(shape, lambda own: _sample(own, len(words)), values)
-    return int(looked_at) < SAMPLE or int(have) >= SAMPLE * COMMON
+    [(looked_at, all_of_them, *each)] = await scope.kept_rows(
+        shape, lambda own: _sample(own, len(words)), values
+    )
+    many = int(looked_at) * COMMON
+    if int(all_of_them) >= many:
+        return None
+    numbers = zip(words, each, strict=True)
+    return [word for word, number in numbers if len(word) >= SHORTEST and int(number) < many]
 
 
 def _sample(scope: Scope, words: int) -> Select[*tuple[Any, ...]]:
+    """How many were looked at, have all of the words, and have each."""
     first = scope.select(ManagedDevice).with_only_columns(ManagedDevice.search)
     sample = first.order_by(ManagedDevice.name_key, ManagedDevice.id).limit(SAMPLE).subquery()
     having = [has_text(sample.c.search, word) for word in named_list(WORD, words)]
-    number = func.sum(case((and_(*having), 1), else_=0))
-    return sample.select().with_only_columns(func.count(), number)
+    numbers = [func.sum(case((one, 1), else_=0)) for one in (and_(*having), *having)]
+    return sample.select().with_only_columns(func.count(), *numbers)
 
 
 def values_of(text: str) -> list[str]:

@@ -19,6 +19,7 @@ from farsite_cloud.invitations.service import (
 from farsite_cloud.notices.events import emit
 from farsite_cloud.organizations.models import Organization
 from farsite_cloud.organizations.service import find_organization, organization_answer
+from farsite_cloud.organizations.suspension import check_active
 from farsite_cloud.users.service import Users
 from farsite_signaling.rest import INTERACTIVE, PUBLIC, Api
 from farsite_signaling.wire import cloud_api, people_api
@@ -58,7 +59,13 @@ async def _organization(call: Call, organization_id: str) -> Organization:
     return organization
 
 
-@api.route("POST", "/me/invitations/{invitation}/accept", need=INTERACTIVE, response=cloud_api.Organization)
+@api.route(
+    "POST",
+    "/me/invitations/{invitation}/accept",
+    need=INTERACTIVE,
+    response=cloud_api.Organization,
+    errors=(ErrorCode.ORGANIZATION_SUSPENDED,),
+)
 async def accept_invitation(request: web.Request) -> cloud_api.Organization:
     """Accept an invitation to the account's own address."""
     call = call_of(request)
@@ -94,6 +101,7 @@ async def _accept(
 ) -> cloud_api.Organization:
     organization = await _organization(call, scope.organization_id)
     with call.act("invitation.accepted", email, actor=email, organizations=[organization.id]) as act:
+        check_active(organization)
         await Invitations(scope).take(invitation)
         role = starting_role(invitation, organization)
         await Users(scope).add(
@@ -113,7 +121,7 @@ async def _accept(
     request=people_api.JoinRequest,
     response=cloud_api.Account,
     status=201,
-    errors=(ErrorCode.CODE_INVALID,),
+    errors=(ErrorCode.CODE_INVALID, ErrorCode.ORGANIZATION_SUSPENDED),
 )
 async def join(request: web.Request, body: people_api.JoinRequest) -> cloud_api.Account:
     """Make an account with an invitation's code, which proves the invited address, and accept the invitation."""

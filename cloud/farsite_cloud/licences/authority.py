@@ -88,6 +88,7 @@ def issue(
     last: datetime,
     organization: str | None,
     now: datetime,
+    cloud: str | None = None,
 ) -> tuple[LicenceKey, str]:
     """From the beginning of the day `first` to the end of the day `last` (UTC). Raises `invalid_request`."""
     try:
@@ -99,6 +100,7 @@ def issue(
             starts=int(_midnight(first).timestamp()),
             ends=int((_midnight(last) + timedelta(days=1)).timestamp()),
             org=organization,
+            cloud=cloud,
             iat=int(now.timestamp()),
         )
     except ValidationError as error:

@@ -49,6 +49,12 @@ def init_authority(
         _show(json, text, id=made.id, key=str(made.key_file), public_key=str(made.public_file))
 
 
+_ANYBODYS = (
+    "warning: whoever has this key redeems it, once in every cloud that knows your authority. "
+    "Bind it with --organization or --cloud."
+)
+
+
 @licence.command("issue")
 def issue_licence(
     count: Annotated[int, typer.Option(help="How many devices.")],
@@ -59,6 +65,9 @@ def issue_licence(
     kind: Annotated[Kind, typer.Option(help="device: Axis devices; universal: any.")] = Kind.DEVICE,
     organization: Annotated[
         str | None, typer.Option(help="Id of the only organization that may redeem it.")
+    ] = None,
+    cloud: Annotated[
+        str | None, typer.Option(help="Address of the only cloud that takes it (its public_url).")
     ] = None,
     issuer: Annotated[str, typer.Option(help="Your name, shown with the licence.")] = "operator",
     key: KeyFile = _DEFAULT,
@@ -83,10 +92,13 @@ def issue_licence(
             last=until,
             organization=organization,
             now=now,
+            cloud=cloud,
         )
         if output is not None:
             write_private(output, text.encode() + b"\n")
         shown = text if output is None else f"The licence {claims.jti} is in {output}."
+        if organization is None and cloud is None:
+            typer.echo(_ANYBODYS, err=True)
         _show(json, shown, key=text, licence=claims.model_dump(mode="json"))
 
 

@@ -55,22 +55,25 @@ class Licensing:
         keys: Mapping[str, AuthorityPublicKey] | None = None,
         trial: timedelta = timedelta(days=30),
         counts: DeviceCounts | None = None,
+        cloud: str = "",
     ) -> None:
         self.on = on
+        self.cloud = cloud
+        """This cloud's address, as licences name it."""
         self.keys = keys or {}
         self._trial = trial
         self._counts = counts or ReportedCounts()
         self._remembered: OrderedDict[str, Standing] = OrderedDict()
 
     @classmethod
-    def of(cls, settings: CloudSettings) -> Licensing:
+    def of(cls, settings: CloudSettings, cloud: str = "") -> Licensing:
         """Raises `setting_invalid` for keys that cannot be used."""
         keys = read_keys(settings.licence_keys)
         if settings.licensing == "on" and not keys:
             detail = "Setting 'licensing' is on: name the licence authority's public key in 'licence_keys'."
             raise FarsiteError(ErrorCode.SETTING_INVALID, detail)
         trial = timedelta(days=settings.licence_trial_days)
-        return cls(on=settings.licensing == "on", keys=keys, trial=trial)
+        return cls(on=settings.licensing == "on", keys=keys, trial=trial, cloud=cloud)
 
     async def standing(self, scope: Scope, organization: Organization, now: datetime) -> Standing:
         if not self.on:

@@ -25,6 +25,7 @@ async def redeem(scope: Scope, licensing: Licensing, text: str, actor: str, now:
         )
         raise FarsiteError(ErrorCode.CONFLICT, detail)
     key = verify_licence(text, licensing.keys)
+    _check_cloud(key, licensing.cloud)
     known = await scope.find(Licence, key.jti)
     if known is not None:
         return known
@@ -38,6 +39,12 @@ async def redeem(scope: Scope, licensing: Licensing, text: str, actor: str, now:
         raise _used() from None
     licensing.forget(scope.organization_id)
     return licence
+
+
+def _check_cloud(key: LicenceKey, here: str) -> None:
+    if key.cloud is not None and key.cloud.rstrip("/").lower() != here.rstrip("/").lower():
+        detail = f"This licence is for the cloud at {key.cloud}, and this one is {here or 'another one'}."
+        raise FarsiteError(ErrorCode.LICENCE_INVALID, detail)
 
 
 async def _check(scope: Scope, key: LicenceKey, now: datetime) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from aiohttp import web
 
 from farsite_cloud.api.call import Call, call_of
+from farsite_cloud.api.etags import IF_MATCH, check_if_match, etag, hold
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.edge_hosts.service import EdgeHosts
-from farsite_cloud.licences.counting import Need, Share, Standing
+from farsite_cloud.licences.counting import Holder, Need, Share, Standing
 from farsite_cloud.licences.licensing import behind
 from farsite_cloud.licences.models import Licence, LicenceRecord, LicenceReservation
 from farsite_cloud.licences.redemption import redeem
-from farsite_signaling.rest import Api
+from farsite_signaling.rest import Answer, Api
 from farsite_signaling.wire import licence_api as wire
 from farsite_signaling.wire.errors import ErrorCode
 from farsite_signaling.wire.licence import LicenceKind, LicenceState
@@ -19,6 +20,7 @@ from farsite_signaling.wire.rights import Right
 
 api = Api()
 _LIST = "/organizations/{org}/licences"
+_ALLOCATION = f"{_LIST}/allocations/{{edge}}"
 
 
 @api.route("GET", _LIST, need=Right.ORGANIZATION_READ, response=wire.LicenceOverview)
@@ -129,6 +131,22 @@ async def _allocations(call: Call) -> wire.AllocationList:
     return wire.AllocationList(allocations=found)
 
 
+@api.route("GET", _ALLOCATION, need=Right.EDGE_READ, response=wire.Allocation, errors=(ErrorCode.NOT_FOUND,))
+async def get_allocation(request: web.Request) -> Answer:
+    """What one edge host needs and gets."""
+    call = call_of(request)
+    edge = await EdgeHosts(call.scope).get(request.match_info["edge"])
+    standing = await call.services.licensing.evaluate(call.whole, call.organization, call.now)
+    share = standing.shares.get(edge.id) or Share(Holder(edge.id), {}, 0)
+    reserved = await call.whole.find(LicenceReservation, edge.id)
+    return Answer(_allocation(edge, standing, share), etag(_revision(reserved)))
+
+
+def _revision(reserved: LicenceReservation | None) -> str:
+    """What can be edited of it is what is reserved."""
+    return "0-0" if reserved is None else f"{reserved.device}-{reserved.universal}"
+
+
 def _allocation(edge: EdgeHost, standing: Standing, share: Share) -> wire.Allocation:
     return wire.Allocation(
         edge_id=edge.id,
@@ -143,27 +161,31 @@ def _allocation(edge: EdgeHost, standing: Standing, share: Share) -> wire.Alloca
 
 @api.route(
     "PUT",
-    f"{_LIST}/allocations/{{edge}}",
+    _ALLOCATION,
     need=Right.LICENCE_MANAGE,
     request=wire.ReservationRequest,
     response=wire.AllocationList,
+    headers=(IF_MATCH,),
 )
-async def reserve_licences(request: web.Request, body: wire.ReservationRequest) -> wire.AllocationList:
+async def reserve_licences(request: web.Request, body: wire.ReservationRequest) -> Answer:
     """Let licences go to one edge host before others; zero of each takes that back."""
     call = call_of(request)
     with call.act("licence.reserved", request.match_info["edge"]) as act:
         edge = await EdgeHosts(call.scope).get(request.match_info["edge"])
         act.details |= body.model_dump()
-        await _reserve(call, edge.id, body)
+        await hold(request, edge)
+        check_if_match(request, _revision(await call.whole.find(LicenceReservation, edge.id)))
+        reserved = await _reserve(call, edge.id, body)
         await call.session.flush()
     _tell_edges(call)
-    return await _allocations(call)
+    return Answer(await _allocations(call), etag(_revision(reserved)))
 
 
-async def _reserve(call: Call, edge_id: str, body: wire.ReservationRequest) -> None:
+async def _reserve(call: Call, edge_id: str, body: wire.ReservationRequest) -> LicenceReservation | None:
     row = await call.whole.find(LicenceReservation, edge_id)
     if row is None and (body.device or body.universal):
         row = LicenceReservation(id=edge_id)
         call.whole.add(row)
     if row is not None:
         row.device, row.universal = body.device, body.universal
+    return row

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from pydantic import BaseModel
+from sqlalchemy import Select
 
 from farsite_cloud.clock import Clock
 from farsite_cloud.database import Database, Scope
@@ -107,9 +108,12 @@ class LicenceWatch:
         """Nothing where licences were never asked for: what was never told needs no taking back."""
         now = self._clock()
         async with self._database.reading() as session:
-            organization = await find_organization(session, name.org)
             scope = Scope(session, name.org)
-            if organization is None or not (self._licensing.on or await scope.find(LicenceRecord, name.org)):
+            # Asked with every report of every edge host.
+            if not (self._licensing.on or await scope.kept_rows("licence record", _record)):
+                return
+            organization = await find_organization(session, name.org)
+            if organization is None:
                 return
             standing = await self._licensing.standing(scope, organization, now)
         claims, before = claims_for(standing, name.org, name.edge, now), self._told.get(str(name))
@@ -129,6 +133,10 @@ class LicenceWatch:
         self._told[str(name)] = news
         if len(self._told) > _MOST_TOLD:
             self._told.popitem(last=False)
+
+
+def _record(scope: Scope) -> Select[str]:
+    return scope.select(LicenceRecord).with_only_columns(LicenceRecord.id)
 
 
 async def _remember(scope: Scope, standing: Standing, now: datetime) -> None:

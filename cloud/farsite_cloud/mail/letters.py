@@ -29,6 +29,9 @@ class Letter(StrEnum):
     ACCOUNT_DELETED = "account_deleted"
     ADDRESS = "address"
     ADDRESS_CHANGED = "address_changed"
+    BY_OPERATOR = "by_operator"
+    SUSPENDED = "suspended"
+    REACTIVATED = "reactivated"
 
 
 @dataclass(frozen=True)

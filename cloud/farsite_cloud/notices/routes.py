@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from farsite_cloud.accounts.own import own_account
 from farsite_cloud.api.call import Call, call_of
-from farsite_cloud.api.etags import check_if_match, etag
+from farsite_cloud.api.etags import IF_MATCH, check_if_match, etag, hold
 from farsite_cloud.api.paging import next_cursor, start_after
 from farsite_cloud.notices.choices import Choices, change_settings, settings_of
 from farsite_cloud.notices.models import Notice, NoticeSettings
+from farsite_cloud.organizations.service import lock
 from farsite_signaling.rest import Answer, Api, read_query
+from farsite_signaling.rest.etags import revision_of
 from farsite_signaling.wire import notices_api as wire
 from farsite_signaling.wire.rights import Right
 
@@ -64,9 +67,13 @@ async def read_notices(request: web.Request, body: wire.NoticesRead) -> None:
 
 
 @api.route("GET", "/organizations/{org}/notice-choices", need=Right.NOTICE_OWN, response=wire.NoticeChoices)
-async def get_choices(request: web.Request) -> wire.NoticeChoices:
+async def get_choices(request: web.Request) -> Answer:
     """How you are told of each kind: in the product, by mail, by your webhooks."""
-    return await _choices(call_of(request))
+    return _choices_answer(await _choices(call_of(request)))
+
+
+def _choices_answer(choices: wire.NoticeChoices) -> Answer:
+    return Answer(choices, etag(revision_of(choices)))
 
 
 def _own(call: Call) -> Choices:
@@ -86,13 +93,16 @@ async def _choices(call: Call) -> wire.NoticeChoices:
     need=Right.NOTICE_OWN,
     request=wire.NoticeChoices,
     response=wire.NoticeChoices,
+    headers=(IF_MATCH,),
 )
-async def choose(request: web.Request, body: wire.NoticeChoices) -> wire.NoticeChoices:
+async def choose(request: web.Request, body: wire.NoticeChoices) -> Answer:
     """Choose how to be told; kinds left out stay."""
     call = call_of(request)
+    await hold(request, await own_account(call))
+    check_if_match(request, revision_of(await _choices(call)))
     await _own(call).choose(body.choices, call.now)
     await call.session.flush()
-    return await _choices(call)
+    return _choices_answer(await _choices(call))
 
 
 @api.route("GET", _SETTINGS, need=Right.EDGE_READ, response=wire.NoticeSettings)
@@ -114,12 +124,13 @@ def _settings_answer(settings: NoticeSettings) -> Answer:
     need=Right.ORGANIZATION_MANAGE,
     request=wire.NoticeSettingsChange,
     response=wire.NoticeSettings,
-    headers=("If-Match",),
+    headers=(IF_MATCH,),
 )
 async def put_settings(request: web.Request, body: wire.NoticeSettingsChange) -> Answer:
     """Change them for everybody."""
     call = call_of(request)
     with call.act("notice_settings.changed") as act:
+        await lock(call.session, call.organization.id)
         check_if_match(request, (await settings_of(call.scope)).revision)
         settings = await change_settings(call.scope, body, call.now)
         act.details |= body.model_dump(exclude_none=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from farsite_cloud.database import Scope
+from farsite_cloud.database.scope import owners_of
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.edge_hosts.service import EdgeHosts
 from farsite_cloud.notices.events import emit
@@ -19,6 +23,7 @@ _WORDS = {
     StorageState.READ_ONLY: "The data folder of the edge host {name!r} is read-only: nothing can be changed there.",
     StorageState.DAMAGED: "The database of the edge host {name!r} is damaged. It is repaired by itself.",
 }
+_FAILING = (NoticeEvent.kind == NoticeKind.EDGE_STORAGE_FAILING, NoticeEvent.lasting.is_(True))
 _OTHER = "The storage of the edge host {name!r} fails: nothing can be changed there."
 
 
@@ -38,13 +43,15 @@ async def storage_reported(scope: Scope, edge_id: str, report: Report, now: date
         await _tell_recovered(scope, edge, told, now)
 
 
+async def organizations_of_failing(session: AsyncSession, edges: Collection[str]) -> set[str]:
+    """Those that were told, or are about to be told, that the storage of one of these edge hosts fails."""
+    theirs = NoticeEvent.edge_host_id.in_(sorted(edges))
+    return set(await owners_of(session, NoticeEvent, theirs, *_FAILING))
+
+
 async def _told(scope: Scope, edge_id: str) -> list[NoticeEvent]:
     """What was told of it and is not over."""
-    statement = scope.select(NoticeEvent).where(
-        NoticeEvent.edge_host_id == edge_id,
-        NoticeEvent.kind == NoticeKind.EDGE_STORAGE_FAILING,
-        NoticeEvent.lasting.is_(True),
-    )
+    statement = scope.select(NoticeEvent).where(NoticeEvent.edge_host_id == edge_id, *_FAILING)
     return list(await scope.all(statement))
 
 

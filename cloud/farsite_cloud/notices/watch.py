@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from farsite_cloud.database import Scope
-from farsite_cloud.database.scope import due_rows
+from farsite_cloud.database.scope import due_rows, owners_of
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.edge_hosts.service import EdgeHosts, edge_name
 from farsite_cloud.notices.choices import settings_of
@@ -92,13 +92,12 @@ class EdgeWatch:
         for organization in {row[0] for row in rows}:
             async with self._services.database.writing() as session:
                 scope = Scope(session, organization)
-                for edge in await self._returned(scope):
-                    await edge_is_back(scope, edge, now)
+                await edges_are_back(scope, await self._returned(scope), now)
 
-    async def _returned(self, scope: Scope) -> list[EdgeHost]:
+    async def _returned(self, scope: Scope) -> list[str]:
         lasting = await scope.all(scope.select(NoticeEvent).where(*_ABSENCE))
         edges = await EdgeHosts(scope).by_id([event.edge_host_id or "" for event in lasting])
-        return [edge for edge in edges.values() if self._services.peers.online(str(edge_name(edge)))]
+        return [edge.id for edge in edges.values() if self._services.peers.online(str(edge_name(edge)))]
 
     async def _look_at_certificates(self, now: datetime) -> None:
         soon = (EdgeHost.revoked_at.is_(None), EdgeHost.certificate_expires_at < now + WARNED_BEFORE)
@@ -129,19 +128,28 @@ async def _tell_absent(scope: Scope, edges: list[EdgeHost], now: datetime) -> No
         )
 
 
-async def edge_is_back(scope: Scope, edge: EdgeHost, now: datetime) -> None:
+async def organizations_of_absent(session: AsyncSession, ids: Collection[str]) -> set[str]:
+    """Those that were told, or are about to be told, that one of these edge hosts is away."""
+    return set(await owners_of(session, NoticeEvent, NoticeEvent.edge_host_id.in_(sorted(ids)), *_ABSENCE))
+
+
+async def edges_are_back(scope: Scope, ids: Collection[str], now: datetime) -> None:
     """An absence nobody was told of yet is not told of any more; the return is, when the absence was."""
-    statement = scope.select(NoticeEvent).where(NoticeEvent.edge_host_id == edge.id, *_ABSENCE)
-    for event in await scope.all(statement):
+    theirs = NoticeEvent.edge_host_id.in_(sorted(ids))
+    events = await scope.all(scope.select(NoticeEvent).where(theirs, *_ABSENCE))
+    edges = await EdgeHosts(scope).by_id([event.edge_host_id or "" for event in events])
+    for event in events:
         event.lasting = False
         if event.due_at is not None:
             event.due_at = None
-            continue
-        text = f"The edge host {edge.name!r} is back."
-        key, details = f"online {event.id}", {"name": edge.name}
-        await emit(
-            scope, NoticeKind.EDGE_ONLINE, text, key=key, now=now, edge_host_id=edge.id, details=details
-        )
+        elif (edge := edges.get(event.edge_host_id or "")) is not None:
+            await _tell_return(scope, edge, event, now)
+
+
+async def _tell_return(scope: Scope, edge: EdgeHost, event: NoticeEvent, now: datetime) -> None:
+    text = f"The edge host {edge.name!r} is back."
+    key, details = f"online {event.id}", {"name": edge.name}
+    await emit(scope, NoticeKind.EDGE_ONLINE, text, key=key, now=now, edge_host_id=edge.id, details=details)
 
 
 async def _tell_certificate(scope: Scope, edge: EdgeHost, now: datetime) -> None:

@@ -7,7 +7,7 @@ import json
 from aiohttp import web
 
 from farsite_cloud.api.call import Call, call_of
-from farsite_cloud.api.etags import check_if_match, etag
+from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
 from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.api.paging import next_cursor, read_page
 from farsite_cloud.notices.models import Webhook, WebhookDelivery
@@ -90,25 +90,27 @@ async def get_webhook(request: web.Request) -> Answer:
     need=Right.NOTICE_OWN,
     request=wire.WebhookChange,
     response=wire.Webhook,
-    headers=("If-Match",),
+    headers=(IF_MATCH,),
 )
 async def change_webhook(request: web.Request, body: wire.WebhookChange) -> Answer:
     """Rename it, change its address, switch it off or on again. Fields left out stay."""
     call = call_of(request)
     with call.act("webhook.changed", request.match_info["webhook"]) as act:
         webhook = await _named(call, request)
-        check_if_match(request, webhook.revision)
+        await check_unchanged(request, webhook)
         await _own(call).change(webhook, body, call.services.vault)
         act.details |= body.model_dump(exclude_none=True, exclude={"url"})
     return Answer(_answer(call, webhook), etag(webhook.revision))
 
 
-@api.route("DELETE", _ONE, need=Right.NOTICE_OWN)
+@api.route("DELETE", _ONE, need=Right.NOTICE_OWN, headers=(IF_MATCH,))
 async def remove_webhook(request: web.Request) -> None:
     """Remove it, with the messages that wait for it."""
     call = call_of(request)
     with call.act("webhook.removed", request.match_info["webhook"]):
-        await _own(call).remove(await _named(call, request))
+        webhook = await _named(call, request)
+        await check_unchanged(request, webhook)
+        await _own(call).remove(webhook)
 
 
 @api.route("POST", f"{_ONE}/secret", need=Right.NOTICE_OWN, response=wire.NewWebhook, status=201)

@@ -8,11 +8,12 @@ from aiohttp import web
 
 from farsite_cloud.accounts.service import addresses_of
 from farsite_cloud.api.call import Call, call_of
+from farsite_cloud.api.etags import IF_MATCH, check_if_match, etag
 from farsite_cloud.mail.letters import Letter
 from farsite_cloud.organizations.entrance import entrance_answer
 from farsite_cloud.organizations.models import Organization
 from farsite_cloud.organizations.service import lock, members_of
-from farsite_signaling.rest import Api
+from farsite_signaling.rest import Answer, Api
 from farsite_signaling.wire import cloud_api
 from farsite_signaling.wire import lifecycle_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -28,15 +29,15 @@ _PATH = "/organizations/{org}/deletion"
     need=Right.ORGANIZATION_OWN,
     request=wire.OrganizationDeletion,
     response=cloud_api.Organization,
+    headers=(IF_MATCH,),
 )
-async def delete_organization(
-    request: web.Request, body: wire.OrganizationDeletion
-) -> cloud_api.Organization:
+async def delete_organization(request: web.Request, body: wire.OrganizationDeletion) -> Answer:
     """Delete it, after a time in which it works on and can be restored. Every member is told by mail."""
     call = call_of(request)
     with call.act("organization.deletion_requested", call.organization.name) as act:
         _check_interactive(call)
         organization = await lock(call.session, call.organization.id)
+        check_if_match(request, organization.revision)
         if body.name != organization.name:
             detail = f"To delete it, give its name as it stands: {organization.name}"
             raise FarsiteError(ErrorCode.INVALID_REQUEST, detail)
@@ -48,7 +49,11 @@ async def delete_organization(
         act.details["deletes_at"] = organization.deletes_at.isoformat()
         await _tell_members(call, organization, Letter.DELETION)
     call.later(call.services.sweeper.wake)
-    return entrance_answer(call.entrance)
+    return _answer(call, organization)
+
+
+def _answer(call: Call, organization: Organization) -> Answer:
+    return Answer(entrance_answer(call.entrance), etag(organization.revision))
 
 
 def _check_interactive(call: Call) -> None:
@@ -62,13 +67,14 @@ async def _tell_members(call: Call, organization: Organization, letter: Letter) 
         call.mail(email, letter, organization=organization.name, by=call.actor, at=f"{at:%Y-%m-%d %H:%M}")
 
 
-@api.route("DELETE", _PATH, need=Right.ORGANIZATION_OWN, response=cloud_api.Organization)
-async def restore_organization(request: web.Request) -> cloud_api.Organization:
+@api.route("DELETE", _PATH, need=Right.ORGANIZATION_OWN, response=cloud_api.Organization, headers=(IF_MATCH,))
+async def restore_organization(request: web.Request) -> Answer:
     """Take a deletion back, before its time."""
     call = call_of(request)
     with call.act("organization.restored", call.organization.name):
         _check_interactive(call)
         organization = await lock(call.session, call.organization.id)
+        check_if_match(request, organization.revision)
         if organization.deletes_at is None:
             raise FarsiteError(ErrorCode.CONFLICT, "It is not being deleted.")
         if organization.deletes_at <= call.now:
@@ -76,4 +82,4 @@ async def restore_organization(request: web.Request) -> cloud_api.Organization:
         await _tell_members(call, organization, Letter.RESTORED)
         organization.deletes_at, organization.deletion_by = None, ""
         organization.revision += 1
-    return entrance_answer(call.entrance)
+    return _answer(call, organization)

@@ -11,9 +11,9 @@ from farsite_cloud.accounts.tokens import Caller
 from farsite_cloud.database import Reach
 from farsite_cloud.organizations.models import Organization
 from farsite_cloud.organizations.service import (
+    all_memberships,
     find_organization,
     membership,
-    memberships_of,
     organization_answer,
     reach_of,
 )
@@ -83,12 +83,16 @@ async def entrance_of(
 
 async def entrances(session: AsyncSession, caller: Caller, now: datetime) -> list[Entrance]:
     """Every organization the caller may enter, oldest first."""
-    ids = {organization.id for organization, _ in await memberships_of(session, caller.account_id)}
-    ids |= set(await supported_by(session, caller.email, now))
-    if caller.organization_id is not None:
-        ids &= {caller.organization_id}
-    found = [await entrance_of(session, one, caller.account_id, caller.email, now) for one in sorted(ids)]
-    return [entrance for entrance in found if entrance is not None]
+    found = {
+        organization.id: Entrance(organization, Role(member.role), await reach_of(session, member))
+        for organization, member in await all_memberships(session, caller.account_id)
+    }
+    for one in set(await supported_by(session, caller.email, now)) - set(found):
+        entrance = await entrance_of(session, one, caller.account_id, caller.email, now)
+        if entrance is not None:
+            found[one] = entrance
+    only = caller.organization_id
+    return [found[one] for one in sorted(found) if only in (None, one)]
 
 
 def entrance_answer(entrance: Entrance) -> wire.Organization:

@@ -32,6 +32,11 @@ class Organization(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     deletes_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
     deletion_by: Mapped[str] = mapped_column(String(254), default="", server_default="")
+    # None: as the cloud has it.
+    sign_in_idle_days: Mapped[int | None]
+    sign_in_days: Mapped[int | None]
+    suspended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    suspended_reason: Mapped[str] = mapped_column(String(500), default="", server_default="")
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 

@@ -7,7 +7,7 @@ from aiohttp import web
 from farsite_cloud.accounts.factors import accounts_with_factor
 from farsite_cloud.accounts.service import find_accounts
 from farsite_cloud.api.call import Call, call_of
-from farsite_cloud.api.etags import check_if_match, etag
+from farsite_cloud.api.etags import IF_MATCH, check_if_match, etag
 from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.organizations.entrance import entrance_answer, entrances
 from farsite_cloud.organizations.models import Organization
@@ -27,6 +27,7 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.rights import Right, Role
 
 api = Api()
+_OR_THE_CLOUDS = ("sign_in_idle_days", "sign_in_days")
 
 
 @api.route("GET", "/organizations", need=AUTHENTICATED, response=wire.OrganizationList)
@@ -73,10 +74,10 @@ async def create_organization(request: web.Request, body: wire.OrganizationReque
     need=Right.ORGANIZATION_MANAGE,
     request=wire.OrganizationChange,
     response=wire.Organization,
-    headers=("If-Match",),
+    headers=(IF_MATCH,),
 )
 async def change_organization(request: web.Request, body: wire.OrganizationChange) -> Answer:
-    """Rename it, or change its rules: what invited members start as, whether a second factor is asked for."""
+    """Rename it, or change its rules: what invited members start as, a second factor, how long sign-ins last."""
     call = call_of(request)
     with call.act("organization.changed") as act:
         organization = await lock(call.session, call.organization.id)
@@ -86,7 +87,7 @@ async def change_organization(request: web.Request, body: wire.OrganizationChang
         if body.require_mfa and not organization.require_mfa:
             await _ask_for_mfa(call, organization)
         for name, value in changes.items():
-            setattr(organization, name, value)
+            setattr(organization, name, None if value == 0 and name in _OR_THE_CLOUDS else value)
         organization.revision += 1
         act.details |= changes
     return Answer(organization_answer(organization, call.role), etag(organization.revision))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, CursorResult, func, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, Select, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from farsite_cloud.accounts.models import Account, AccountKind
+from farsite_cloud.accounts.models import Account, AccountKind, Token
 from farsite_cloud.database import EVERYWHERE, Reach, Scope
+from farsite_cloud.database.base import UtcDateTime
 from farsite_cloud.folders.models import Folder
 from farsite_cloud.ids import new_id
 from farsite_cloud.organizations.keys import seal_new_keys
@@ -23,23 +25,27 @@ MOST_OWNED = 100
 
 
 async def memberships_of(session: AsyncSession, account_id: str) -> list[tuple[Organization, Role]]:
-    statement = (
-        select(Organization, Membership.role)
+    found = await all_memberships(session, account_id)
+    return [(organization, Role(member.role)) for organization, member in found]
+
+
+async def all_memberships(session: AsyncSession, account_id: str) -> list[tuple[Organization, Membership]]:
+    statement = _memberships(account_id).order_by(Organization.id)
+    return [(row.Organization, row.Membership) for row in await session.execute(statement)]
+
+
+def _memberships(account_id: str) -> Select[Organization, Membership]:
+    return (
+        select(Organization, Membership)
         .join(Membership, Membership.organization_id == Organization.id)
         .where(Membership.account_id == account_id)
-        .order_by(Organization.id)
     )
-    return [(row.Organization, Role(row.role)) for row in await session.execute(statement)]
 
 
 async def membership(
     session: AsyncSession, organization_id: str, account_id: str
 ) -> tuple[Organization, Membership] | None:
-    statement = (
-        select(Organization, Membership)
-        .join(Membership, Membership.organization_id == Organization.id)
-        .where(Membership.account_id == account_id, Organization.id == organization_id)
-    )
+    statement = _memberships(account_id).where(Organization.id == organization_id)
     row = (await session.execute(statement)).first()
     return None if row is None else (row.Organization, row.Membership)
 
@@ -94,8 +100,58 @@ async def all_organizations(session: AsyncSession) -> list[str]:
     return list(await session.scalars(select(Organization.id).order_by(Organization.id)))
 
 
+async def every_organization(session: AsyncSession) -> list[Organization]:
+    """Oldest first."""
+    return list(await session.scalars(select(Organization).order_by(Organization.id)))
+
+
+async def count_members(session: AsyncSession, kind: AccountKind) -> dict[str, int]:
+    """People, or service accounts, by organization."""
+    statement = (
+        select(Membership.organization_id, func.count())
+        .join(Account, Account.id == Membership.account_id)
+        .where(Account.kind == kind)
+        .group_by(Membership.organization_id)
+    )
+    return {row[0]: row[1] for row in await session.execute(statement)}
+
+
+async def owners_by_organization(session: AsyncSession) -> dict[str, list[str]]:
+    """Addresses."""
+    statement = (
+        select(Membership.organization_id, Account.email)
+        .join(Account, Account.id == Membership.account_id)
+        .where(Membership.role == Role.OWNER)
+        .order_by(Account.email)
+    )
+    found: dict[str, list[str]] = {}
+    for row in await session.execute(statement):
+        found.setdefault(row[0], []).append(row[1])
+    return found
+
+
+async def last_uses(session: AsyncSession) -> dict[str, datetime]:
+    """When a member of each organization was here for the last time, in whichever organization."""
+    statement = (
+        select(
+            Membership.organization_id,
+            func.max(func.coalesce(Token.used_at, Token.created_at, type_=UtcDateTime())),
+        )
+        .join(Token, Token.account_id == Membership.account_id)
+        .group_by(Membership.organization_id)
+    )
+    return {row[0]: row[1] for row in await session.execute(statement)}
+
+
 async def find_organization(session: AsyncSession, organization_id: str) -> Organization | None:
     return await session.get(Organization, organization_id)
+
+
+async def authorities_of(session: AsyncSession, ids: Collection[str]) -> dict[str, str]:
+    """Certificates in PEM of those organizations that there are."""
+    columns = select(Organization.id, Organization.authority_certificate)
+    rows = await session.execute(columns.where(Organization.id.in_(sorted(ids))))
+    return {row.id: row.authority_certificate for row in rows}
 
 
 async def any_organization(session: AsyncSession) -> Organization | None:
@@ -122,6 +178,11 @@ def _deletion_due(now: datetime) -> list[ColumnElement[bool]]:
 
 async def was_erased(session: AsyncSession, organization_id: str) -> bool:
     return await session.get(ErasedOrganization, organization_id) is not None
+
+
+async def erased_among(session: AsyncSession, ids: Collection[str]) -> set[str]:
+    found = select(ErasedOrganization.id).where(ErasedOrganization.id.in_(sorted(ids)))
+    return set(await session.scalars(found))
 
 
 async def create_organization(
@@ -153,4 +214,8 @@ def organization_answer(
         require_mfa=organization.require_mfa,
         support_until=until,
         deletes_at=organization.deletes_at,
+        sign_in_idle_days=organization.sign_in_idle_days,
+        sign_in_days=organization.sign_in_days,
+        suspended_at=organization.suspended_at,
+        suspended_reason=organization.suspended_reason,
     )

@@ -20,7 +20,7 @@ from farsite_cloud.accounts.models import Account
 from farsite_cloud.accounts.own import own_account
 from farsite_cloud.accounts.signing_in import signed_in
 from farsite_cloud.api.call import Call, call_of
-from farsite_cloud.api.etags import check_if_match, etag
+from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
 from farsite_cloud.passkeys import service
 from farsite_cloud.passkeys.challenges import Purpose, new_challenge, spoil, use_challenge
 from farsite_cloud.passkeys.checking import (
@@ -162,12 +162,12 @@ async def _registered(call: Call, account: Account, credential: PasskeyAttestati
     need=INTERACTIVE,
     request=wire.PasskeyChange,
     response=wire.Passkey,
-    headers=("If-Match",),
+    headers=(IF_MATCH,),
 )
 async def rename_passkey(request: web.Request, body: wire.PasskeyChange) -> Answer:
     """Call a passkey something else."""
     passkey = await _own(request)
-    check_if_match(request, passkey.revision)
+    await check_unchanged(request, passkey)
     passkey.name = body.name
     passkey.revision += 1
     return Answer(_answer(passkey), etag(passkey.revision))

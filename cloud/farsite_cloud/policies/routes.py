@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from farsite_cloud.api.call import Call, call_of
-from farsite_cloud.api.etags import check_if_match, etag
+from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
 from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.api.paging import next_cursor, read_page
 from farsite_cloud.policies.models import PolicyTemplate
@@ -101,7 +101,7 @@ async def list_versions(request: web.Request) -> wire.TemplateVersionList:
     need=Right.POLICY_MANAGE,
     request=wire.TemplateChange,
     response=wire.Template,
-    headers=("If-Match",),
+    headers=(IF_MATCH,),
 )
 async def change_template(request: web.Request, body: wire.TemplateChange) -> Answer:
     """Change a template: a new version. Edge hosts get it with the next campaign."""
@@ -109,16 +109,18 @@ async def change_template(request: web.Request, body: wire.TemplateChange) -> An
     with call.act("policy_template.changed", request.match_info["template"]) as act:
         templates = Templates(call.scope)
         template = await templates.get(request.match_info["template"])
-        check_if_match(request, template.revision)
+        await check_unchanged(request, template)
         await templates.change(template, body, call.caller.email, call.now)
         act.details |= body.model_dump(mode="json", exclude_none=True)
     return Answer(await _answer(call, template), etag(template.revision))
 
 
-@api.route("DELETE", _ONE, need=Right.POLICY_MANAGE)
+@api.route("DELETE", _ONE, need=Right.POLICY_MANAGE, headers=(IF_MATCH,))
 async def remove_template(request: web.Request) -> None:
     """Remove a template. Policies made from it stay on their edge hosts."""
     call = call_of(request)
     with call.act("policy_template.removed", request.match_info["template"]):
         templates = Templates(call.scope)
-        await templates.remove(await templates.get(request.match_info["template"]))
+        template = await templates.get(request.match_info["template"])
+        await check_unchanged(request, template)
+        await templates.remove(template)

@@ -36,6 +36,7 @@ class Discovery(BaseModel):
     userinfo_endpoint: str | None = Field(default=None, max_length=2000)
     token_endpoint_auth_methods_supported: list[str] = Field(default=["client_secret_basic"], max_length=50)
     code_challenge_methods_supported: list[str] | None = Field(default=None, max_length=50)
+    authorization_response_iss_parameter_supported: bool = False
 
 
 class KeySet(BaseModel):

@@ -82,6 +82,7 @@ async def come_back(request: web.Request) -> web.Response:
     organization_id = returned.scope.organization_id
     with call.act("account.provider_sign_in", organizations=[organization_id]) as act:
         act.details["issuer"] = client.issuer
+        await _check_issuer_is_named(request, call, client)
         claims = await exchange(services.outbound, services.providers, client, returned.question, code)
         scope = Scope(call.session, organization_id)
         account, mfa = await admit(call, scope, client, claims, act)
@@ -92,6 +93,13 @@ async def come_back(request: web.Request) -> web.Response:
     visit.keep(response)
     response.del_cookie(_cookie(call), path="/", secure=_secure(call), httponly=True, samesite="Lax")
     return response
+
+
+async def _check_issuer_is_named(request: web.Request, call: Call, client: Client) -> None:
+    """By a provider that says it always does (RFC 9207, 2.4)."""
+    discovery = await call.services.providers.discover(client.issuer)
+    if discovery.authorization_response_iss_parameter_supported and "iss" not in request.query:
+        raise refused("its answer does not say whose it is (iss)")
 
 
 def _check_answer(request: web.Request, client: Client) -> None:

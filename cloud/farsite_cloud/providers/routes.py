@@ -6,8 +6,9 @@ from aiohttp import web
 
 from farsite_cloud.accounts.tokens import revoke as revoke_token
 from farsite_cloud.accounts.tokens import vouched_tokens
+from farsite_cloud.api.authorize import demand_all
 from farsite_cloud.api.call import Call, call_of
-from farsite_cloud.api.etags import check_if_match, etag
+from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
 from farsite_cloud.attempts import guessing
 from farsite_cloud.ids import new_id
 from farsite_cloud.mail.letters import Letter
@@ -19,7 +20,7 @@ from farsite_cloud.signaling.notices import tell_ended
 from farsite_signaling.rest import Answer, Api
 from farsite_signaling.wire import provider_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-from farsite_signaling.wire.rights import Right, Role
+from farsite_signaling.wire.rights import Right, Role, rights_of
 
 api = Api()
 _PROVIDER = "/organizations/{org}/identity-provider"
@@ -57,13 +58,15 @@ async def _answer(call: Call, provider: IdentityProvider, *, required: bool) -> 
     need=OWN,
     request=wire.ProviderRequest,
     response=wire.Provider,
-    headers=("If-Match",),
+    headers=(IF_MATCH,),
     errors=(ErrorCode.PROVIDER_REFUSED, ErrorCode.OUTBOUND_REFUSED, ErrorCode.OUTBOUND_FAILED),
 )
 async def set_identity_provider(request: web.Request, body: wire.ProviderRequest) -> Answer:
     """Set it, after asking it whether it is one. Another issuer or client ends the sign-ins it vouched for."""
     call = call_of(request)
     with call.act("organization.provider_set", body.issuer) as act:
+        # Whoever a provider vouches for comes in with all that they may do, owners too.
+        demand_all(call, rights_of(Role.OWNER))
         await call.services.providers.discover(body.issuer)
         organization = await lock(call.session, call.organization.id)
         provider = await _stored(request, call, body)
@@ -82,7 +85,7 @@ async def _stored(request: web.Request, call: Call, body: wire.ProviderRequest) 
         provider = IdentityProvider(id=new_id(call.now), created_at=call.now, revision=0)
         call.whole.add(provider)
     else:
-        check_if_match(request, provider.revision)
+        await check_unchanged(request, provider)
         if (provider.issuer, provider.client_id) != (body.issuer, body.client_id):
             provider.client_secret = None
             await _end_vouched(call)
@@ -116,13 +119,15 @@ async def _end_vouched(call: Call) -> None:
     call.later(lambda: tell_ended(peers, ended, ErrorCode.SESSION_ENDED, detail))
 
 
-@api.route("DELETE", _PROVIDER, need=OWN)
+@api.route("DELETE", _PROVIDER, need=OWN, headers=(IF_MATCH,))
 async def remove_identity_provider(request: web.Request) -> None:
     """Remove it: the sign-ins it vouched for end, and its identities are forgotten. Members and domains stay."""
     call = call_of(request)
     with call.act("organization.provider_removed") as act:
         organization = await lock(call.session, call.organization.id)
-        act.target = (await Providers(call.whole).get()).issuer
+        provider = await Providers(call.whole).get()
+        act.target = provider.issuer
+        await check_unchanged(request, provider)
         await _end_vouched(call)
         await Providers(call.whole).remove()
         organization.provider_required = False

@@ -7,13 +7,13 @@ from functools import partial
 from aiohttp import web
 
 from farsite_cloud.accounts.cutting import Cut, cut_off
+from farsite_cloud.api.authorize import demand_all, stand_fast
 from farsite_cloud.api.call import Call, call_of
-from farsite_cloud.api.etags import check_if_match, etag
+from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
 from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.api.paging import cursor_of, read_page
 from farsite_cloud.service_accounts.service import ServiceAccounts
 from farsite_cloud.sessions.endings import end_of_accounts
-from farsite_cloud.support.routes import demand_all
 from farsite_cloud.users.changes import change_member, close_lost
 from farsite_cloud.users.service import Row, check_choice, check_folders
 from farsite_signaling.rest import Answer, Api
@@ -71,12 +71,14 @@ async def create_service_account(
 ) -> wire.ServiceAccount:
     """Make a service account. It has no password; what it does, it does with access tokens."""
     call = call_of(request)
-    return await once(request, call.caller.account_id, wire.ServiceAccount, lambda: _create(call, body))
+    return await once(request, call.caller.account_id, wire.ServiceAccount, lambda: _create(request, body))
 
 
-async def _create(call: Call, body: wire.ServiceAccountRequest) -> wire.ServiceAccount:
-    accounts = ServiceAccounts(call.whole)
+async def _create(request: web.Request, body: wire.ServiceAccountRequest) -> wire.ServiceAccount:
+    call = call_of(request)
     with call.act("service_account.created", body.name) as act:
+        await stand_fast(request, Right.USER_MANAGE)
+        accounts = ServiceAccounts(call.whole)
         act.details |= {"role": body.role, "folders": body.folder_ids}
         check_role(call, body.role)
         check_choice(body.role, body.folder_ids, body.all_folders or None)
@@ -99,17 +101,18 @@ def check_role(call: Call, role: Role) -> None:
     need=Right.USER_MANAGE,
     request=wire.ServiceAccountChange,
     response=wire.ServiceAccount,
-    headers=("If-Match",),
+    headers=(IF_MATCH,),
 )
 async def change_service_account(request: web.Request, body: wire.ServiceAccountChange) -> Answer:
     """Rename, describe, disable or enable it, or change its role or folders, at once."""
     call = call_of(request)
-    accounts = ServiceAccounts(call.whole)
     with call.act("service_account.changed", request.match_info["account"]) as act:
+        await stand_fast(request, Right.USER_MANAGE)
+        accounts = ServiceAccounts(call.whole)
         row = await find_service(call, request)
         member, account = row
         act.target = account.email
-        check_if_match(request, account.revision)
+        await check_unchanged(request, account)
         check_role(call, body.role or Role(member.role))
         before = Role(member.role)
         choice = people_api.MemberChange(
@@ -136,13 +139,14 @@ async def _change_account(call: Call, row: Row, body: wire.ServiceAccountChange)
     account.revision += 1
 
 
-@api.route("DELETE", _ONE, need=Right.USER_MANAGE)
+@api.route("DELETE", _ONE, need=Right.USER_MANAGE, headers=(IF_MATCH,))
 async def remove_service_account(request: web.Request) -> None:
     """Remove a service account: its tokens, certificates, connections and sessions end at once."""
     call = call_of(request)
     with call.act("service_account.removed", request.match_info["account"]) as act:
         row = await find_service(call, request)
         act.target, act.details["role"] = row[1].email, row[0].role
+        await check_unchanged(request, row[1])
         cut = await cut_off(call.whole, row[1].id, _REMOVED, call.now)
         await ServiceAccounts(call.whole).remove(row, call.now)
     call.later(partial(cut.tell, call.services.peers))

@@ -10,6 +10,7 @@ from farsite_cloud.accounts import tokens
 from farsite_cloud.accounts.endings import close_tunnels
 from farsite_cloud.accounts.models import Token
 from farsite_cloud.accounts.own import new_token_answer, token_answer
+from farsite_cloud.api.authorize import stand_fast
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.service_accounts.routes import check_role, find_service
@@ -52,6 +53,7 @@ async def create_service_token(
 async def _create(request: web.Request, body: access_api.ServiceTokenRequest) -> people_api.NewToken:
     call = call_of(request)
     with call.act("service_account.token_created", request.match_info["account"]) as act:
+        await stand_fast(request, Right.USER_MANAGE)
         member, account = await find_service(call, request)
         act.target = account.email
         # A token of a stronger account would be a way to more than one has.
@@ -89,6 +91,7 @@ async def rotate_service_token(request: web.Request, body: people_api.TokenRotat
 async def _rotate(request: web.Request, body: people_api.TokenRotation) -> people_api.NewToken:
     call = call_of(request)
     with call.act("service_account.token_rotated", request.match_info["account"]) as act:
+        await stand_fast(request, Right.USER_MANAGE)
         member, account = await find_service(call, request)
         act.target = account.email
         check_role(call, Role(member.role))

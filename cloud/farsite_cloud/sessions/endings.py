@@ -38,6 +38,19 @@ async def end_of_tokens(
     return ended
 
 
+async def end_of_account(session: AsyncSession, account_id: str, now: datetime) -> int:
+    """All of its live sessions, in every organization; how many there were."""
+    ended = 0
+    for organization_id in await owners_of(session, RemoteSession, RemoteSession.account_id == account_id):
+        ended += len(await end_of_accounts(Scope(session, organization_id), [account_id], now))
+    return ended
+
+
+async def end_of_everybody(scope: Scope, now: datetime) -> int:
+    """All live sessions of an organization; how many there were."""
+    return len(_end(await scope.all(live_sessions(scope, now)), now))
+
+
 async def end_of_accounts(scope: Scope, account_ids: Sequence[str], now: datetime) -> list[RemoteSession]:
     """All live sessions of these accounts in one organization."""
     theirs = live_sessions(scope, now).where(RemoteSession.account_id.in_(account_ids))

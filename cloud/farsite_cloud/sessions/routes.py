@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from aiohttp import web
 
 from farsite_cloud.api.authorize import demand, stand_fast
@@ -46,7 +48,7 @@ async def open_session(request: web.Request, body: wire.SessionRequest) -> wire.
         client = await own_client(call.scope, body.client, call.caller.account_id)
         if not call.services.peers.online(act.target):
             raise _offline(call, edge)
-        session = start_session(call.scope, edge, client, call.caller, call.now, call.entrance.until)
+        session = start_session(call.scope, edge, client, call.caller, call.now, _longest(call))
         act.session = session.id
         act.details |= {"client": body.client, "role": call.role}
         grant = await _grant(call, session, edge, client)
@@ -54,6 +56,12 @@ async def open_session(request: web.Request, body: wire.SessionRequest) -> wire.
         ticket = _ticket(call, session, edge, call.keys.sign_grant(grant), servers)
     call.later(lambda: _announce(call, session, edge, servers, act))
     return ticket
+
+
+def _longest(call: Call) -> datetime | None:
+    """No session outlasts what it was asked for with."""
+    ends = [end for end in (call.entrance.until, call.caller.expires_at) if end is not None]
+    return min(ends, default=None)
 
 
 async def _grant(call: Call, session: RemoteSession, edge: EdgeHost, client: ClientDevice) -> Grant:

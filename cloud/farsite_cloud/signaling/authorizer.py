@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -16,15 +18,17 @@ from farsite_cloud.edge_hosts.service import EdgeHosts
 from farsite_cloud.inventory.ingest import receive
 from farsite_cloud.notices.events import emit
 from farsite_cloud.notices.storage import storage_reported
-from farsite_cloud.notices.watch import edge_is_back
 from farsite_cloud.sessions.models import RemoteSession
 from farsite_cloud.sessions.service import is_live, live_session, sessions_of_edge
-from farsite_cloud.signaling.admission import admit
-from farsite_cloud.work.reports import edge_changed, keep_report
+from farsite_cloud.signaling.admission import Known, claimed_name, find_peers, judge
+from farsite_cloud.signaling.batches import Batches
+from farsite_cloud.signaling.presence import Changes, keep_presence
+from farsite_cloud.signaling.reports import keep_quiet
+from farsite_cloud.work.reports import edges_changed, keep_report
 from farsite_signaling.identity.certificates import public_key_of
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.hub import Hello, Report, SessionEnded
-from farsite_signaling.wire.ids import ClientName, EdgeName, parse_name
+from farsite_signaling.wire.ids import ClientName, EdgeName, PeerName, parse_name
 from farsite_signaling.wire.inventory import InventoryDelta
 from farsite_signaling.wire.notices_api import NoticeKind
 from farsite_signaling.wire.work import WorkReport
@@ -45,14 +49,36 @@ class CloudAuthorizer:
         self.on_reported: Callable[[EdgeName], Awaitable[None]] = _nothing
         self.on_counted: Callable[[EdgeName], None] = lambda _name: None
         self.on_left: Callable[[EdgeName], None] = lambda _name: None
+        self._found: Batches[PeerName, Known] = Batches(self._find)
+        self._kept: Batches[tuple[EdgeName, bool], None] = Batches(self._keep)
+        self._quiet: Batches[tuple[EdgeName, Report], bool] = Batches(self._keep_quiet)
+
+    @asynccontextmanager
+    async def answering(self) -> AsyncIterator[None]:
+        """To be entered before anybody asks: peers come by the hundred when a process ends."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._found.run(), name="peers looked up"),
+                group.create_task(self._kept.run(), name="presence kept"),
+                group.create_task(self._quiet.run(), name="quiet reports kept"),
+            ]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
 
     async def authenticate(self, hello: Hello) -> ec.EllipticCurvePublicKey:
-        async with self._database.reading() as session:
-            admitted = await admit(session, hello.certificate, self._clock())
-        if str(admitted.name) != hello.name:
+        known = await self._found.ask(claimed_name(hello.certificate))
+        name, certificate = judge(hello.certificate, known, self._clock())
+        if str(name) != hello.name:
             detail = "The certificate is for another name than the one given."
             raise FarsiteError(ErrorCode.CERTIFICATE_INVALID, detail)
-        return public_key_of(admitted.certificate)
+        return public_key_of(certificate)
+
+    async def _find(self, names: Mapping[int, PeerName]) -> Mapping[int, Known]:
+        async with self._database.reading() as session:
+            return await find_peers(session, names)
 
     async def may_deliver(self, sender: str, recipient: str) -> None:
         """Only between an edge host and a client of one organization that have a live session with each other."""
@@ -76,12 +102,20 @@ class CloudAuthorizer:
         peer = parse_name(name)
         if not isinstance(peer, EdgeName):
             raise FarsiteError(ErrorCode.FORBIDDEN, "Only edge hosts report.")
+        if not await self._quiet.ask((peer, report)):
+            await self._keep_report(peer, report)
+        try:
+            await self.on_reported(peer)
+        except FarsiteError as error:
+            logger.error("%s: %s", name, error)
+
+    async def _keep_report(self, peer: EdgeName, report: Report) -> None:
         now = self._clock()
         async with self._database.writing() as session:
             scope = Scope(session, peer.org)
             news = await EdgeHosts(scope).reported(peer.edge, report, now)
             if news.switched:
-                await edge_changed(scope, peer.edge, now)
+                await edges_changed(scope, [peer.edge], now)
                 await self._tell_switched(scope, peer.edge, report, now)
             await storage_reported(scope, peer.edge, report, now)
             keep_reported(scope, peer.edge, report.audit, now)
@@ -89,10 +123,9 @@ class CloudAuthorizer:
             await self._look()
         if news.counted:
             self.on_counted(peer)
-        try:
-            await self.on_reported(peer)
-        except FarsiteError as error:
-            logger.error("%s: %s", name, error)
+
+    async def _keep_quiet(self, reports: Mapping[int, tuple[EdgeName, Report]]) -> Mapping[int, bool]:
+        return await keep_quiet(self._database, reports, self._clock())
 
     async def _tell_switched(self, scope: Scope, edge_id: str, report: Report, now: datetime) -> None:
         if report.remote_access:
@@ -138,13 +171,13 @@ class CloudAuthorizer:
         if isinstance(peer, EdgeName):
             if not online:
                 self.on_left(peer)
-            async with self._database.writing() as session:
-                scope = Scope(session, peer.org)
-                await EdgeHosts(scope).seen(peer.edge, self._clock())
-                await edge_changed(scope, peer.edge, self._clock())
-                if online:
-                    await edge_is_back(scope, await EdgeHosts(scope).get(peer.edge), self._clock())
+            await self._kept.ask((peer, online))
+
+    async def _keep(self, changes: Changes) -> Mapping[int, FarsiteError | None]:
+        answers, concerned = await keep_presence(self._database, changes, self._clock())
+        if concerned:
             await self._look()
+        return answers
 
 
 def _ended(key: str, session: RemoteSession | None) -> SessionEnded:

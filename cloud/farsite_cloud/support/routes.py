@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 
 from aiohttp import web
 
-from farsite_cloud.api.authorize import demand
+from farsite_cloud.api.authorize import demand_all, stand_fast
 from farsite_cloud.api.call import Call, call_of
-from farsite_cloud.api.etags import check_if_match, etag
+from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
 from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.api.paging import next_cursor, read_page
 from farsite_cloud.mail.letters import Letter
 from farsite_cloud.support.models import SupportAccess
-from farsite_cloud.support.service import SupportAccesses, support_answer
+from farsite_cloud.support.service import SupportAccesses, end_now, support_answer
 from farsite_cloud.users.service import Users, check_choice, check_folders
 from farsite_signaling.rest import Answer, Api
 from farsite_signaling.wire import access_api as wire
@@ -60,11 +60,13 @@ def _answer(call: Call, access: SupportAccess) -> Answer:
 async def grant_support(request: web.Request, body: wire.SupportRequest) -> wire.SupportAccess:
     """Let an address in until a time; then it ends by itself, with its sessions and tunnels."""
     call = call_of(request)
-    return await once(request, call.caller.account_id, wire.SupportAccess, lambda: _grant(call, body))
+    return await once(request, call.caller.account_id, wire.SupportAccess, lambda: _grant(request, body))
 
 
-async def _grant(call: Call, body: wire.SupportRequest) -> wire.SupportAccess:
+async def _grant(request: web.Request, body: wire.SupportRequest) -> wire.SupportAccess:
+    call = call_of(request)
     with call.act("support.granted", body.email) as act:
+        await stand_fast(request, Right.USER_MANAGE)
         act.details |= {"role": body.role, "until": body.until.isoformat(), "folders": body.folder_ids}
         if body.role is Role.OWNER:
             raise FarsiteError(ErrorCode.INVALID_REQUEST, "Support is never let in as owner.")
@@ -77,12 +79,6 @@ async def _grant(call: Call, body: wire.SupportRequest) -> wire.SupportAccess:
         access = await SupportAccesses(call.whole).grant(body, until, call.actor, call.now)
     await _tell(call, access)
     return support_answer(access, call.now)
-
-
-def demand_all(call: Call, rights: frozenset[Right]) -> None:
-    """Nobody gives what they do not have. Raises `forbidden`."""
-    for right in sorted(rights):
-        demand(call, right)
 
 
 def _checked(call: Call, until: datetime) -> datetime:
@@ -113,15 +109,16 @@ async def _tell(call: Call, access: SupportAccess) -> None:
     need=Right.USER_MANAGE,
     request=wire.SupportChange,
     response=wire.SupportAccess,
-    headers=("If-Match",),
+    headers=(IF_MATCH,),
 )
 async def change_support(request: web.Request, body: wire.SupportChange) -> Answer:
     """Let it end earlier or later. What has ended stays so."""
     call = call_of(request)
     with call.act("support.changed", request.match_info["access"]) as act:
+        await stand_fast(request, Right.USER_MANAGE)
         access = await SupportAccesses(call.whole).get(request.match_info["access"])
         act.target = access.email
-        check_if_match(request, access.revision)
+        await check_unchanged(request, access)
         _check_in_force(access, call.now)
         demand_all(call, rights_of(Role(access.role)) - NOT_FOR_SUPPORT)
         act.details |= {"from": access.until.isoformat(), "until": body.until.isoformat()}
@@ -135,14 +132,14 @@ def _check_in_force(access: SupportAccess, now: datetime) -> None:
         raise FarsiteError(ErrorCode.CONFLICT, "This support access has ended. Grant another one.")
 
 
-@api.route("DELETE", _ONE, need=Right.USER_MANAGE)
+@api.route("DELETE", _ONE, need=Right.USER_MANAGE, headers=(IF_MATCH,))
 async def end_support(request: web.Request) -> None:
     """End it now; its sessions and tunnels are cut within seconds."""
     call = call_of(request)
     with call.act("support.ended", request.match_info["access"]) as act:
         access = await SupportAccesses(call.whole).get(request.match_info["access"])
         act.target = access.email
+        await check_unchanged(request, access)
         _check_in_force(access, call.now)
-        access.ended_at, access.ended_by = call.now, call.actor
-        access.revision += 1
+        end_now(access, call.actor, call.now)
     call.later(call.services.sweeper.wake)

@@ -65,6 +65,12 @@ class SupportAccesses:
         return access
 
 
+def end_now(access: SupportAccess, by: str, now: datetime) -> None:
+    """The sweeper cuts what is live."""
+    access.ended_at, access.ended_by = now, by
+    access.revision += 1
+
+
 def _in_force(scope: Scope, now: datetime) -> Select[SupportAccess]:
     return scope.select(SupportAccess).where(SupportAccess.ended_at.is_(None), SupportAccess.until > now)
 

@@ -1,4 +1,4 @@
-"""Stopping processes in bounded time, and finding a relay an earlier run left behind."""
+"""Finding a relay that an earlier run left behind, and stopping it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,9 @@ import os
 import signal
 from pathlib import Path
 
-STOP_SECONDS = 5.0
+from farsite_signaling.processes import STOP_SECONDS
+
 POLL_SECONDS = 0.05
-
-
-async def stop(process: asyncio.subprocess.Process) -> None:
-    """Ask, wait, then kill. Idempotent."""
-    if process.returncode is not None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        async with asyncio.timeout(STOP_SECONDS):
-            await process.wait()
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
 
 
 def leftover(pid_file: Path, config_file: Path) -> int | None:

@@ -18,9 +18,10 @@ from farsite_cloud.turn.certificate import ensure_certificate
 from farsite_cloud.turn.checks import check
 from farsite_cloud.turn.config import TurnSettings, ice_servers, render
 from farsite_cloud.turn.probe import accepts_tcp, answers_udp
-from farsite_cloud.turn.process import leftover, stop, stop_other
+from farsite_cloud.turn.process import leftover, stop_other
 from farsite_cloud.turn.version import advice, installed_version
 from farsite_signaling.identity.keys import write_private
+from farsite_signaling.processes import stop
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.ice import IceServer
 

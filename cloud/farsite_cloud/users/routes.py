@@ -8,17 +8,16 @@ from aiohttp import web
 
 from farsite_cloud.accounts.cutting import cut_off
 from farsite_cloud.accounts.factors import accounts_with_factor
-from farsite_cloud.api.authorize import demand
+from farsite_cloud.api.authorize import demand, demand_all, stand_first
 from farsite_cloud.api.call import Call, call_of
-from farsite_cloud.api.etags import check_if_match, etag
+from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
 from farsite_cloud.api.paging import cursor_of, start_after
-from farsite_cloud.organizations.service import lock
 from farsite_cloud.users.changes import change_member, close_lost
 from farsite_cloud.users.service import Row, Users, member_answer
 from farsite_signaling.rest import Answer, Api, read_query
 from farsite_signaling.wire import people_api
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-from farsite_signaling.wire.rights import Right, Role
+from farsite_signaling.wire.rights import Right, Role, rights_of
 
 api = Api()
 _LIST = "/organizations/{org}/users"
@@ -69,21 +68,23 @@ async def _answer(call: Call, row: Row) -> Answer:
     need=Right.USER_MANAGE,
     request=people_api.MemberChange,
     response=people_api.Member,
-    headers=("If-Match",),
+    headers=(IF_MATCH,),
 )
 async def change_user(request: web.Request, body: people_api.MemberChange) -> Answer:
     """Change role or folders, at once: sessions that the new ones would not allow end. Owners are made by owners."""
     call = call_of(request)
     users = Users(call.whole)
     with call.act("user.changed", request.match_info["account"]) as act:
-        await lock(call.session, call.organization.id)
+        await stand_first(request, Right.USER_MANAGE)
         row = await users.get(request.match_info["account"])
         member, account = row
         act.target = account.email
-        check_if_match(request, member.revision)
+        await check_unchanged(request, member)
         before = Role(member.role)
         if Role.OWNER in (before, body.role) and body.role not in (before, None):
             demand(call, Right.ORGANIZATION_OWN)
+        if body.role not in (before, None):
+            demand_all(call, rights_of(body.role))
         await change_member(call, users, member, body)
         await users.check_owned()
         act.details |= {"from": before} | body.model_dump(exclude_none=True)
@@ -91,15 +92,16 @@ async def change_user(request: web.Request, body: people_api.MemberChange) -> An
     return await _answer(call, row)
 
 
-@api.route("DELETE", _ONE, need=Right.USER_MANAGE)
+@api.route("DELETE", _ONE, need=Right.USER_MANAGE, headers=(IF_MATCH,))
 async def remove_user(request: web.Request) -> None:
     """Remove a user from the organization: certificates, connections and sessions end at once."""
     call = call_of(request)
     users = Users(call.whole)
     with call.act("user.removed", request.match_info["account"]) as act:
-        await lock(call.session, call.organization.id)
+        await stand_first(request, Right.USER_MANAGE)
         member, account = await users.get(request.match_info["account"])
         act.target = account.email
+        await check_unchanged(request, member)
         if member.role == Role.OWNER:
             demand(call, Right.ORGANIZATION_OWN)
         act.details["role"] = member.role
@@ -121,7 +123,8 @@ async def transfer(request: web.Request, body: people_api.Transfer) -> Answer:
     call = call_of(request)
     users = Users(call.whole)
     with call.act("organization.transferred", body.account_id) as act:
-        await lock(call.session, call.organization.id)
+        await stand_first(request, Right.ORGANIZATION_OWN)
+        demand_all(call, rights_of(Role.OWNER))
         heir, own = await users.get(body.account_id), await users.get(call.caller.account_id)
         act.target = heir[1].email
         if body.account_id == call.caller.account_id:

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from farsite_cloud.api.authorize import demand
 from farsite_cloud.api.call import Call, call_of
-from farsite_cloud.api.etags import check_if_match, etag
+from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
 from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.views.models import SavedView
 from farsite_cloud.views.service import Views, view_answer
@@ -52,7 +52,7 @@ async def create_view(request: web.Request, body: wire.ViewRequest) -> wire.View
     return await once(request, call.caller.account_id, wire.View, create)
 
 
-@api.route("PATCH", _ONE, need=_READ, request=wire.ViewChange, response=wire.View, headers=("If-Match",))
+@api.route("PATCH", _ONE, need=_READ, request=wire.ViewChange, response=wire.View, headers=(IF_MATCH,))
 async def change_view(request: web.Request, body: wire.ViewChange) -> Answer:
     """Change a view. Fields left out stay."""
     call = call_of(request)
@@ -61,13 +61,13 @@ async def change_view(request: web.Request, body: wire.ViewChange) -> Answer:
         row = await views.get(request.match_info["view"])
         act.target = row.name
         _check_may_change(call, row, sharing=bool(body.shared))
-        check_if_match(request, row.revision)
+        await check_unchanged(request, row)
         await views.change(row, body)
         act.details |= body.model_dump(exclude_none=True)
     return Answer(_shown(call, row), etag(row.revision))
 
 
-@api.route("DELETE", _ONE, need=_READ)
+@api.route("DELETE", _ONE, need=_READ, headers=(IF_MATCH,))
 async def remove_view(request: web.Request) -> None:
     """Remove a view."""
     call = call_of(request)
@@ -75,6 +75,7 @@ async def remove_view(request: web.Request) -> None:
         row = await _views(call).get(request.match_info["view"])
         act.target = row.name
         _check_may_change(call, row)
+        await check_unchanged(request, row)
         await _views(call).remove(row)
 
 

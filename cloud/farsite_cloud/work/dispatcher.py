@@ -81,6 +81,9 @@ async def _take(services: Services, scope: Scope, campaign_id: str) -> Step | No
     campaign = await scope.get(Campaign, campaign_id, "campaign")
     organization = await find_organization(session, scope.organization_id)
     assert organization is not None
+    if organization.suspended_at is not None:
+        # Looked at again with the next lease: what was under way goes on when the organization does.
+        return None
     entrance = await entrance_of(session, organization.id, campaign.actor_id, campaign.actor, now)
     orders = await Campaigns(scope).orders(campaign_id)
     return Step(

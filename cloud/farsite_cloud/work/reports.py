@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
+from sqlalchemy import ColumnElement
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from farsite_cloud.database import Scope
+from farsite_cloud.database.scope import owners_of
 from farsite_cloud.ids import new_id
 from farsite_cloud.work.dispatcher import move_order
 from farsite_cloud.work.models import CampaignDevice, CampaignOrder, CampaignStep
@@ -108,12 +113,19 @@ def _keep_steps(scope: Scope, order: CampaignOrder, report: WorkReport, now: dat
         )
 
 
-async def edge_changed(scope: Scope, edge_id: str, now: datetime) -> int:
-    """It came, went, or switched remote access: campaigns that have something for it are looked at now. How many."""
-    statement = scope.select(CampaignOrder).where(
-        CampaignOrder.edge_host_id == edge_id, CampaignOrder.finished_at.is_(None)
-    )
+async def organizations_with_orders(session: AsyncSession, edges: Collection[str]) -> set[str]:
+    """Those that have something unfinished for one of these edge hosts."""
+    return set(await owners_of(session, CampaignOrder, *_unfinished(edges)))
+
+
+async def edges_changed(scope: Scope, edges: Collection[str], now: datetime) -> int:
+    """They came, went, or switched remote access: campaigns that have something for them are looked at now. How many."""
+    statement = scope.select(CampaignOrder).where(*_unfinished(edges))
     campaigns = {order.campaign_id for order in await scope.all(statement)}
     for campaign_id in sorted(campaigns):
         await Campaigns(scope).touch(campaign_id, now)
     return len(campaigns)
+
+
+def _unfinished(edges: Collection[str]) -> list[ColumnElement[bool]]:
+    return [CampaignOrder.edge_host_id.in_(sorted(edges)), CampaignOrder.finished_at.is_(None)]

@@ -264,4 +264,5 @@ def _finish(orders: Sequence[OrderFact], decision: Decision) -> None:
 def _summary(states: Sequence[OrderState]) -> str:
     counted = {state: states.count(state) for state in OrderState if state in states}
     told = [f"{number} {state}" for state, number in counted.items() if state is not OrderState.SUCCEEDED]
-    return f"Of {len(states)} edge hosts: {', '.join(told)}."
+    among = "1 edge host" if len(states) == 1 else f"{len(states)} edge hosts"
+    return f"Of {among}: {', '.join(told)}."

@@ -121,7 +121,7 @@ class AssignService:
 
     async def _problem_at(self, address: str, record: DeviceRecord, limit: asyncio.Semaphore) -> str | None:
         try:
-            self._manager.check_address(address, record.https_port or record.http_port)
+            self._manager.contact.check_address(address, record.https_port or record.http_port)
         except FarsiteError as error:
             return error.detail
         async with limit:

@@ -154,7 +154,7 @@ class Run(Driver[x.Action, x.Event]):
         if isinstance(action, x.Upload):
             return await self._upload(action)
         try:
-            async with asyncio.timeout(self._manager.timeout):
+            async with asyncio.timeout(self._manager.contact.timeout):
                 return await self._simple(action)
         except TimeoutError:
             return x.Unreachable("The device does not answer in time.")

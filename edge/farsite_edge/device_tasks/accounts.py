@@ -13,7 +13,7 @@ from farsite_edge.devices.passwords import new_name, new_password
 from farsite_edge.devices.rotation import Step
 from farsite_edge.tasks import Outcome, Work
 from farsite_signaling.wire.edge_tasks import WorkState
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.errors import ErrorCode
 from farsite_signaling.wire.os_versions import version_tuple
 
 _SENTENCES = {
@@ -80,8 +80,8 @@ class AccountTask:
             await self._manager.accounts.resolve(record)
         if self._change is Change.FIRST:
             await self._manager.check_new(record)
-        elif await self._manager.credentials.get(device) is None:
-            raise FarsiteError(ErrorCode.DEVICE_CREDENTIALS, f"Log in to the device {device} first.")
+        else:
+            await self._manager.credentials.needed(device)
 
     async def _candidate(self, work: Work) -> Candidate:
         given = await self._secrets.get(str(work.payload["secret"])) if work.payload.get("secret") else []

@@ -21,10 +21,7 @@ def is_ipv6(address: str) -> bool:
 
 async def logged_in(manager: DeviceManager, record: DeviceRecord) -> Any:
     """A client for who holds the device. Raises `device_credentials` when there is nothing to log in with."""
-    account = await manager.credentials.get(record.id)
-    if account is None:
-        raise FarsiteError(ErrorCode.DEVICE_CREDENTIALS, f"Log in to the device {record.id} first.")
-    return manager.client(record, account)
+    return manager.contact.client(record, await manager.credentials.needed(record.id))
 
 
 async def is_at(manager: DeviceManager, record: DeviceRecord, address: str) -> DeviceRecord | None:
@@ -32,14 +29,16 @@ async def is_at(manager: DeviceManager, record: DeviceRecord, address: str) -> D
     seen = record.elsewhere if record.elsewhere and record.elsewhere.address == address else None
     place = seen or Sighting(address=address, http_port=record.http_port, https_port=record.https_port)
     try:
-        return await verified(manager, record.model_copy(update={"elsewhere": place}))
+        return await verified(
+            manager.contact, manager.credentials, record.model_copy(update={"elsewhere": place})
+        )
     except FarsiteError:
         return None
 
 
 async def check_free(manager: DeviceManager, record: DeviceRecord, address: str, occupied: Occupied) -> None:
     """Raises `conflict` when another one is there, `forbidden` for an address no device may have."""
-    manager.check_address(address, record.https_port or record.http_port)
+    manager.contact.check_address(address, record.https_port or record.http_port)
     if address == record.address:
         return
     holders = [one.id for one in manager.registry.all() if one.id != record.id and one.address == address]

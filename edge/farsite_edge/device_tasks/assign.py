@@ -58,18 +58,18 @@ class AssignNetwork:
 
     async def _name(self, device: str, name: str) -> None:
         client = await logged_in(self._manager, self._manager.registry.managed(device))
-        network = await self._manager.bounded(client.network())
-        await self._manager.bounded(client.set_host_name(network, name))
-        now = (await self._manager.bounded(client.network())).hostname
+        network = await self._manager.contact.bounded(client.network())
+        await self._manager.contact.bounded(client.set_host_name(network, name))
+        now = (await self._manager.contact.bounded(client.network())).hostname
         if now.lower() != name.lower():
             raise _differs(f"its host name is {now}")
         await self._manager.registry.update(device, hostname=now)
 
     async def _servers(self, device: str, servers: tuple[str, ...]) -> None:
         client = await logged_in(self._manager, self._manager.registry.managed(device))
-        network = await self._manager.bounded(client.network())
-        await self._manager.bounded(client.set_name_servers(network, servers))
-        now = (await self._manager.bounded(client.network())).name_servers
+        network = await self._manager.contact.bounded(client.network())
+        await self._manager.contact.bounded(client.set_name_servers(network, servers))
+        now = (await self._manager.contact.bounded(client.network())).name_servers
         if now[: len(servers)] != (servers if network.by_api else servers[:2])[: len(now)] or not now:
             raise _differs(f"its name servers are {', '.join(now) or 'none'}")
 

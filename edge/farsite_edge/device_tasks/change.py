@@ -130,7 +130,7 @@ class AddressChange(Generic[InfoT, SettingsT]):
     async def _arrived(self, there: DeviceRecord, old: str, wanted: SettingsT) -> Outcome:
         described, address = self._family.described(wanted), self._family.address(wanted)
         if self._moves(old):
-            await self._manager.follow(there)
+            await self._manager.looks.follow(there)
             return done(f"It answers at {there.address}, with {described}.")
         if address is None:
             return done(f"It has {described}.")
@@ -167,14 +167,14 @@ class AddressChange(Generic[InfoT, SettingsT]):
         former = family.described_kept(before)
         info = await self._read(there)
         if family.has_kept(info, before):
-            await self._manager.follow(there)
+            await self._manager.looks.follow(there)
             return _failed(f"The device kept its former settings, {former}.")
         client = await logged_in(self._manager, there)
         await self._maybe_lost(family.put_back(client, info, before))
         back = await self._returned(there, memory)
         if back is None:
             return _failed(f"{former} was put back, but it does not answer with it. Look at it on site.")
-        await self._manager.follow(back)
+        await self._manager.looks.follow(back)
         moved = there.address != memory["old"]
         happened = f"It came up at {there.address} instead" if moved else "It did not take them"
         return _failed(f"{happened}; its former settings, {former}, are put back.")
@@ -220,13 +220,13 @@ class AddressChange(Generic[InfoT, SettingsT]):
 
     async def _read(self, record: DeviceRecord) -> InfoT:
         client = await logged_in(self._manager, record)
-        info: InfoT = await self._manager.bounded(self._family.read(client))
+        info: InfoT = await self._manager.contact.bounded(self._family.read(client))
         return info
 
     async def _maybe_lost(self, change: Awaitable[None]) -> None:
         """The answer may be lost with the address."""
         try:
-            await self._manager.bounded(change)
+            await self._manager.contact.bounded(change)
         except FarsiteError as error:
             if error.code is not ErrorCode.DEVICE_UNREACHABLE or isinstance(error, Refused):
                 raise

@@ -54,7 +54,7 @@ class Restart:
         """An answer that is lost with the connection is none that is missed."""
         async with self._manager.held_client(work.device) as client:
             try:
-                await self._manager.bounded(self._ask(work, client))
+                await self._manager.contact.bounded(self._ask(work, client))
             except FarsiteError as error:
                 if error.code is not ErrorCode.DEVICE_UNREACHABLE or isinstance(error, Refused):
                     raise
@@ -91,9 +91,9 @@ class Restart:
 
     async def _ready(self, device: str) -> SystemReady:
         async with self._manager.held_client(device, anonymous=True, pinned=self._pinned) as client:
-            ready: SystemReady = await self._manager.bounded(client.system_ready())
+            ready: SystemReady = await self._manager.contact.bounded(client.system_ready())
             if not ready.told:
-                await self._manager.bounded(_is_up(client))
+                await self._manager.contact.bounded(_is_up(client))
             return ready
 
     _pinned = True

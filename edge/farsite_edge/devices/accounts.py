@@ -8,17 +8,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from farsite_edge.devices.credentials import Account, Candidate
+from farsite_edge.devices.contact import Contact
+from farsite_edge.devices.credentials import Account, Candidate, CredentialStore
 from farsite_edge.devices.onvif import keep_in_step
 from farsite_edge.devices.record import DeviceRecord
+from farsite_edge.devices.registry import Registry
 from farsite_edge.devices.rotation import MAX_SETS, Facts, Step, Told, next_step, told
 from farsite_edge.vapix import Refused
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-
-if TYPE_CHECKING:
-    from farsite_edge.devices.manager import DeviceManager
 
 TRIES = 6
 logger = logging.getLogger(__name__)
@@ -41,9 +40,12 @@ async def _unnoted(_step: Step) -> None:
 class AccountChanger:
     """The caller keeps everybody else away from the device. `pause`: seconds between tries while it is silent."""
 
-    def __init__(self, manager: DeviceManager, *, pause: float = 3.0) -> None:
-        self._manager = manager
-        self._credentials = manager.credentials
+    def __init__(
+        self, registry: Registry, credentials: CredentialStore, contact: Contact, *, pause: float = 3.0
+    ) -> None:
+        self._registry = registry
+        self._credentials = credentials
+        self._contact = contact
         self._pause = pause
 
     async def change(
@@ -94,8 +96,8 @@ class AccountChanger:
     async def _until_it_answers(self, device: str, account: Account) -> bool:
         for left in reversed(range(TRIES)):
             try:
-                client = self._manager.client(self._manager.registry.managed(device), account)
-                await self._manager.bounded(client.rights())
+                client = self._contact.client(self._registry.managed(device), account)
+                await self._contact.bounded(client.rights())
                 return True
             except FarsiteError as error:
                 if error.code is ErrorCode.DEVICE_CREDENTIALS:
@@ -114,7 +116,8 @@ class _Course:
         self, owner: AccountChanger, device: str, candidate: Candidate | None, change: Change, noted: Noted
     ) -> None:
         self._owner = owner
-        self._manager = owner._manager
+        self._registry = owner._registry
+        self._contact = owner._contact
         self._credentials = owner._credentials
         self._device = device
         self._candidate = candidate
@@ -157,7 +160,7 @@ class _Course:
 
     async def _tell(self) -> Told:
         try:
-            await self._manager.bounded(self._ask_device())
+            await self._contact.bounded(self._ask_device())
         except FarsiteError as error:
             self._said = error.detail
             refused = isinstance(error, Refused) or error.code in (
@@ -168,13 +171,13 @@ class _Course:
         return Told.YES
 
     async def _ask_device(self) -> None:
-        record = self._manager.registry.managed(self._device)
+        record = self._registry.managed(self._device)
         new = self._new
         if self._change is Change.FIRST:
-            await _make_first(self._manager.client(record, None), new)
+            await _make_first(self._contact.client(record, None), new)
             return
         account = await self._credentials.kept(self._device)
-        client = self._manager.client(record, account)
+        client = self._contact.client(record, account)
         if self._change is Change.ROTATE:
             await client.update_user(new.username, password=new.password)
             return
@@ -189,7 +192,7 @@ class _Course:
 
     async def _use(self, facts: Facts) -> Facts:
         await self._credentials.promote(self._device)
-        await self._manager.registry.update(
+        await self._registry.update(
             self._device,
             log_in=True,
             service_account=self._new.own,
@@ -200,9 +203,9 @@ class _Course:
 
     async def _onvif(self, facts: Facts) -> Facts:
         """What goes wrong with it costs nothing of what is used already."""
-        client = self._manager.client(self._manager.registry.managed(self._device), self._new.account)
+        client = self._contact.client(self._registry.managed(self._device), self._new.account)
         try:
-            await self._manager.bounded(
+            await self._contact.bounded(
                 keep_in_step(client, self._credentials, self._device, self._new.account)
             )
         except FarsiteError as error:
@@ -223,8 +226,8 @@ class _Course:
 
     async def _is_new(self) -> bool:
         """Still as it came from the factory."""
-        client = self._manager.client(self._manager.registry.managed(self._device), None)
-        return bool((await self._manager.bounded(client.system_ready())).setup_required)
+        client = self._contact.client(self._registry.managed(self._device), None)
+        return bool((await self._contact.bounded(client.system_ready())).setup_required)
 
     async def _drop(self, facts: Facts) -> Facts:
         await self._credentials.drop(self._device)

@@ -95,6 +95,13 @@ class CredentialStore:
         account = await self.kept(device)
         return None if account is None or self._was_refused(device, account) else account
 
+    async def needed(self, device: str) -> Account:
+        """What `get` gives. Raises `device_credentials` when that is nothing."""
+        account = await self.get(device)
+        if account is None:
+            raise FarsiteError(ErrorCode.DEVICE_CREDENTIALS, f"Log in to the device {device} first.")
+        return account
+
     async def kept(self, device: str) -> Account | None:
         """Whether the device refused it or not."""
         if device not in self._opened:

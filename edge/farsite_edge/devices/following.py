@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
+from farsite_edge.devices.contact import Contact
+from farsite_edge.devices.credentials import CredentialStore
 from farsite_edge.devices.record import DeviceRecord
 from farsite_edge.vapix.errors import OtherDevice
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-
-if TYPE_CHECKING:
-    from farsite_edge.devices.manager import DeviceManager
 
 logger = logging.getLogger(__name__)
 _GONE = (ErrorCode.DEVICE_UNREACHABLE, ErrorCode.DEVICE_CERTIFICATE_CHANGED)
@@ -21,7 +19,9 @@ def is_gone(error: FarsiteError) -> bool:
     return error.code in _GONE or isinstance(error, OtherDevice)
 
 
-async def verified(manager: DeviceManager, record: DeviceRecord) -> DeviceRecord | None:
+async def verified(
+    contact: Contact, credentials: CredentialStore, record: DeviceRecord
+) -> DeviceRecord | None:
     """The record at the address the device was seen at, if it is there.
 
     With a remembered certificate whoever is there must have its key. Without, its log-in must name the serial number,
@@ -35,25 +35,25 @@ async def verified(manager: DeviceManager, record: DeviceRecord) -> DeviceRecord
         update={"address": place.address, "http_port": place.http_port, "https_port": https}
     )
     try:
-        good = await (_same_key(manager, there) if record.pin else _same_serial(manager, there))
+        good = await (_same_key(contact, there) if record.pin else _same_serial(contact, credentials, there))
     except FarsiteError as error:
         logger.info("device %s is not followed to %s: %s", record.id, place.address, error)
         return None
     return there if good else None
 
 
-async def _same_key(manager: DeviceManager, there: DeviceRecord) -> bool:
-    seen = await manager.bounded(manager.client(there, None).read_pin())
+async def _same_key(contact: Contact, there: DeviceRecord) -> bool:
+    seen = await contact.bounded(contact.client(there, None).read_pin())
     return bool(seen == there.pin)
 
 
-async def _same_serial(manager: DeviceManager, there: DeviceRecord) -> bool:
-    client = manager.client(there, None)
-    met = await manager.bounded(client.realm_serial())
+async def _same_serial(contact: Contact, credentials: CredentialStore, there: DeviceRecord) -> bool:
+    client = contact.client(there, None)
+    met = await contact.bounded(client.realm_serial())
     if met is None:
-        met = (await manager.bounded(client.unrestricted_info())).serial
-    account = await manager.credentials.get(there.id)
+        met = (await contact.bounded(client.unrestricted_info())).serial
+    account = await credentials.get(there.id)
     if met != there.id or account is None:
         return bool(met == there.id)
-    info = await manager.bounded(manager.client(there, account).info())
+    info = await contact.bounded(contact.client(there, account).info())
     return bool(info.serial == there.id)

@@ -67,7 +67,7 @@ class Monitor:
         async with limit:
             refresh = time.monotonic() - self._read_at.get(device, -self._refresh) >= self._refresh
             try:
-                await self._manager.check(device, refresh=refresh)
+                await self._manager.looks.check(device, refresh=refresh)
             except Exception:
                 # Removed meanwhile, the disk is full, or a fault of ours: the round goes on.
                 logger.warning("device %s could not be checked", device, exc_info=True)

@@ -44,19 +44,16 @@ class DeviceAccess:
 
     def client_as(self, account: Account) -> Any:
         """With another account than the stored one."""
-        return self._manager.client(self.record, account)
+        return self._manager.contact.client(self.record, account)
 
     def client_at(self, account: Account | None, *, https_port: int) -> Any:
         """Over HTTPS at a port the edge host does not use yet for the device. No pin: the certificate met is in `pin`."""
         record = self.record.model_copy(update={"https_port": https_port, "pin": None})
-        return self._manager.client(record, account)
+        return self._manager.contact.client(record, account)
 
     async def account(self) -> Account:
         """The stored one. Raises `device_credentials`."""
-        account = await self.credentials.get(self.device)
-        if account is None:
-            raise FarsiteError(ErrorCode.DEVICE_CREDENTIALS, f"Log in to the device {self.device} first.")
-        return account
+        return await self.credentials.needed(self.device)
 
     async def keep_account(self, account: Account) -> None:
         """From now on the edge host logs in with it: check first that it works."""
@@ -70,7 +67,7 @@ class DeviceAccess:
         """After a change of certificate: which of the two it shows. `forget` the other one: no change is under way."""
         if self.record.next_pin is None:
             return
-        await self._manager.settle_pin(self.record)
+        await self._manager.looks.settle_pin(self.record)
         if forget:
             await self._manager.registry.update(self.device, next_pin=None)
 
@@ -87,7 +84,7 @@ class DeviceAccess:
                 port = (await client.parameters("HTTPS")).get("HTTPS.Port", "443")
             record = record.model_copy(update={"https_port": int(port) if port.isdigit() else 443})
         try:
-            return await self._manager.shown_pin(record)
+            return await self._manager.contact.shown_pin(record)
         except FarsiteError:
             if self.record.https_port is None:
                 return None

@@ -220,7 +220,7 @@ class Run(Driver[x.Action, x.Event]):
                 return step.seconds
             case x.Look():
                 return LOOK_SECONDS
-        return self._manager.timeout
+        return self._manager.contact.timeout
 
     async def _act(self, action: x.Action) -> x.Event:
         kind, access, wanted = self._kind, self._access, self._wanted

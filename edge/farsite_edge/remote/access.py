@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -18,27 +17,17 @@ from farsite_edge.claim.cloud import cloud_tls
 from farsite_edge.identity.keeper import IdentityKeeper
 from farsite_edge.preferences import Preferences
 from farsite_edge.remote.acceptor import EdgeAcceptor
+from farsite_edge.remote.admission import Admission
 from farsite_edge.remote.events import TunnelEvents
 from farsite_edge.remote.held import HeldSessions
+from farsite_edge.remote.inbox import Inbox
 from farsite_edge.remote.usage import Usage
 from farsite_edge.settings import EdgeSettings
 from farsite_edge.version import __version__
 from farsite_edge.workers.pool import supported
 from farsite_signaling.peer.options import PeerOptions
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-from farsite_signaling.wire.grant import Grant
-from farsite_signaling.wire.hub import (
-    EnvelopeMessage,
-    HubMessage,
-    ReportAccepted,
-    SessionAnnounced,
-    SessionEnded,
-    Undeliverable,
-)
-from farsite_signaling.wire.inventory import InventoryAccepted, InventoryWanted, TagsSet
-from farsite_signaling.wire.licence import LicenceNotice
-from farsite_signaling.wire.rights import Right
-from farsite_signaling.wire.work import WorkOrder, WorkReportAccepted
+from farsite_signaling.wire.hub import EnvelopeMessage, SessionAnnounced, SessionEnded, Undeliverable
 
 if TYPE_CHECKING:
     from farsite_edge.workers.listener import WorkerListener
@@ -48,7 +37,6 @@ if TYPE_CHECKING:
 
     Listener = TunnelListener | WorkerListener
 
-MAX_ENDED = 10_000
 TUNNELS = "tunnels"
 """Folder of what the processes of sessions write; the rest of the data folder is closed to them."""
 logger = logging.getLogger(__name__)
@@ -65,8 +53,8 @@ class RemoteState(StrEnum):
 class RemoteAccess:
     """`run()` stays connected while claimed, with remote access off too: then it only reports.
 
-    `on_change` is called when cloud or remote access state change; `on_accepted` with acknowledged reports,
-    `on_inventory` and `on_tags` with the cloud's messages about them.
+    `on_change` is called when cloud or remote access state change; what else the cloud says goes to those who
+    listen at `inbox`.
     """
 
     def __init__(
@@ -86,12 +74,8 @@ class RemoteAccess:
         self._audit = audit
         self._acceptor = acceptor
         self._on_change = on_change
-        self.on_accepted: Callable[[str], None] = lambda _id: None
-        self.on_licence: Callable[[str], Awaitable[None]] = _no_licence
-        self.on_order: Callable[[WorkOrder], None] = lambda _order: None
-        self.on_work_accepted: Callable[[str], None] = lambda _id: None
-        self.on_inventory: Callable[[InventoryAccepted | InventoryWanted], None] = lambda _answer: None
-        self.on_tags: Callable[[TagsSet], Awaitable[None]] = _ignore
+        self.inbox = self._make_inbox()
+        self.admission = Admission(preferences)
         self._events = TunnelEvents(audit, usage)
         self._client: SignalingClient | None = None
         self._listener: Listener | None = None
@@ -99,10 +83,8 @@ class RemoteAccess:
         self._held: HeldSessions | None = None
         self._restart = asyncio.Event()
         self._changed = asyncio.Event()
-        self._ended: OrderedDict[str, None] = OrderedDict()
         self._state = RemoteState.OFF
-        self._stopping = False
-        self._announced = False
+        self._noticed = False
         self._stale = False
 
     # What others see
@@ -135,10 +117,6 @@ class RemoteAccess:
         """Of the tunnel opened last; empty without one."""
         tunnels = self._tunnels()
         return str(tunnels[-1].status().path) if tunnels else ""
-
-    def has_ended(self, session: str) -> bool:
-        """Whether the cloud said that this session is over."""
-        return session in self._ended
 
     @property
     def online(self) -> bool:
@@ -185,7 +163,7 @@ class RemoteAccess:
 
     async def stop(self, patience: float) -> None:
         """Refuse new tunnels and let streams end by themselves for `patience` seconds."""
-        self._stopping = True
+        self.admission.closed = True
         deadline = time.monotonic() + patience
         # Streams of any tunnel, of any kind: there is no one event to wait for.
         while await self._busy() and time.monotonic() < deadline:  # noqa: ASYNC110
@@ -206,7 +184,7 @@ class RemoteAccess:
             url,
             self._keeper.identity,
             agent=f"farsite-edge/{__version__}",
-            on_message=self._received,
+            on_message=self.inbox.receive,
             on_state=lambda _state, _error: self._moved(),
             proxy=proxy,
             ssl_context=cloud_tls(self._settings.cloud_ca) if url.startswith("wss:") else None,
@@ -234,7 +212,7 @@ class RemoteAccess:
             "trust": keeper.trust,
             "grant_key": keeper.grant_key,
             "acceptor": self._acceptor,
-            "admit": self.admit,
+            "admit": self.admission.admit,
             "options": options,
             "router": router,
             "on_opened": self._events.opened,
@@ -276,75 +254,32 @@ class RemoteAccess:
             max_sessions=self._settings.tunnel_limit,
         )
 
-    async def _received(self, message: HubMessage) -> None:
-        match message:
-            case EnvelopeMessage() | Undeliverable():
-                self._router.receive(message)
-            case SessionAnnounced():
-                if self._preferences.remote_access and self._listener is not None:
-                    self._listener.announced(message)
-            case SessionEnded():
-                await self._end(message)
-            case ReportAccepted():
-                self.on_accepted(message.id)
-            case WorkOrder():
-                self.on_order(message)
-            case WorkReportAccepted():
-                self.on_work_accepted(message.id)
-            case InventoryAccepted() | InventoryWanted():
-                self.on_inventory(message)
-            case LicenceNotice():
-                await self._licensed(message)
-            case TagsSet():
-                await self._tagged(message)
-            case _:
-                logger.debug("from the hub: %s", message.type)
+    def _make_inbox(self) -> Inbox:
+        inbox = Inbox()
+        inbox.listen(EnvelopeMessage, self._route)
+        inbox.listen(Undeliverable, self._route)
+        inbox.listen(SessionAnnounced, self._announced)
+        inbox.listen(SessionEnded, self._end)
+        return inbox
 
-    async def _licensed(self, message: LicenceNotice) -> None:
-        try:
-            await self.on_licence(message.statement)
-        except FarsiteError as error:
-            logger.warning("licence statement refused: %s", error)
+    def _route(self, message: EnvelopeMessage | Undeliverable) -> None:
+        self._router.receive(message)
 
-    async def _tagged(self, message: TagsSet) -> None:
-        try:
-            await self.on_tags(message)
-        except FarsiteError as error:
-            # The cloud sends them again until they are settled.
-            logger.warning("tags of the cloud not kept: %s", error)
+    def _announced(self, message: SessionAnnounced) -> None:
+        if self._preferences.remote_access and self._listener is not None:
+            self._listener.announced(message)
 
     async def _end(self, message: SessionEnded) -> None:
-        self._ended[message.session] = None
-        if len(self._ended) > MAX_ENDED:
-            self._ended.popitem(last=False)
+        self.admission.end(message.session)
         if self._listener is not None:
             await self._listener.ended(message)
-
-    # Who may come in
-
-    def admit(self, grant: Grant) -> None:
-        """Raises `remote_access_off`, `forbidden`, `session_ended`, `unavailable`."""
-        if self._stopping:
-            raise FarsiteError(ErrorCode.UNAVAILABLE, "The edge host is shutting down.", retry_after=10)
-        if not self._preferences.remote_access:
-            raise FarsiteError(
-                ErrorCode.REMOTE_ACCESS_OFF,
-                "Remote access to this edge host is switched off. Switch it on on its site: Settings > Edge host "
-                "connections, or 'farsite edge settings --remote-access on'.",
-            )
-        if not grant.allows(Right.REMOTE_ACCESS):
-            raise FarsiteError(
-                ErrorCode.FORBIDDEN, "This session may not use remote access.", right=Right.REMOTE_ACCESS
-            )
-        if self.has_ended(grant.sid):
-            raise FarsiteError(ErrorCode.SESSION_ENDED, "The cloud ended this session. Open a new one.")
 
     async def _follow_preferences(self) -> None:
         while True:
             self._changed.clear()
             self._moved()
             if not self._preferences.remote_access:
-                self._announced = False
+                self._noticed = False
                 await self._close_all(ErrorCode.REMOTE_ACCESS_OFF, "Remote access was switched off.")
             elif self._state is RemoteState.ACTIVE:
                 await self._announce_active()
@@ -352,9 +287,9 @@ class RemoteAccess:
 
     async def _announce_active(self) -> None:
         """The notice of the manual: once after switching on, not after every reconnection."""
-        if self._announced:
+        if self._noticed:
             return
-        self._announced = True
+        self._noticed = True
         logger.info("remote access is active")
         await self._audit.note("remote_access.active", actor="edge")
 
@@ -388,14 +323,6 @@ class RemoteAccess:
 
     def _tunnels(self) -> list[Any]:
         return list(self._listener.tunnels) if self._listener is not None else []
-
-
-async def _no_licence(_statement: str) -> None:
-    pass
-
-
-async def _ignore(_message: TagsSet) -> None:
-    pass
 
 
 def _preload(*, own_processes: bool) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from farsite_edge.audit import AuditLog
 from farsite_edge.devices.addresses import AddressRule
-from farsite_edge.devices.manager import DeviceManager
+from farsite_edge.devices.looks import Looks
 from farsite_edge.devices.record import DeviceRecord
 from farsite_edge.devices.registry import Registry
 from farsite_edge.remote.pins import certificate_changed
@@ -31,16 +31,18 @@ class StreamJudge:
     def __init__(
         self,
         registry: Registry,
-        manager: DeviceManager,
+        looks: Looks,
         rule: AddressRule,
         audit: AuditLog,
         *,
+        rtsp_port: int = 554,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._registry = registry
-        self._manager = manager
+        self._looks = looks
         self._rule = rule
         self._audit = audit
+        self._rtsp_port = rtsp_port
         self._clock = clock
         self._noted: OrderedDict[tuple[str, str], None] = OrderedDict()
 
@@ -74,11 +76,11 @@ class StreamJudge:
 
     async def certificate_changed(self, device: str, error: FarsiteError) -> None:
         """Seen by this process."""
-        await self._manager.failed(device, error)
+        await self._looks.failed(device, error)
 
     async def look_at(self, device: str) -> None:
         """A process that is believed less says that the device shows another certificate: see for ourselves."""
-        await self._manager.check(device, refresh=False)
+        await self._looks.check(device, refresh=False)
 
     def _judge(self, grant: Grant, request: OpenRequest) -> ApiAccess | DeviceAccess:
         late = self._clock() - grant.until
@@ -105,7 +107,8 @@ class StreamJudge:
         secure = target.service == "https"
         if not secure:
             _refuse_changed(record)
-        port = record.https_port if secure else record.http_port
+        ports = {"http": record.http_port, "https": record.https_port, "rtsp": self._rtsp_port}
+        port = ports[target.service]
         if port is None:
             raise FarsiteError(
                 ErrorCode.DEVICE_UNREACHABLE,

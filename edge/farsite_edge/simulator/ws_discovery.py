@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape
@@ -16,11 +13,10 @@ from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
 from farsite_edge.simulator.device import SimulatedDevice, url_host
-from farsite_edge.simulator.ssdp import listen
+from farsite_edge.simulator.presence import MulticastPresence
 
 PORT = 3702
 MAX_PACKET = 8192
-_LOG = logging.getLogger(__name__)
 _NAMESPACE = uuid.UUID("5f5a69c2-e0ae-504f-829b-acaee9bdb5c2")
 _ENVELOPE = (
     '<?xml version="1.0" encoding="UTF-8"?><SOAP-ENV:Envelope '
@@ -49,9 +45,8 @@ class Question:
     endpoint: str = ""
 
 
-class WsDiscoveryPresence(asyncio.DatagramProtocol):
-    """Answers for all devices of a site while entered. `interfaces` are IPv4 addresses of this machine; none means
-    the one of the default route. With `silent_places` a device tells its address only when asked to (Resolve)."""
+class WsDiscoveryPresence(MulticastPresence):
+    """With `silent_places` a device tells its address only when asked to (Resolve)."""
 
     def __init__(
         self,
@@ -61,34 +56,14 @@ class WsDiscoveryPresence(asyncio.DatagramProtocol):
         port: int = PORT,
         silent_places: bool = False,
     ) -> None:
-        self._devices = devices
-        self._interfaces = [address for address in interfaces if ":" not in address] or ["0.0.0.0"]  # noqa: S104
-        self._port = port
+        super().__init__(devices, interfaces, port)
         self._silent_places = silent_places
-        self._transport: asyncio.DatagramTransport | None = None
 
-    async def __aenter__(self) -> WsDiscoveryPresence:
-        loop = asyncio.get_running_loop()
-        listening = listen(self._interfaces, self._port)
-        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=listening)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._transport is not None:
-            self._transport.close()
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        question = read_question(data)
-        if question is None or self._transport is None:
-            return
-        for device in self._devices:
-            for packet in answers(device, question, places=not self._silent_places):
-                self._transport.sendto(packet, addr)
-
-    def error_received(self, exc: Exception) -> None:
-        _LOG.debug("WS-Discovery: %r", exc)
+    def answers(self, packet: bytes) -> Iterator[bytes]:
+        question = read_question(packet)
+        if question is not None:
+            for device in self._devices:
+                yield from answers(device, question, places=not self._silent_places)
 
 
 def read_question(packet: bytes) -> Question | None:

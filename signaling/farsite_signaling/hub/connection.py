@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from farsite_signaling.hub.cadence import in_step, steady
 from farsite_signaling.hub.handshake import refusal
 from farsite_signaling.hub.limits import HubLimits, TokenBucket
 from farsite_signaling.hub.outbox import Outbox
@@ -19,7 +20,6 @@ from farsite_signaling.wire.heartbeat import Heartbeat
 from farsite_signaling.wire.hub import Bye, HubMessage, Ping, Pong, Unknown, dump
 
 log = logging.getLogger(__name__)
-_SAME_PACE = 0.1
 
 Receive = Callable[["Connection", HubMessage | Unknown], Awaitable[None]]
 Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
@@ -117,16 +117,19 @@ class Connection:
         finally:
             self._writer = None
 
-    async def answer_ping(self, token: int, interval: float) -> None:
-        """`interval`: of heartbeats, as it should be now; the peer is told when it is another one.
+    async def answer_ping(self, token: int, interval: float, *, together: bool) -> None:
+        """`interval`: of heartbeats, as it should be now; the peer is told when it is another one. `together`: it is one
+        of many, who ping in step (`hub/cadence.py`).
 
         For whoever reads from this connection: a peer that does not take its answers is not read from either.
         """
-        if abs(interval - self._heartbeat.interval) < _SAME_PACE * interval:
+        now, current = self._loop.time(), self._heartbeat.interval
+        told = in_step(current, interval, now) if together else steady(current, interval)
+        if told is None:
             await self._answer(f'{{"type":"pong","token":{token}}}')
         else:
-            await self._answer(dump(Pong(token=token, heartbeat=interval)))
-            self._heartbeat.pace(interval, self._loop.time())
+            await self._answer(dump(Pong(token=token, heartbeat=told)))
+            self._heartbeat.pace(told, now)
 
     async def _answer(self, text: str) -> None:
         """Without a task of its own where nothing else is on its way: thousands of idle peers do nothing but ping."""

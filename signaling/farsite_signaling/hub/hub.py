@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from farsite_signaling.hub.authorizer import Authorizer
 from farsite_signaling.hub.connection import Connection
+from farsite_signaling.hub.door import Door
 from farsite_signaling.hub.handshake import Handshake, refusal
 from farsite_signaling.hub.limits import HubLimits
 from farsite_signaling.hub.neighbours import Alone, Neighbours
@@ -46,6 +47,8 @@ T = TypeVar("T")
 
 HEARTBEAT = 4.0
 _TICKS_PER_HEARTBEAT = 8
+_MANY = 20
+"""Pings a second, from which on they are to come together."""
 
 
 class Hub:
@@ -79,6 +82,7 @@ class Hub:
         )
         self._live: set[Connection] = set()
         self._at_door: set[HubSocket] = set()
+        self._door = Door(self._limits.handshakes, 1 / self._limits.return_rate)
         self._group: asyncio.TaskGroup | None = None
         self._settling: set[asyncio.Task[None]] = set()
         self._ticker: asyncio.Task[None] | None = None
@@ -169,7 +173,8 @@ class Hub:
     @property
     def _pace(self) -> float:
         """Seconds between the pings of a peer: the more there are, the longer."""
-        return max(self._heartbeat, len(self._live) / self._limits.pings_per_second)
+        wanted = len(self._live) / self._limits.pings_per_second
+        return max(self._heartbeat, min(wanted, self._limits.longest_heartbeat))
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         assert self._group is not None
@@ -189,6 +194,7 @@ class Hub:
             await socket.prepare(request)
             connection = await self._admit(socket)
         finally:
+            self._door.passed(asyncio.get_running_loop().time())
             self._at_door.discard(socket)
             self._count_out()
         if connection is not None:
@@ -201,8 +207,11 @@ class Hub:
             return FarsiteError(ErrorCode.FORBIDDEN, "Pages of this origin may not connect to the hub.")
         if not self._open:
             return FarsiteError(ErrorCode.UNAVAILABLE, "The hub is closed.", retry_after=1.0)
-        if len(self._at_door) >= self._limits.handshakes or len(self._live) >= self._limits.connections:
+        if len(self._live) >= self._limits.connections:
             return FarsiteError(ErrorCode.UNAVAILABLE, "The hub is full.", retry_after=5.0)
+        if (wait := self._door.knock(asyncio.get_running_loop().time())) is not None:
+            detail = "Too many come to the hub at once."
+            return FarsiteError(ErrorCode.UNAVAILABLE, detail, retry_after=max(1.0, wait))
         return None
 
     async def _admit(self, socket: HubSocket) -> Connection | None:
@@ -318,6 +327,10 @@ class Hub:
 
     async def _received(self, connection: Connection, message: HubMessage | Unknown) -> None:
         match message:
+            case Ping():  # first: of most peers nothing else is ever heard
+                pace = self._pace
+                together = len(self._live) >= _MANY * pace
+                await connection.answer_ping(message.token, pace, together=together)
             case EnvelopeMessage():
                 await self._forward(connection, message)
             case Report():
@@ -328,8 +341,6 @@ class Hub:
                 await self._compare(connection, message)
             case InventoryDelta():
                 await self._inventory(connection, message)
-            case Ping():
-                await connection.answer_ping(message.token, self._pace)
             case Pong() | Unknown():
                 pass
             case _:

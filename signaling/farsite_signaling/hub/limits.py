@@ -10,13 +10,15 @@ from farsite_signaling.wire.hub import MAX_MESSAGE
 @dataclass(frozen=True)
 class HubLimits:
     """Times in seconds. The defaults notice a silent connection after 9 s (`wire.heartbeat`), with many peers later:
-    all of them together ping at most `pings_per_second` times. TCP's own probes find who is gone meanwhile.
+    all of them together ping at most `pings_per_second` times, each every `longest_heartbeat` at least: peers take no
+    longer than a minute. TCP's own probes find who is gone meanwhile.
     """
 
     connections: int = 20_000
     keepalive: tuple[int, int, int] = (10, 5, 3)
     """Idle time, interval and number of TCP's probes, where the system lets them be set."""
     pings_per_second: float = 90.0
+    longest_heartbeat: float = 59.0
     handshakes: int = 500
     handshake_timeout: float = 5.0
     authorizer_timeout: float = 3.0

@@ -1,4 +1,4 @@
-"""Between a tunnel's session and the link it uses: messages out, messages in, and the link's end."""
+"""Between a tunnel's session and the link it uses: channels, messages out, messages in, and the link's end."""
 
 from __future__ import annotations
 
@@ -7,11 +7,28 @@ import logging
 from collections.abc import Callable
 
 from farsite_signaling.peer.link import HIGH_WATER, Link
-from farsite_signaling.tunnel import Session
+from farsite_signaling.tunnel import CONTROL_LABEL, STREAM_LABEL, Session, Stream
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 _log = logging.getLogger(__name__)
 LINK_CLOSE_TIMEOUT = 5.0
+
+
+def begin(session: Session, link: Link, now: float, *, initiator: bool) -> None:
+    """Have the session's streams go on over the link. Raises `FarsiteError` when it is broken already."""
+    control = link.open_channel(CONTROL_LABEL) if initiator else None
+    for stream in session.attach(control, now):
+        session.bind(stream, link.open_channel(STREAM_LABEL))
+
+
+def bind(session: Session, stream: Stream, link: Link | None) -> None:
+    """Without a link the new stream waits for the next one."""
+    if link is None:
+        return
+    try:
+        session.bind(stream, link.open_channel(STREAM_LABEL))
+    except FarsiteError as error:
+        stream.reset(error)
 
 
 def pump(session: Session, link: Link) -> None:

@@ -1,6 +1,6 @@
 """A UDP transport that reads and writes many datagrams per system call, where the system has that.
 
-Linux cuts one long buffer into datagrams of one length (UDP_SEGMENT) and hands over several as one (UDP_GRO).
+Linux cuts one long buffer into datagrams of one length (UDP_SEGMENT), and hands over many per call (`datagram_reader`).
 Elsewhere, or when a network card refuses, it is one call per datagram.
 """
 
@@ -11,17 +11,20 @@ import errno
 import socket
 import struct
 import sys
-import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-_UDP_SEGMENT, _UDP_GRO = 103, 104
+from farsite_signaling.peer.datagram_reader import Datagram, reader
+
+_UDP_SEGMENT = 103
 OFFLOAD = sys.platform == "linux"
 DTLS_FIRST_BYTES = range(20, 64)
 """RFC 7983 section 7."""
-_READS = 32
-"""Per wake-up, so that other work gets its turn."""
+_READS, _ENOUGH = 32, 1024 * 1024
+"""Calls and bytes per wake-up, so that other work gets its turn."""
+_LONG = 16 * 1024
+"""What is that long already is not put together with more."""
 _TICK = 0.002
 """Between two looks while much comes, seconds: fewer and fuller batches, at the price of a millisecond on average."""
 _MUCH = 6 * 1024
@@ -29,16 +32,6 @@ _MUCH = 6 * 1024
 _MAX_WAITING = 512
 _NO_OFFLOAD = (errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.EOPNOTSUPP, errno.ENOPROTOOPT)
 _MAX_SEGMENTS = 60
-
-
-class _Buffer(threading.local):
-    """Used only within one call: shared by all transports of a thread."""
-
-    def __init__(self) -> None:
-        self.view = memoryview(bytearray(65_536))
-
-
-_buffer = _Buffer()
 
 
 class UdpTransport(asyncio.DatagramTransport):
@@ -65,20 +58,11 @@ class UdpTransport(asyncio.DatagramTransport):
         self._look: asyncio.TimerHandle | None = None
         self._waiting: deque[tuple[bytes, Any]] = deque()
         self._offload = OFFLOAD
-        self._receive = self._enable_receive_offload()
+        self._reader = reader(sock, many=OFFLOAD)
 
     def open(self) -> None:
         self._protocol.connection_made(self)
         self._loop.add_reader(self._sock.fileno(), self._readable)
-
-    def _enable_receive_offload(self) -> bool:
-        if self._offload:
-            try:
-                self._sock.setsockopt(socket.SOL_UDP, _UDP_GRO, 1)
-            except OSError:
-                return False
-            return True
-        return False
 
     # reading
 
@@ -123,38 +107,47 @@ class UdpTransport(asyncio.DatagramTransport):
         total = 0
         self._unread = True
         for _ in range(_READS):
-            if self._closing:
+            if self._closing or total >= _ENOUGH:
                 break
             try:
-                size, segment, address = self._read()
+                datagrams = self._reader.read()
             except (BlockingIOError, InterruptedError):
                 self._unread = False
                 break
             except OSError as error:
                 self._protocol.error_received(error)
                 continue
-            total += size
-            self._received(_buffer.view[:size], segment or size, address)
+            total += sum([len(data) for data, _, _ in datagrams])
+            self._received(datagrams)
+            if len(datagrams) < self._reader.most:
+                self._unread = False
+                break
         return total
 
-    def _read(self) -> tuple[int, int, Any]:
-        if not self._receive:
-            size, address = self._sock.recvfrom_into(_buffer.view)
-            return size, 0, address
-        size, extra, _, address = self._sock.recvmsg_into([_buffer.view], 64)
-        for level, kind, value in extra:
-            if level == socket.SOL_UDP and kind == _UDP_GRO:
-                return size, int.from_bytes(value[:4], sys.byteorder), address
-        return size, 0, address
-
-    def _received(self, data: memoryview, segment: int, address: Any) -> None:
+    def _received(self, datagrams: list[Datagram]) -> None:
         """Anything in one piece comes from one sender."""
-        if not data:
-            return
-        if self._records is not None and data[0] in self._batched and self._records(data, segment):
-            return
+        for run in runs(datagrams, self._batched if self._records is not None else range(0)):
+            data, segment, _ = run[0]
+            if self._closing:
+                return
+            if not data:
+                continue
+            if self._records is not None and data[0] in self._batched and self._hand_on(run, segment):
+                continue
+            for datagram in run:
+                self._one_by_one(datagram)
+
+    def _hand_on(self, run: list[Datagram], segment: int) -> bool:
+        assert self._records is not None
+        data = run[0][0] if len(run) == 1 else memoryview(b"".join([data for data, _, _ in run]))
+        return self._records(data, segment)
+
+    def _one_by_one(self, datagram: Datagram) -> None:
+        data, segment, whose = datagram
+        address = self._reader.address(whose)
         for start in range(0, len(data), segment):
-            self._protocol.datagram_received(data[start : start + segment].tobytes(), address)
+            if not self._closing:
+                self._protocol.datagram_received(data[start : start + segment].tobytes(), address)
 
     # writing
 
@@ -243,3 +236,24 @@ class UdpTransport(asyncio.DatagramTransport):
             self._protocol.connection_lost(None)
         finally:
             self._sock.close()
+
+
+def runs(datagrams: list[Datagram], batched: range) -> Iterator[list[Datagram]]:
+    """Put together what may go on in one piece: first bytes in `batched`, one length, the last of a run maybe shorter."""
+    run: list[Datagram] = []
+    length = 0
+    for datagram in datagrams:
+        data, segment, _ = datagram
+        fits = bool(data) and data[0] in batched
+        joins = segment == length or (segment < length and segment == len(data))
+        if run and not (fits and joins and len(data) <= _LONG):
+            yield run
+            run = []
+        if not run:
+            length = segment if fits else 0
+        run.append(datagram)
+        if not length or len(data) % length or len(data) > _LONG:
+            yield run
+            run = []
+    if run:
+        yield run

@@ -18,11 +18,14 @@ from aiortc.rtcsctptransport import RTCSctpCapabilities, RTCSctpTransport
 
 from farsite_signaling.peer.association import Association, Settings
 from farsite_signaling.peer.dtls import DtlsTransport
+from farsite_signaling.peer.fine_timer import FineTimer, fine_timer
 from farsite_signaling.peer.link import HIGH_WATER, MAX_MESSAGE
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 _TICK = 0.001
 """Event loops' timers are no finer."""
+_FINE_TICK = 0.0003
+"""Where bursts are small, so that milliseconds do not limit the rate."""
 
 
 class SctpTransport(RTCSctpTransport):
@@ -46,6 +49,7 @@ class SctpTransport(RTCSctpTransport):
         self._whole = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self._fine: FineTimer | None = None
 
     # what the peer connection calls
 
@@ -130,6 +134,8 @@ class SctpTransport(RTCSctpTransport):
     def _arm(self, now: float) -> None:
         """One timer: moved forward when needed, else left to find that it is early."""
         at = self.core.deadline(now)
+        if at is not None and self.core.sender.hurried and self._arm_finely(at, now):
+            return
         if at is None or (self._timer is not None and self._timer_at <= at + _TICK / 2):
             return
         if self._timer is not None:
@@ -137,8 +143,20 @@ class SctpTransport(RTCSctpTransport):
         self._timer_at = max(at, now + _TICK)
         self._timer = asyncio.get_running_loop().call_later(self._timer_at - now, self._wake)
 
+    def _arm_finely(self, at: float, now: float) -> bool:
+        if at - now >= 2 * _TICK or self._phase != "connected":
+            return False
+        if self._fine is None:
+            self._fine = fine_timer(asyncio.get_running_loop(), self._due)
+        if self._fine is not None:
+            self._fine.at(max(at, now + _FINE_TICK))
+        return self._fine is not None
+
     def _wake(self) -> None:
         self._timer = None
+        self._due()
+
+    def _due(self) -> None:
         self.core.expired(monotonic())
         self._keep_whole()
         self._flush()
@@ -203,6 +221,8 @@ class SctpTransport(RTCSctpTransport):
             if handle is not None:
                 handle.cancel()
         self._timer = self._soon = None
+        if self._fine is not None:
+            self._fine.close()
         self.on_lost(error)
         for channel in [*self._data_channels.values(), *self._early]:
             channel._setReadyState("closed")

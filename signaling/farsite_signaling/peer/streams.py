@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from farsite_signaling.peer.stream import StreamTransport
-from farsite_signaling.tunnel import Stream
+from farsite_signaling.tunnel import (
+    Stream,
+    StreamAccepted,
+    StreamDrained,
+    StreamEnded,
+    StreamEvent,
+    StreamFlushed,
+    StreamReadable,
+    StreamRequested,
+)
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.stream import OpenRequest
 
@@ -61,6 +70,22 @@ class TunnelStreams:
         self._openings: dict[Stream, _Opening] = {}
         self._accepting: dict[Stream, asyncio.Task[None]] = {}
 
+    def happened(self, event: StreamEvent, *, welcome: bool) -> None:
+        """`welcome`: whether the other side may still open streams."""
+        match event:
+            case StreamReadable(stream):
+                self._readable(stream)
+            case StreamDrained(stream):
+                self._drained(stream)
+            case StreamFlushed(stream):
+                self._flushed(stream)
+            case StreamRequested(stream):
+                self._requested(stream, welcome=welcome)
+            case StreamAccepted(stream):
+                self._accepted(stream)
+            case StreamEnded(stream):
+                self._ended(stream)
+
     # --- streams of ours
 
     def opening(self, stream: Stream, factory: ProtocolFactory) -> asyncio.Future[StreamTransport]:
@@ -88,7 +113,7 @@ class TunnelStreams:
         stream.reset(FarsiteError(ErrorCode.CLOSED, "Nobody waits for the stream any more."))
         self._settle()
 
-    def accepted(self, stream: Stream) -> None:
+    def _accepted(self, stream: Stream) -> None:
         opening = self._openings.pop(stream, None)
         if opening is None:
             return
@@ -100,7 +125,7 @@ class TunnelStreams:
 
     # --- streams of the other side
 
-    def requested(self, stream: Stream, *, welcome: bool) -> None:
+    def _requested(self, stream: Stream, *, welcome: bool) -> None:
         if self._acceptor is None or not welcome:
             stream.reset(FarsiteError(ErrorCode.STREAM_REFUSED, "No streams are accepted here."))
             return
@@ -131,19 +156,19 @@ class TunnelStreams:
 
     # --- streams of either
 
-    def readable(self, stream: Stream) -> None:
+    def _readable(self, stream: Stream) -> None:
         if transport := self._transports.get(stream):
             transport.readable()
 
-    def drained(self, stream: Stream) -> None:
+    def _drained(self, stream: Stream) -> None:
         if transport := self._transports.get(stream):
             transport.drained()
 
-    def flushed(self, stream: Stream) -> None:
+    def _flushed(self, stream: Stream) -> None:
         if transport := self._transports.get(stream):
             transport.flushed()
 
-    def ended(self, stream: Stream) -> None:
+    def _ended(self, stream: Stream) -> None:
         if opening := self._openings.pop(stream, None):
             error = stream.error or FarsiteError(ErrorCode.CLOSED, "The stream ended before it was open.")
             opening.answer.set_exception(error)

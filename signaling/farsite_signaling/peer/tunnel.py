@@ -14,7 +14,7 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Self, TypeVar
 
-from farsite_signaling.peer.attachment import Receiver, close_link, flush, pump
+from farsite_signaling.peer.attachment import Receiver, begin, bind, close_link, flush, pump
 from farsite_signaling.peer.deadlines import Deadline, Patience
 from farsite_signaling.peer.farewell import Farewell
 from farsite_signaling.peer.keeping import Keeper, keep
@@ -23,19 +23,10 @@ from farsite_signaling.peer.moves import Moves
 from farsite_signaling.peer.stream import StreamTransport
 from farsite_signaling.peer.streams import StreamAcceptor, TunnelStreams, new_reader
 from farsite_signaling.tunnel import (
-    CONTROL_LABEL,
-    STREAM_LABEL,
     Event,
     Limits,
     PeerLost,
     Session,
-    Stream,
-    StreamAccepted,
-    StreamDrained,
-    StreamEnded,
-    StreamFlushed,
-    StreamReadable,
-    StreamRequested,
     TunnelEnded,
 )
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -230,7 +221,7 @@ class Tunnel:
         self._check_open()
         stream = self._core.open(OpenRequest(target=target, priority=priority))
         answer = self._streams.opening(stream, protocol_factory)
-        self._bind(stream)
+        bind(self._core, stream, self._link)
         self._settle()
         transport = await self._streams.answered(stream, answer)
         return transport, transport.get_protocol()  # type: ignore[return-value]
@@ -308,7 +299,7 @@ class Tunnel:
         self._moves.takes(link.path, link.reason)
         self._changed()
         try:
-            self._start_core(link)
+            begin(self._core, link, self._loop.time(), initiator=self.initiator)
         except FarsiteError as error:
             # It broke before it was used.
             self._lost(error)
@@ -327,20 +318,6 @@ class Tunnel:
             lost=self._lost,
             time=self._loop.time,
         )
-
-    def _start_core(self, link: Link) -> None:
-        control = link.open_channel(CONTROL_LABEL) if self.initiator else None
-        for stream in self._core.attach(control, self._loop.time()):
-            self._core.bind(stream, link.open_channel(STREAM_LABEL))
-
-    def _bind(self, stream: Stream) -> None:
-        """Without a link the stream waits for the next one."""
-        if self._link is None:
-            return
-        try:
-            self._core.bind(stream, self._link.open_channel(STREAM_LABEL))
-        except FarsiteError as error:
-            stream.reset(error)
 
     def _detach(self, linger: float = 0.0) -> None:
         """Leave the link, if there is one, and close it after `linger` seconds."""
@@ -411,22 +388,12 @@ class Tunnel:
 
     def _handle(self, event: Event) -> None:
         match event:
-            case StreamReadable(stream):
-                self._streams.readable(stream)
-            case StreamDrained(stream):
-                self._streams.drained(stream)
-            case StreamFlushed(stream):
-                self._streams.flushed(stream)
-            case StreamRequested(stream):
-                self._streams.requested(stream, welcome=self._state is not TunnelState.CLOSING)
-            case StreamAccepted(stream):
-                self._streams.accepted(stream)
-            case StreamEnded(stream):
-                self._streams.ended(stream)
             case PeerLost(error):
                 self._lost(error)
             case TunnelEnded(error):
                 self._begin_close(error, tell=True)
+            case _:
+                self._streams.happened(event, welcome=self._state is not TunnelState.CLOSING)
 
     # --- closing
 

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from aiohttp import web
+from pydantic import BaseModel
 
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
+IF_MATCH = "If-Match"
+Revision = int | str
 
-def etag(revision: int) -> dict[str, str]:
+
+def etag(revision: Revision) -> dict[str, str]:
     return {"ETag": f'"{revision}"'}
 
 
-def check_if_match(request: web.Request, revision: int) -> None:
+def revision_of(content: BaseModel) -> str:
+    """Of what counts no edits: what it says is what it is."""
+    return hashlib.sha256(content.model_dump_json().encode()).hexdigest()[:32]
+
+
+def check_if_match(request: web.Request, revision: Revision) -> None:
     """Without the header the edit goes ahead. Raises `precondition_failed`."""
-    given = request.headers.get("If-Match")
+    given = request.headers.get(IF_MATCH)
     if given is None:
         return
     tags = {tag.strip() for tag in given.split(",")}

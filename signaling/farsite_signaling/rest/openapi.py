@@ -17,6 +17,12 @@ Mode = Literal["validation", "serialization"]
 Schemas = dict[tuple[type[BaseModel], Mode], dict[str, Any]]
 _REFERENCE = "#/components/schemas/{model}"
 _PROBLEM = "application/problem+json"
+_ETAG = {
+    "ETag": {
+        "description": "what was read; give it as If-Match to change or remove that and nothing newer",
+        "schema": {"type": "string"},
+    }
+}
 
 
 def openapi(api: Api, *, title: str, version: str) -> dict[str, Any]:
@@ -24,7 +30,7 @@ def openapi(api: Api, *, title: str, version: str) -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for route in api.routes:
         path = paths.setdefault(api.prefix + route.path, {})
-        path[route.method.lower()] = _operation(route, references)
+        path[route.method.lower()] = _operation(route, references, etag=api.gives_etag(route))
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},
@@ -47,12 +53,12 @@ def _schemas(api: Api) -> tuple[Schemas, dict[str, Any]]:
     return references, schemas.get("$defs", {})  # type: ignore[return-value]
 
 
-def _operation(route: Route, references: Schemas) -> dict[str, Any]:
+def _operation(route: Route, references: Schemas, *, etag: bool) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "summary": route.summary,
         "operationId": route.handler.__name__,
         "parameters": _parameters(route),
-        "responses": _responses(route, references),
+        "responses": _responses(route, references, etag=etag),
         "x-farsite-right": route.need.value,
     }
     if route.request is not None:
@@ -63,13 +69,16 @@ def _operation(route: Route, references: Schemas) -> dict[str, Any]:
     return operation
 
 
-def _responses(route: Route, references: Schemas) -> dict[str, Any]:
+def _responses(route: Route, references: Schemas, *, etag: bool) -> dict[str, Any]:
     problem = _content(references[Problem, "serialization"], _PROBLEM)
     problems = {
         str(status): {"description": f"{HTTPStatus(status).phrase}: {', '.join(codes)}", **problem}
         for status, codes in outcomes(route).items()
     }
-    return _success(route, references) | problems | {"default": {"description": "Problem", **problem}}
+    success = _success(route, references)
+    if etag:
+        success[str(route.status)]["headers"] = _ETAG
+    return success | problems | {"default": {"description": "Problem", **problem}}
 
 
 def _success(route: Route, references: Schemas) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from farsite_signaling.rest.etags import IF_MATCH
 from farsite_signaling.wire.errors import ErrorCode, status_of
 from farsite_signaling.wire.rights import Right
 
@@ -25,6 +26,7 @@ _IN_AN_ORGANIZATION = (
     ErrorCode.MFA_SETUP_REQUIRED,
     ErrorCode.PROVIDER_REQUIRED,
     ErrorCode.LICENCE_EXPIRED,
+    ErrorCode.ORGANIZATION_SUSPENDED,
 )
 _WRITING = (ErrorCode.CONFLICT, ErrorCode.DISK_FULL)
 _WITH_A_BODY = (ErrorCode.TOO_LARGE, ErrorCode.TIMEOUT)
@@ -50,7 +52,7 @@ def _codes(route: Route) -> Iterator[ErrorCode]:
         yield from _WRITING
     if route.request is not None:
         yield from _WITH_A_BODY
-    if "If-Match" in route.headers:
+    if IF_MATCH in route.headers:
         yield ErrorCode.PRECONDITION_FAILED
     if "Idempotency-Key" in route.headers:
         yield ErrorCode.IN_PROGRESS

@@ -13,6 +13,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
+from farsite_signaling.rest.etags import IF_MATCH
 from farsite_signaling.rest.stale import tell_changes
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.ids import clean
@@ -136,11 +137,25 @@ class Api:
         `may` says whether whoever was let in may use a route of another need as well: an edit that came too late is
         told what changed by those who may read it.
         """
-        readers = {route.path: route for route in self.routes if route.method == "GET"}
         for route in self.routes:
-            reader = readers.get(route.path) if "If-Match" in route.headers else None
+            reader = self.reader_of(route) if IF_MATCH in route.headers else None
             endpoint = _endpoint(route, authorize, reader, may or _nothing_else)
             app.router.add_route(route.method, self.prefix + route.path, endpoint)
+
+    def reader_of(self, route: Route) -> Route | None:
+        """What reads the thing that a route edits: at its own path, or the nearest one above."""
+        readers = {one.path: one for one in self.routes if one.method == "GET"}
+        path = route.path
+        while path:
+            if path in readers:
+                return readers[path]
+            path = path.rpartition("/")[0]
+        return None
+
+    def gives_etag(self, route: Route) -> bool:
+        """Whoever edits it says by the tag what was read."""
+        edited = [one for one in self.routes if one.path == route.path and IF_MATCH in one.headers]
+        return bool(edited) and route.response is not None
 
 
 def _nothing_else(request: web.Request, need: Need) -> bool:
@@ -153,11 +168,10 @@ def _endpoint(
     async def endpoint(request: web.Request) -> web.StreamResponse:
         await authorize(request, route.need)
         check_texts(dict(request.match_info))
-        if route.request is None:
-            return _answer(await route.handler(request), route.status)
-        body = await read_body(request, route.request)
+        body = None if route.request is None else await read_body(request, route.request)
+        given = (request,) if body is None else (request, body)
         try:
-            return _answer(await route.handler(request, body), route.status)
+            return _answer(await route.handler(*given), route.status)
         except FarsiteError as error:
             if error.code is not ErrorCode.PRECONDITION_FAILED or reader is None:
                 raise
@@ -168,7 +182,7 @@ def _endpoint(
     return endpoint
 
 
-async def _stale(request: web.Request, body: BaseModel, reader: Route) -> FarsiteError:
+async def _stale(request: web.Request, body: BaseModel | None, reader: Route) -> FarsiteError:
     result = await reader.handler(request)
     return tell_changes(body, result.body if isinstance(result, Answer) else result)
 

@@ -10,12 +10,16 @@ from pydantic import BaseModel
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 _LONGEST = 200
+_MOST_IN_A_SENTENCE = 6
 
 
-def tell_changes(wanted: BaseModel, current: BaseModel) -> FarsiteError:
-    """`precondition_failed` whose `errors` name the fields of the edit that differ, with their `current` values."""
-    errors = changes(wanted, current)
-    now = ", ".join(f"{error['field']} {error['message']}" for error in errors)
+def tell_changes(wanted: BaseModel | None, current: BaseModel) -> FarsiteError:
+    """`precondition_failed` whose `errors` name the fields of the edit that differ, with their `current` values.
+
+    Who wants to remove it (`wanted` None) is told everything, as it is now: only they know what they had read.
+    """
+    errors = changes(wanted, current) if wanted is not None else _everything(current)
+    now = ", ".join(f"{error['field']} {error['message']}" for error in errors[:_MOST_IN_A_SENTENCE])
     what = (
         f"Somebody changed it after you read it: {now}." if now else "Somebody changed it after you read it."
     )
@@ -30,6 +34,13 @@ def changes(wanted: BaseModel, current: BaseModel) -> list[dict[str, Any]]:
         {"field": name, "message": f"is now {_shown(there[name])}", "current": there[name]}
         for name in asked
         if name in there and there[name] != asked[name]
+    ]
+
+
+def _everything(current: BaseModel) -> list[dict[str, Any]]:
+    return [
+        {"field": name, "message": f"is now {_shown(value)}", "current": value}
+        for name, value in current.model_dump(mode="json").items()
     ]
 
 

@@ -58,13 +58,5 @@ class TunnelEnded(NamedTuple):
     error: FarsiteError
 
 
-Event = (
-    StreamRequested
-    | StreamAccepted
-    | StreamReadable
-    | StreamDrained
-    | StreamFlushed
-    | StreamEnded
-    | PeerLost
-    | TunnelEnded
-)
+StreamEvent = StreamRequested | StreamAccepted | StreamReadable | StreamDrained | StreamFlushed | StreamEnded
+Event = StreamEvent | PeerLost | TunnelEnded

@@ -77,6 +77,15 @@ class Organization(_Schema):
     require_mfa: bool = False
     support_until: datetime | None = Field(default=None, description="no member: let in until then")
     deletes_at: datetime | None = Field(default=None, description="erased then, unless it is restored")
+    sign_in_idle_days: int | None = Field(
+        default=None,
+        description="members' sign-ins end after so many days without use; None: the cloud's rule",
+    )
+    sign_in_days: int | None = Field(default=None, description="… and after so many days in any case")
+    suspended_at: datetime | None = Field(
+        default=None, description="the operator of this cloud suspended it: it is seen and not changed"
+    )
+    suspended_reason: str = ""
 
 
 class OrganizationRequest(_Request):
@@ -87,6 +96,8 @@ class OrganizationChange(_Request):
     name: Title | None = None
     invited_start_as_viewers: bool | None = None
     require_mfa: bool | None = None
+    sign_in_idle_days: int | None = Field(default=None, ge=0, le=3650, description="0: the cloud's rule")
+    sign_in_days: int | None = Field(default=None, ge=0, le=3650, description="0: the cloud's rule")
 
 
 class OrganizationList(_Schema):

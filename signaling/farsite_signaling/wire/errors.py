@@ -26,6 +26,7 @@ class ErrorCode(StrEnum):
     MFA_SETUP_REQUIRED = "mfa_setup_required"
     CODE_INVALID = "code_invalid"
     PROVIDER_REQUIRED = "provider_required"
+    ORGANIZATION_SUSPENDED = "organization_suspended"
     PROVIDER_REFUSED = "provider_refused"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
@@ -108,6 +109,7 @@ _STATUS: dict[ErrorCode, int] = {
     ErrorCode.MFA_SETUP_REQUIRED: 403,
     ErrorCode.CODE_INVALID: 400,
     ErrorCode.PROVIDER_REQUIRED: 403,
+    ErrorCode.ORGANIZATION_SUSPENDED: 403,
     ErrorCode.PROVIDER_REFUSED: 403,
     ErrorCode.CERTIFICATE_EXPIRED: 401,
     ErrorCode.CERTIFICATE_REVOKED: 401,

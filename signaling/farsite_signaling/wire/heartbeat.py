@@ -32,10 +32,12 @@ class Heartbeat:
             self._next_ping = now + _WAITING * self.interval
 
     def pace(self, interval: float, now: float) -> None:
-        """Another interval from now on, which both sides know."""
+        """Another interval from the last ping on, which both sides know: whoever asks for it says when the next one is
+        to come, however long the way is. `now`: when it was heard of."""
+        moved = interval - self.interval
         self.interval = interval
         self._heard = now
-        self._next_ping = now + (_WAITING if self._waiting else 1.0) * interval
+        self._next_ping = now + _WAITING * interval if self._waiting else self._next_ping + moved
 
     def ping(self, now: float) -> int | None:
         """The token of a ping to send now, or `None` when none is due."""

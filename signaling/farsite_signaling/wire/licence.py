@@ -38,7 +38,11 @@ class LicenceState(StrEnum):
 
 
 class LicenceKey(BaseModel):
-    """Claims of a key. Times are Unix seconds: from `starts` on, before `ends`. `org` None: for whoever redeems it."""
+    """Claims of a key. Times are Unix seconds: from `starts` on, before `ends`. `org` None: for whoever redeems it.
+
+    `cloud`: address of the only cloud that takes it. A key for anybody anywhere is good once in every cloud that knows
+    its authority: they know nothing of one another.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -49,6 +53,7 @@ class LicenceKey(BaseModel):
     starts: int = Field(ge=0, le=_LAST)
     ends: int = Field(ge=0, le=_LAST)
     org: Id | None = None
+    cloud: str | None = Field(default=None, min_length=1, max_length=300)
     iat: int = Field(ge=0, le=_LAST)
 
     @model_validator(mode="after")

@@ -134,6 +134,7 @@ def way(current: str, target: str, available: Iterable[str]) -> tuple[list[str],
     return [*hops, target], missing
 
 
+@lru_cache(maxsize=4096)
 def model_key(model: str) -> str:
     """Models are written with spaces, underscores, and with the brand before them."""
     return model.replace("_", " ").casefold().removeprefix("axis ").strip()

@@ -41,7 +41,10 @@ class SignedIn(_Schema):
 
     id: str
     created_at: datetime
-    expires_at: datetime
+    expires_at: datetime = Field(description="it ends then, however much it is used")
+    used_at: datetime | None = Field(default=None, description="last use, some minutes late at most")
+    used_from: str = ""
+    unused_until: datetime | None = Field(default=None, description="it ends then, unless it is used before")
     source: str = Field(description="address it was made from")
     agent: str = Field(description="program it was made with")
     mfa: bool

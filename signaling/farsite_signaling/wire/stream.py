@@ -13,6 +13,8 @@ from farsite_signaling.wire.ids import Id
 from farsite_signaling.wire.rights import Right
 
 MAX_OPEN = 2048
+Service = Literal["http", "https", "rtsp"]
+"""`rtsp`: RFC 7826 on TCP, media interleaved in it."""
 
 
 class _Frozen(BaseModel):
@@ -26,11 +28,11 @@ class ApiTarget(_Frozen):
 
 
 class DeviceTarget(_Frozen):
-    """A managed device's web server. The edge host knows its address; a client never names one."""
+    """A managed device's web server, or its streams. The edge host knows its address; a client never names one."""
 
     kind: Literal["device"] = "device"
     device: Id
-    service: Literal["http", "https"] = "http"
+    service: Service = "http"
 
 
 AnyTarget = ApiTarget | DeviceTarget

@@ -11,9 +11,9 @@ import pytest
 from farsite_cloud.turn.config import render
 from farsite_cloud.turn.credentials import turn_credentials
 from farsite_cloud.turn.probe import answers_udp
-from farsite_cloud.turn.process import stop
 from farsite_cloud.turn.supervisor import TurnServer
 from farsite_cloud.turn.version import installed_version
+from farsite_signaling.processes import stop
 from tests.cloud.turn.conftest import OLD_SECRET, SECRET, client, local_settings
 from tests.cloud.turn.turn_client import CONNECT, REFRESH, SUCCESS, TCP, TurnClient
 

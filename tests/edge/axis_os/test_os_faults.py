@@ -26,7 +26,7 @@ FAULTS = {
 async def test_a_bad_device_fails_alone(tmp_path: Path, fault: Fault) -> None:
     async with rig_of(tmp_path, count=2, device_timeout=1.0, os_restart_timeout=3.0) as rig:
         rig.image()
-        bad, good = rig.devices()
+        bad, good = rig.devices
         bad.fault = fault
         task = await rig.upgrade(rollout=Rollout(parallel=2))
         shown = await rig.finished(task)

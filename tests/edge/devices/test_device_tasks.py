@@ -216,7 +216,7 @@ async def test_a_device_that_falls_silent_is_looked_into_later(
     assert host.manager.credentials.unresolved == {device.serial}
     monkeypatch.setattr(AccountChanger, "works", works)
     device.fault = Fault.NONE
-    record = await host.manager.check(device.serial, refresh=True)
+    record = await host.manager.looks.check(device.serial, refresh=True)
     assert record.state is DeviceState.REACHABLE
     kept = await host.manager.credentials.get(device.serial)
     assert kept == Account("root", password(device))

@@ -35,7 +35,7 @@ async def seen(site: Site, device: SimulatedDevice, *, secure: bool = True, **cl
 
 
 async def look(site: Site, serial: str) -> Device:
-    return (await site.edge.host.manager.check(serial, refresh=True)).shown()
+    return (await site.edge.host.manager.looks.check(serial, refresh=True)).shown()
 
 
 async def test_a_device_that_moved_is_followed_by_its_certificate(tmp_path: Path) -> None:

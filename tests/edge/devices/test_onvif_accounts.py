@@ -113,7 +113,7 @@ async def test_a_policy_names_an_onvif_account_that_refuses(tmp_path: Path) -> N
         assert task.state is TaskState.FAILED
         assert "ONVIF account root keeps another password" in rig.setting(policy, "root_password").detail
         assert await rig.edge.host.manager.credentials.get(rig.device.serial) == Account("root", NEW)
-        assert (await rig.edge.host.manager.check(rig.device.serial, refresh=True)).last_error is None
+        assert (await rig.edge.host.manager.looks.check(rig.device.serial, refresh=True)).last_error is None
 
 
 def answer(body: str, status: int = 200) -> Answer:

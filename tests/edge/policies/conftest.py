@@ -1,24 +1,19 @@
-"""A real edge host with simulated devices and a small kind of policy; crashes and power cuts at a moment of choice."""
+"""A site with a small kind of policy; crashes and power cuts at a moment of choice."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from farsite_edge.devices.credentials import Account
-from farsite_edge.discovery import FoundDevice
 from farsite_edge.policies import Finding, PolicyService, Step, Wanted
 from farsite_edge.policies.access import DeviceAccess
 from farsite_edge.policies.record import PolicyRecord, Result
-from farsite_edge.simulator import SimulatedDevice, Simulator, describe
-from farsite_edge.tasks.record import WorkRow
-from farsite_edge.testing import RunningEdge, run_edge
+from farsite_edge.simulator import Simulator, describe
 from farsite_signaling.wire.edge_tasks import Rollout, Task, TaskDevice
 from farsite_signaling.wire.policy_api import (
     PolicyCreate,
@@ -28,12 +23,12 @@ from farsite_signaling.wire.policy_api import (
     SettingKind,
     SettingResult,
 )
+from tests.edge.crashing_site import CrashingSite
 
 MODEL = "P3265-V"
 SAFE, RISKY = "System.AccessLog", "Network.SSH.Enabled"
 """Parameters the small kind sets: the second one as if it could lock us out."""
 WANTED = {SAFE: "On", RISKY: "yes"}
-Hook = Callable[[WorkRow, str], Awaitable[None]]
 
 
 class SmallKind:
@@ -108,74 +103,20 @@ def _step(wanted: Wanted, facts: dict[str, str], names: list[str], *, risky: boo
     )
 
 
-@dataclass
-class Rig:
-    """`before` and `after` are called around every checkpoint with the row and the step."""
-
-    folder: Path
-    simulator: Simulator
-    settings: dict[str, Any] = field(default_factory=dict)
-    before: Hook | None = None
-    after: Hook | None = None
-    edge: RunningEdge = field(init=False)
-    _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
-
-    @property
-    def device(self) -> SimulatedDevice:
-        return self.simulator.devices[0]
-
-    @property
-    def ids(self) -> list[str]:
-        return [one.serial for one in self.simulator.devices]
+class Rig(CrashingSite):
+    quiet: ClassVar = CrashingSite.quiet | {
+        "policy_poll": 600,
+        "policy_recover_timeout": 3,
+        "device_timeout": 3,
+    }
 
     @property
     def service(self) -> PolicyService:
         return self.edge.host.policies.service
 
     async def start(self) -> None:
-        values: dict[str, Any] = {
-            "poll_interval": 3600,
-            "discovery_interval": 3600,
-            "policy_poll": 600,
-            "policy_recover_timeout": 3,
-            "device_timeout": 3,
-        }
-        self.edge = await self._stack.enter_async_context(
-            run_edge(self.folder / "edge", **(values | self.settings))
-        )
+        await super().start()
         self.edge.host.policies.kinds.add(SmallKind())
-        store = self.edge.host.tasks.store
-        written = store.checkpoint
-
-        async def checkpoint(row: WorkRow, memory: dict[str, Any], step: str, detail: str) -> None:
-            if self.before is not None:
-                await self.before(row, step)
-            await written(row, memory, step, detail)
-            if self.after is not None:
-                await self.after(row, step)
-
-        store.checkpoint = checkpoint  # type: ignore[method-assign]
-
-    async def crash(self) -> None:
-        """As kill -9: not a byte reaches the store after this."""
-        self.before = self.after = None
-        await self.edge.host.core.database.close()
-        await self._stack.aclose()
-
-    async def stop(self) -> None:
-        await self._stack.aclose()
-
-    async def manage(self) -> None:
-        registry, manager = self.edge.host.registry, self.edge.host.manager
-        found = [
-            FoundDevice(one.serial, one.address, one.http_port, one.https_port)
-            for one in self.simulator.devices
-        ]
-        await registry.found(found)
-        await manager.add(self.ids)
-        for one in self.simulator.devices:
-            results = await manager.log_in([one.serial], Account(one.username, one.password))
-            assert results[0].ok, results[0].detail
 
     async def policy(
         self,
@@ -201,16 +142,6 @@ class Rig:
         record = await self.service.check(policy.id, actor="test")
         assert record is not None
         return record.id
-
-    async def finished(self, task: str, timeout: float = 50) -> Task:
-        runner = self.edge.host.tasks
-        async with asyncio.timeout(timeout):
-            while not (shown := await runner.shown(task)).state.finished:
-                await runner.changed(5)
-        return shown
-
-    async def row(self, task: str, number: int = 0) -> TaskDevice:
-        return (await self.edge.host.tasks.devices(task))[number]
 
     def result(self, policy: PolicyRecord, device: str | None = None) -> Result:
         row = self.service.store.row(policy.id, device or self.device.serial)

@@ -148,7 +148,7 @@ async def test_a_third_certificate_is_still_a_changed_one(rig: Rig) -> None:
     rig.device.certificates.create("stranger", "x", rig.device.address, datetime.now(UTC))
     choose(rig.device, "stranger")
     await rig.edge.host.registry.update(rig.device.serial, next_pin="0" * 64)
-    await rig.edge.host.manager.check(rig.device.serial, refresh=True)
+    await rig.edge.host.manager.looks.check(rig.device.serial, refresh=True)
     assert record(rig).state is DeviceState.CERTIFICATE_CHANGED
 
 

@@ -174,7 +174,7 @@ async def test_a_device_that_returns_or_was_upgraded_is_looked_at(rig: Rig) -> N
     rig.device.parameters[SAFE] = "Off"
     rig.device.firmware.active = "12.10.1"
     rig.device._show_version()
-    await rig.edge.host.manager.check(rig.device.serial, refresh=True)
+    await rig.edge.host.manager.looks.check(rig.device.serial, refresh=True)
     assert len(await round_of(rig)) == 1
     assert rig.device.parameters[SAFE] == "On"
     assert rig.result(policy).version == "12.10.1"

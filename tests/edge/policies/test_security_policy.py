@@ -97,7 +97,7 @@ async def test_https_only_after_https_is_proven(tmp_path: Path) -> None:
         assert rig.device.parameters["System.BoaGroupPolicy.admin"] == "https"
         record = registry.get(serial)
         assert record.https_port == rig.device.https_port and record.pin
-        assert (await rig.edge.host.manager.check(serial, refresh=True)).last_error is None
+        assert (await rig.edge.host.manager.looks.check(serial, refresh=True)).last_error is None
         undone = await rig.service.change(policy.id, PolicyChange(settings={"https_only": False}))
         assert (await rig.run(undone))[0].state is TaskState.SUCCEEDED
         assert rig.device.parameters["System.BoaGroupPolicy.admin"] == "both"
@@ -144,7 +144,7 @@ async def test_it_never_shuts_us_out(tmp_path: Path, settings: dict[str, Any], s
         name = next(iter(settings))
         assert said in rig.setting(policy, name).detail
         assert rig.setting(policy, "access_log").state is PolicyState.APPLIED
-        assert (await rig.edge.host.manager.check(rig.device.serial, refresh=True)).last_error is None
+        assert (await rig.edge.host.manager.looks.check(rig.device.serial, refresh=True)).last_error is None
 
 
 async def test_rules_that_shut_us_out_all_the_same_go_away_by_themselves(
@@ -159,7 +159,7 @@ async def test_rules_that_shut_us_out_all_the_same_go_away_by_themselves(
         firewall.lets_in = lambda _caller, now: lets_in("198.51.100.1", now)  # type: ignore[method-assign]
         task, row = await rig.run(policy)
         assert task.state is TaskState.FAILED and "It was undone" in row.detail, row.detail
-        assert (await rig.edge.host.manager.check(rig.device.serial, refresh=True)).last_error is None
+        assert (await rig.edge.host.manager.looks.check(rig.device.serial, refresh=True)).last_error is None
         assert firewall.confirmed.policy == "ACCEPT" and not firewall.activated
 
 
@@ -197,7 +197,7 @@ async def test_a_device_that_refuses_the_password_keeps_the_old_one(rig: Rig) ->
     _, row = await rig.run(policy)
     assert row.state is WorkState.FAILED and "refused the account" in row.detail
     assert await rig.edge.host._credentials.get(rig.device.serial) == Account("root", before)
-    assert (await rig.edge.host.manager.check(rig.device.serial, refresh=True)).last_error is None
+    assert (await rig.edge.host.manager.looks.check(rig.device.serial, refresh=True)).last_error is None
 
 
 async def test_an_old_password_that_still_works_is_no_success(rig: Rig) -> None:
@@ -210,7 +210,7 @@ async def test_an_old_password_that_still_works_is_no_success(rig: Rig) -> None:
     _, row = await rig.run(policy)
     assert row.state is WorkState.FAILED and "old password still works" in row.detail
     assert rig.setting(policy, "root_password").state is PolicyState.FAILED
-    assert (await rig.edge.host.manager.check(rig.device.serial, refresh=True)).last_error is None
+    assert (await rig.edge.host.manager.looks.check(rig.device.serial, refresh=True)).last_error is None
 
 
 async def test_secrets_are_in_the_vault_and_nowhere_else(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
@@ -287,7 +287,7 @@ async def test_a_pending_password_is_settled_even_when_the_log_in_is_refused(rig
     await access.vault.put(
         f"policy-password:{rig.device.serial}", '{"new": "correct-horse-battery", "user": "root"}'
     )
-    await rig.edge.host.manager.check(rig.device.serial, refresh=True)
+    await rig.edge.host.manager.looks.check(rig.device.serial, refresh=True)
     assert rig.edge.host.registry.get(rig.device.serial).state == "credentials_required"
     for made in await rig.edge.host.policies.keeper.round():
         await rig.finished(made.id)

@@ -43,7 +43,7 @@ async def managed(
 
 
 async def looked(edge: RunningEdge, device: SimulatedDevice) -> DeviceRecord:
-    return await edge.host.manager.check(device.serial, refresh=True)
+    return await edge.host.manager.looks.check(device.serial, refresh=True)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ Closed = tuple[WorkerSession, FarsiteError | None]
 
 @dataclass
 class Devices:
-    """Registry, manager and audit log of the judge, in memory."""
+    """Registry, looks and audit log of the judge, in memory."""
 
     records: dict[str, DeviceRecord] = field(default_factory=dict)
     rows: list[tuple[str, dict[str, Any]]] = field(default_factory=list)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -233,8 +234,11 @@ async def test_a_session_whose_client_is_away_gives_its_place() -> None:
 
 
 async def test_one_that_takes_too_much_memory_is_ended() -> None:
-    async with site(limits=WorkerLimits(memory=1024 * 1024)) as small, await small.dial() as tunnel:
-        error = await small.end_of(tunnel.session)
+    async with site(limits=WorkerLimits(memory=1024 * 1024)) as small:
+        with suppress(FarsiteError):  # on a busy machine it is ended before the tunnel stands
+            async with await small.dial("large"):
+                await until(lambda: not small.closed.empty())
+        error = await small.end_of("large")
         assert error is not None and "more than 1 MiB of memory" in error.detail
 
 

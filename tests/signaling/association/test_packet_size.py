@@ -6,8 +6,8 @@ import pytest
 
 from farsite_signaling.peer.association import packets as wire
 from farsite_signaling.peer.association.packets import Init
-from farsite_signaling.peer.association.settings import PACKET
-from farsite_signaling.peer.association.testing import OVERHEAD, Path, Simulator, Upload
+from farsite_signaling.peer.association.settings import PACKET, Settings
+from farsite_signaling.peer.association.testing import OVERHEAD, End, Path, Simulator, Upload
 
 M = 1e6
 MIB = 1024 * 1024
@@ -121,6 +121,40 @@ def test_who_is_not_one_of_ours_is_not_asked(monkeypatch: pytest.MonkeyPatch) ->
     simulator = searching(Path(), Path(), 9000)
     simulator.run_for(5)
     assert sizes(simulator) == (PACKET, PACKET)
+
+
+@pytest.mark.parametrize("searches", ["older", "newer", "both"])
+def test_who_does_not_say_what_it_takes_gets_small_packets(searches: str) -> None:
+    """The first ends of our kind handed records of more than 2 KiB on in pieces, and took these for broken packets."""
+    simulator = Simulator(Path(), Path())
+    simulator.b = End(simulator, Settings(largest_packet=0))
+    older = simulator.b.association
+
+    def in_pieces(packet: bytes, now: float) -> None:
+        for start in range(0, len(packet), 2048):
+            older.receive(packet[start : start + 2048], now)
+
+    simulator.b.last = in_pieces
+    simulator.connect()
+    for end, who in ((simulator.a, "newer"), (simulator.b, "older")):
+        if searches in (who, "both"):
+            end.association.search_packet_size(room(9000), OVERHEAD, simulator.now)
+            simulator.touch(end)
+    Upload(simulator, simulator.a, MIB)
+    simulator.run(lambda: simulator.b.received == MIB, limit=30)
+    assert sizes(simulator)[0] == PACKET
+    assert not simulator.a.reason
+    assert not simulator.b.reason
+
+
+def test_no_packet_is_larger_than_the_peer_takes() -> None:
+    simulator = Simulator(Path(), Path())
+    simulator.b = End(simulator, Settings(largest_packet=2000))
+    simulator.connect()
+    for end in (simulator.a, simulator.b):
+        end.association.search_packet_size(room(9000), OVERHEAD, simulator.now)
+        simulator.touch(end)
+    simulator.run(lambda: sizes(simulator) == (2000, room(9000)), limit=5)
 
 
 def test_made_up_answers_change_nothing() -> None:

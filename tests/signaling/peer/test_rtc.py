@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from farsite_signaling.peer.association.sending import Sender
 from farsite_signaling.peer.link import HIGH_WATER, MAX_MESSAGE
 from farsite_signaling.peer.options import PeerOptions
 from farsite_signaling.peer.rtc import RtcLink, without_names
@@ -194,6 +195,27 @@ async def test_links_leave_no_tasks_or_files(make_pair: MakePair) -> None:
         await unanswered.close()
     async with asyncio.timeout(5):
         while asyncio.all_tasks() - tasks or len(os.listdir("/proc/self/fd")) > files:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_link_whose_bursts_are_small_carries_and_leaves_no_files(
+    make_pair: MakePair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its timer is another one, which holds a descriptor."""
+    monkeypatch.setattr(Sender, "hurried", True)
+    pair = await make_pair()
+    await pair.close()
+    files = len(os.listdir("/proc/self/fd"))
+    pair = await make_pair()
+    channel = pair.a.open_channel("stream")
+    assert await pair.at_b.next() == ("opened", channel, "stream")
+    for number in range(64):
+        pair.a.send(channel, bytes([number]) * MAX_MESSAGE)
+    for number in range(64):
+        assert await pair.at_b.next() == ("message", channel, bytes([number]) * MAX_MESSAGE)
+    await pair.close()
+    async with asyncio.timeout(5):
+        while len(os.listdir("/proc/self/fd")) > files:
             await asyncio.sleep(0.01)
 
 

@@ -357,13 +357,14 @@ class TestHeartbeat:
         assert pulse.ping(111.7 + 5.0) == 1
         assert pulse.dead(111.7 + 9.0)
 
-    def test_another_pace_holds_from_now_on(self) -> None:
+    def test_another_pace_holds_from_the_last_ping_on(self) -> None:
         pulse = Heartbeat(4.0, 100.0)
-        pulse.pace(20.0, 104.0)
+        assert pulse.ping(104.0) == 1
+        pulse.pace(20.0, 104.5)
         assert pulse.ping(123.9) is None
-        assert pulse.ping(124.0) == 1
-        assert not pulse.dead(148.9)
-        assert pulse.dead(149.0)
+        assert pulse.ping(124.0) == 2
+        assert not pulse.dead(149.4)
+        assert pulse.dead(149.5)
 
     @given(st.floats(0.05, 60), st.lists(st.floats(0, 1), max_size=30))
     def test_deadline_is_always_ahead_after_acting(self, interval: float, steps: list[float]) -> None:

@@ -46,7 +46,9 @@ class Association:
         self._tsn = tsn
         self._window = self._settings.window
         extensions = _EXTENSIONS + bytes([wire.I_DATA] if self._settings.interleaving else [])
-        self._handshake = Handshake(self._tag, tsn, self._window, random(16), extensions)
+        self._handshake = Handshake(
+            self._tag, tsn, self._window, random(16), extensions, self._settings.largest_packet
+        )
         self._ended = False
         self._control: list[bytes] = []
         self._often = True
@@ -89,11 +91,15 @@ class Association:
         return self.sender.outbox.queued
 
     def search_packet_size(self, most: int, headers: int, now: float) -> None:
-        """Once established: look for the largest packet the path carries, up to `most`; with our own kind only."""
+        """Once established: look for the largest packet the path carries, up to `most`, with our own kind only.
+
+        Who does not say which packets it takes gets none larger than all paths carry: how a record larger than
+        expected comes out of DTLS is anybody's guess, in pieces for instance, which ends the association.
+        """
         peer = self._handshake.peer
         if self.established and peer is not None and peer.farsite:
             self.packet_size.measured(self.sender.loss.smoothed)
-            self.packet_size.search(most, headers, now)
+            self.packet_size.search(min(most, peer.largest), headers, now)
 
     def abort(self) -> list[bytes]:
         """End at once; returns the packet that tells the peer."""

@@ -26,7 +26,7 @@ _MOST_WAIT = 2.0
 _ATTEMPTS = 12
 _COOKIE_LIFE = 60.0
 _MAX_COOKIE = 1024
-_cookie = Struct("!dLLHHL??")
+_cookie = Struct("!dLLHHL??H")
 _MAC = 16
 
 
@@ -40,7 +40,9 @@ class State(StrEnum):
 class Handshake:
     """`outgoing`: verification tag and chunk, to be sent each in a packet of its own, with checksum."""
 
-    def __init__(self, tag: int, tsn: int, window: int, secret: bytes, extensions: bytes) -> None:
+    def __init__(
+        self, tag: int, tsn: int, window: int, secret: bytes, extensions: bytes, largest: int
+    ) -> None:
         self.state = State.NEW
         self.tag = tag
         self.peer: Init | None = None
@@ -50,6 +52,7 @@ class Handshake:
         self._window = window
         self._secret = secret
         self._extensions = extensions
+        self._largest = largest
         self._repeat: tuple[int, bytes] | None = None
         self._sent_at = 0.0
         self._attempts = 0
@@ -59,7 +62,10 @@ class Handshake:
         self._begin((0, chunk(INIT, self._ours().body())), now)
 
     def _ours(self, cookie: bytes | None = None) -> Init:
-        return Init(self.tag, self._window, STREAMS, STREAMS, self._tsn, self._extensions, cookie)
+        return Init(
+            self.tag, self._window, STREAMS, STREAMS, self._tsn, self._extensions, cookie,
+            largest=self._largest,
+        )  # fmt: skip
 
     def _begin(self, message: tuple[int, bytes], now: float) -> None:
         self._repeat = message
@@ -95,7 +101,7 @@ class Handshake:
             return  # no restart: with DTLS below, a new peer has a new association
         cookie = _cookie.pack(
             now, init.tag, init.window, init.outbound, init.inbound, init.tsn,
-            init.zero_checksum, init.farsite,
+            init.zero_checksum, init.farsite, init.largest,
         ) + init.extensions[:16]  # fmt: skip
         answer = self._ours(cookie + self._mac(cookie))
         self.outgoing.append((init.tag, chunk(INIT_ACK, answer.body())))
@@ -150,8 +156,8 @@ class Handshake:
         fields, mac = cookie[:-_MAC], cookie[-_MAC:]
         if not hmac.compare_digest(self._mac(fields), mac):
             return None
-        made, tag, window, outbound, inbound, tsn, zero, farsite = _cookie.unpack_from(fields)
+        made, tag, window, outbound, inbound, tsn, zero, farsite, largest = _cookie.unpack_from(fields)
         if now - made > _COOKIE_LIFE:
             return None
         extensions = fields[_cookie.size :]
-        return Init(tag, window, outbound, inbound, tsn & MASK, extensions, None, zero, farsite)
+        return Init(tag, window, outbound, inbound, tsn & MASK, extensions, None, zero, farsite, largest)

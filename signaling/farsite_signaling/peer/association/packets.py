@@ -24,7 +24,8 @@ ZERO_CHECKSUM = 0x8001
 """RFC 9653: DTLS below detects damage, so the checksum may be left out."""
 EXTENSIONS = 0x8008
 FARSITE = 0xBFA5
-"""Private: skipped silently by others (RFC 9260 section 3.2.1). Says that acknowledgements may be rarer."""
+"""Private: skipped silently by others (RFC 9260 section 3.2.1). Says that acknowledgements may be rarer, and how large
+packets may be."""
 _DTLS = 1
 
 HEADER = 12
@@ -163,6 +164,8 @@ class Init:
     cookie: bytes | None = None
     zero_checksum: bool = False
     farsite: bool = False
+    largest: int = 0
+    """Of one of ours: the largest packet it takes, bytes; 0 when it does not say."""
     known: dict[int, bytes] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -179,13 +182,15 @@ class Init:
         init.extensions = known.get(EXTENSIONS, b"")
         init.cookie = known.get(STATE_COOKIE)
         init.zero_checksum = known.get(ZERO_CHECKSUM) == pack("!L", _DTLS)
-        init.farsite = FARSITE in known
+        ours = known.get(FARSITE)
+        init.farsite = ours is not None
+        init.largest = unpack_from("!H", ours, 1)[0] if ours is not None and len(ours) >= 3 else 0
         return init
 
     def body(self) -> bytes:
         fixed = pack("!LLHHL", self.tag, self.window, self.outbound, self.inbound, self.tsn & MASK)
         rest = parameter(EXTENSIONS, self.extensions) + parameter(ZERO_CHECKSUM, pack("!L", _DTLS))
-        rest += parameter(FARSITE, b"1")
+        rest += parameter(FARSITE, b"1" + (pack("!H", self.largest) if self.largest else b""))
         if self.cookie is not None:
             rest += parameter(STATE_COOKIE, self.cookie)
         return fixed + rest

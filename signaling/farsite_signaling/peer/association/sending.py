@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from farsite_signaling.peer.association.bursts import Bursts
 from farsite_signaling.peer.association.congestion import SEGMENT, Congestion
 from farsite_signaling.peer.association.flight import Burst, Flight
 from farsite_signaling.peer.association.loss import Loss
@@ -31,6 +32,7 @@ class Sender:
         self.packets_lost = 0
         self.packets_repeated = 0
         self._pacer = Pacer()
+        self._bursts = Bursts()
         self._peer_room = 0
         self._limited_until = 0
         self._probe = False
@@ -40,6 +42,11 @@ class Sender:
         if rtt is not None:
             self.congestion.handshake(rtt, now)
             self.loss.sample(rtt)
+
+    @property
+    def hurried(self) -> bool:
+        """Little goes at once, so it has to go often."""
+        return self._bursts.most < self._pacer.wanted
 
     # acknowledgements
 
@@ -54,6 +61,8 @@ class Sender:
             self.loss.acknowledged(acked, len(sack.duplicates), now)
         self.packets_lost += self.loss.detect(flight, now, acked.highest if acked.cut else None)
         self.congestion.acknowledged(acked, flight, now)
+        self._bursts.counted(flight.delivered, self.packets_lost * self.packet, self._pacer.wanted, now)
+        self._pacer.most = self._bursts.most
         self._peer_room = max(0, sack.window - flight.bytes)
 
     # time

@@ -28,6 +28,8 @@ class Settings:
     foreign_flight: int = 160 * 1024
     """In flight at most on top of what the path holds, towards a peer whose receive buffer is known to be small
     (stock aiortc: 256 KiB)."""
+    largest_packet: int = 12_000
+    """What the peer is told that packets may have at most; what is below hands over larger records in pieces, or none."""
     give_up: float = 20.0
     """Without any acknowledgement of what is in flight."""
     ack_delay: float = 0.02
