@@ -17,6 +17,7 @@ from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.listing import Listing
 from farsite_client.cli.output import Output, ago, counted
 from farsite_client.cli.templates import find_template
+from farsite_client.cli.upgrade_hints import hints
 from farsite_client.cloud import CloudClient
 from farsite_client.edge_hosts import find_edge
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -143,8 +144,15 @@ def upgrade(
     plan = _plan(stages, parallel, site_parallel, max_failures, max_share, soak, window, days)
     parameters: dict[str, Any] = {"version": version, "direct": direct}
     selection = {"models": models, "devices": devices, "version_below": below}
-    values = {"kind": "os.upgrade", "parameters": parameters, "title": title}
-    _start(Invocation(ctx), values, selection, edges, folders, plan, starts_at, expires, wait)
+    values = {"kind": "os.upgrade", "title": title}
+    invocation = Invocation(ctx)
+
+    async def fill(cloud: CloudClient, organization: str) -> dict[str, Any]:
+        for hint in hints(await cloud.os_overview(organization), models or (), version):
+            invocation.output.note(f"warning: {hint}")
+        return parameters
+
+    _start(invocation, values, selection, edges, folders, plan, starts_at, expires, wait, fill)
 
 
 @campaigns.command("policy")

@@ -391,7 +391,7 @@ class PolicyMachine:
     def _good(self) -> str:
         changed = len(self.memory.changed)
         if changed:
-            return f"{changed} settings applied."
+            return "1 setting applied." if changed == 1 else f"{changed} settings applied."
         usable = any(one.state is PolicyState.COMPLIANT for one in self.findings)
         return (
             "It is as wanted." if usable or not self.findings else "The device supports none of the settings."
