@@ -22,6 +22,8 @@ PATIENCE = 2.5
 CONNECTIONS = 15
 """They stay: each new one reads the whole schema, and prepares all statements anew."""
 STATEMENTS = 512
+CACHE_KIB = 8192
+"""Of pages that a connection remembers: with 2 MiB much of what 100,000 devices ask for took twice as long."""
 POOL_TIMEOUT = 5.0
 
 
@@ -54,6 +56,7 @@ def sqlite_engine(url: URL | str) -> AsyncEngine:
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = NORMAL")
         cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         cursor.close()
 
     @event.listens_for(engine.sync_engine, "begin")

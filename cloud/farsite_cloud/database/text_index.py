@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -55,9 +55,17 @@ def of_words(words: Sequence[str]) -> dict[str, str]:
 
 
 def query_of(words: Sequence[str]) -> str:
-    """Each part as a string of its own: https://sqlite.org/fts5.html#fts5_strings"""
-    parts = {word[at : at + SHORTEST] for word in words for at in range(len(word) - SHORTEST + 1)}
+    """Each part as a string of its own: https://sqlite.org/fts5.html#fts5_strings
+
+    As many parts as cover the words: more of them find hardly less, and each is a list to go through.
+    """
+    parts = {word[at : at + SHORTEST] for word in words for at in _starts(len(word))}
     return " AND ".join('"' + part.replace('"', '""') + '"' for part in sorted(parts))
+
+
+def _starts(length: int) -> Iterator[int]:
+    yield from range(0, length - SHORTEST, SHORTEST)
+    yield length - SHORTEST
 
 
 def _escape(found: re.Match[str]) -> str:
