@@ -62,5 +62,6 @@ class Standing:
             changes_allowed=self._licence.refusal() is None,
             storage=health.state,
             storage_detail=health.detail,
+            ports=self._doors.ports(),
             time=datetime.now(UTC),
         )

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from farsite_edge.discovery import FoundDevice
 from farsite_edge.doctor import examination, examine
-from farsite_edge.doctor.ports import multicast_row
+from farsite_edge.doctor.ports import multicast_row, port_rows
 from farsite_edge.doctor.stored import authority_row, certificate_row, device_row
 from farsite_edge.testing import run_edge, test_settings
 from farsite_signaling.identity import CertificateAuthority, generate_key, make_request, verify_relay_check
@@ -97,11 +97,22 @@ async def test_another_program_answers_on_a_running_hosts_port(tmp_path: Path) -
     try:
         async with run_edge(tmp_path / "edge") as edge:
             changed = edge.host.settings.model_copy(update={"http_port": runner.addresses[0][1]})
-            row = (await examine(changed)).row("port B discovery")
+            rows = await port_rows(changed, edge.host.info())
     finally:
         await runner.cleanup()
+    row = CheckReport(rows=rows).row("port B discovery")
     assert row.result is Result.FAIL
     assert "another program" in row.detail
+
+
+async def test_the_running_one_says_which_ports_it_has(tmp_path: Path) -> None:
+    async with run_edge(tmp_path / "edge") as edge:
+        told = {"http_port": free_port(), "https_port": free_port(), "multicast": True}
+        report = await examine(edge.host.settings.model_copy(update=told))
+    for name, port in (("HTTPS API", edge.host.https_port), ("discovery", edge.host.http_port)):
+        row = report.row(f"port B {name}")
+        assert row.result is Result.PASS and str(port) in row.detail, row
+    assert all(row.name != "port B multicast" for row in report.rows)
 
 
 async def test_a_damaged_database(tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ LITTLE, TOO_LITTLE = 1024 * MEBIBYTE, 64 * MEBIBYTE
 
 async def examine(settings: EdgeSettings) -> CheckReport:
     """Changes nothing, and raises only for settings that are none: `setting_invalid`."""
-    running, row = await _running(settings)
+    running, status, row = await _running(settings)
+    settings = _as_running(settings, status)
     rows = [row, disk_row(settings.data_dir)]
     network = CheckReport()
     try:
@@ -56,21 +57,40 @@ async def examine(settings: EdgeSettings) -> CheckReport:
     return CheckReport(rows=rows, allow_list=[*network.allow_list, *allow_list(settings)])
 
 
-async def _running(settings: EdgeSettings) -> tuple[EdgeInfo | None, CheckRow]:
+def _as_running(settings: EdgeSettings, status: EdgeStatus | None) -> EdgeSettings:
+    """It may have been started with other ports than this command was told; one of an older version does not say."""
+    if status is None or not status.ports.https:
+        return settings
+    ports = status.ports
+    return settings.model_copy(
+        update={
+            "https_port": ports.https,
+            "http_port": ports.http,
+            "multicast": bool(ports.multicast),
+            "multicast_port": ports.multicast or settings.multicast_port,
+        }
+    )
+
+
+async def _running(settings: EdgeSettings) -> tuple[EdgeInfo | None, EdgeStatus | None, CheckRow]:
     caller, name = AdminCaller(settings.data_dir), "edge host"
     try:
         info = await caller.call("GET", "/info", EdgeInfo)
         status = await caller.call("GET", "/status", EdgeStatus)
     except NotRunning:
-        return None, warned(name, f"not running with {settings.data_dir}", "Start it: farsite edge run")
+        return None, None, warned(name, f"not running with {settings.data_dir}", "Start it: farsite edge run")
     except FarsiteError as error:
-        return None, failed(name, error.detail, "Run this as the user the edge host runs as.")
+        return None, None, failed(name, error.detail, "Run this as the user the edge host runs as.")
     text = f"{status.name} {status.version} runs, {status.state}, cloud {status.cloud_state}"
     if status.storage is not StorageState.OK:
-        return info, failed(name, f"{text}; storage {status.storage}: {status.storage_detail}", STORAGE_FIX)
+        return (
+            info,
+            status,
+            failed(name, f"{text}; storage {status.storage}: {status.storage_detail}", STORAGE_FIX),
+        )
     if status.cloud_state == "online" or status.cloud_url is None:
-        return info, passed(name, text)
-    return info, warned(name, f"{text}: {status.cloud_detail}", "See the rows of the hub below.")
+        return info, status, passed(name, text)
+    return info, status, warned(name, f"{text}: {status.cloud_detail}", "See the rows of the hub below.")
 
 
 def disk_row(folder: Path) -> CheckRow:

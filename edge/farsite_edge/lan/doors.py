@@ -17,7 +17,7 @@ from farsite_edge.lan.listening import LIMITS, listen
 from farsite_edge.lan.multicast import MulticastResponder
 from farsite_edge.settings import EdgeSettings
 from farsite_signaling.rest import Front
-from farsite_signaling.wire.edge_api import EdgeInfo
+from farsite_signaling.wire.edge_api import EdgeInfo, EdgePorts
 
 
 class Doors:
@@ -29,6 +29,9 @@ class Doors:
         self._hosts = hosts
         self._rule = rule
         self.http = self.https = self.multicast = 0
+
+    def ports(self) -> EdgePorts:
+        return EdgePorts(https=self.https, http=self.http, multicast=self.multicast)
 
     async def open(
         self,

@@ -52,6 +52,14 @@ class StorageState(StrEnum):
     DAMAGED = "damaged"
 
 
+class EdgePorts(_Schema):
+    """In use by a running edge host; 0: none."""
+
+    https: int = 0
+    http: int = 0
+    multicast: int = 0
+
+
 class EdgeStatus(_Schema):
     id: str
     name: str
@@ -75,6 +83,7 @@ class EdgeStatus(_Schema):
         default=StorageState.OK, description="other than ok: what is known is served, changes are refused"
     )
     storage_detail: str = ""
+    ports: EdgePorts = EdgePorts()
     time: datetime
 
 
