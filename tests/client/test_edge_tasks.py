@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from farsite_client.cli.following import follow
+from farsite_client.cli.output import Output
 from farsite_client.edge import EdgeClient
 from farsite_edge.admin.site import FILE, AdminAddress
 from farsite_edge.devices.credentials import Account
@@ -68,6 +71,18 @@ async def test_from_inventory_to_rollback(
     assert [one.id for one in (await client.tasks.page()).tasks] == [back.id, task.id]
     actions = [row.action for row in (await client.audit()).rows]
     assert {"os.upgrade", "os.upgrade.device", "os.rollback"} <= set(actions)
+
+
+async def test_who_stops_waiting_is_told_that_the_task_goes_on(
+    client: EdgeClient, device: SimulatedDevice, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_image(Path((await client.os.images()).folder) / "a.bin", ["P3265-V"], NEW)
+    task = await client.os.upgrade([device.serial])
+    with pytest.raises(TimeoutError):  # which cancels, as an interrupt does
+        async with asyncio.timeout(0):
+            await follow(client.tasks, task.id, Output(as_json=False))
+    assert f"farsite tasks EDGE show {task.id[:12]} --wait" in capsys.readouterr().err
+    assert (await client.tasks.wait(task.id)).state is TaskState.SUCCEEDED
 
 
 async def test_what_cannot_be_done_is_said(client: EdgeClient, device: SimulatedDevice) -> None:

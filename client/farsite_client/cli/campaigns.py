@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from farsite_client.cli.axis_os import Days, Stages, Window, site_rollout
 from farsite_client.cli.folders import find_folder, on_cloud
+from farsite_client.cli.following import going_on
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.listing import Listing
 from farsite_client.cli.output import Output, ago, counted
@@ -290,12 +291,14 @@ def _start(
 async def follow(cloud: CloudClient, organization: str, campaign: str, output: Output) -> Campaign:
     """Until it is over, or waits for somebody; with `--json` one line per change, `{"event": "progress", …}`."""
     last: Campaign | None = None
-    async for shown in cloud.follow_campaign(organization, campaign):
-        if output.as_json:
-            output.json({"event": "progress", **shown.model_dump(mode="json")})
-        else:
-            output.note(_line(shown))
-        last = shown
+    said = f"The campaign goes on. Look at it: farsite campaigns show {campaign} --wait"
+    async with going_on(output, said):
+        async for shown in cloud.follow_campaign(organization, campaign):
+            if output.as_json:
+                output.json({"event": "progress", **shown.model_dump(mode="json")})
+            else:
+                output.note(_line(shown))
+            last = shown
     assert last is not None
     return last
 

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 
 from farsite_client.cli.output import Output, clean
 from farsite_client.edge_tasks import TaskClient
 from farsite_signaling.wire.edge_tasks import Task, TaskDetail, TaskEvents
 
+SHORT = 12
+"""As many characters of an id tell tasks apart."""
+
+
+@asynccontextmanager
+async def going_on(output: Output, said: str) -> AsyncIterator[None]:
+    """An interrupt ends the looking, not the work."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        output.note(said)
+        raise
+
 
 async def follow(tasks: TaskClient, task: str, output: Output) -> TaskDetail:
     """Until it is finished; with `--json` one line per step, `{"event": "step", …}`."""
     events = tasks.follow(task)
-    async with aclosing(events):
+    said = f"The task {task[:SHORT]} goes on. Look at it: farsite tasks EDGE show {task[:SHORT]} --wait"
+    async with going_on(output, said), aclosing(events):
         if sys.stderr.isatty() and not output.as_json:
             await _with_bar(events)
         else:

@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from farsite_client.cli.devices import Edge
-from farsite_client.cli.following import follow
+from farsite_client.cli.following import SHORT, follow
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.listing import Listing
 from farsite_client.cli.output import ago
@@ -30,7 +30,6 @@ WaitFlag = Annotated[
     bool, typer.Option("--wait", help="Stay until it is finished; exit code 1 unless it succeeds.")
 ]
 COLUMNS = ("ID", "TASK", "STATE", "DEVICES", "FAILED", "SKIPPED", "STARTED", "DETAIL")
-SHORT = 12
 
 
 @tasks.callback()
