@@ -72,38 +72,51 @@ class Bench:
             result.rows.append(row | {"p50": percentile(times, 0.5), "p95": percentile(times, 0.95)})
 
     async def _sizes(self, database: str, result: Result) -> None:
-        costs: dict[tuple[str, str], list[float]] = defaultdict(list)
-        times: dict[tuple[str, str], list[float]] = defaultdict(list)
-        asks = {size: single(organization) for size, organization in self._organizations.items()}
-        for _ in range(PASSES):
-            for kind in asks[LARGE]:
-                for size in asks:
-                    before = await self._cpu()
-                    times[size, kind].append(await self._client.median(asks[size][kind], ROUNDS))
-                    costs[size, kind].append((await self._cpu() - before) / ROUNDS * 1000)
-        for size, kind in costs:
+        taken = await self._passes({size: single(one) for size, one in self._organizations.items()})
+        for (size, kind), (took, cost) in taken.items():
             row = {"database": database, "devices": size, "kind": kind}
-            took, cost = statistics.median(times[size, kind]), statistics.median(costs[size, kind])
             result.rows.append(row | {"median_ms": took, "cpu_ms": cost})
             if size == LARGE:
                 bar = 150.0 if kind == "AXIS OS by model" else 50.0 if kind.startswith("page") else None
                 result.figures.append(Figure(f"{database}, {size}: {kind}", took, "ms", bar, better="lower"))
-        small, large = (
-            sum(statistics.median(found) for (of, _), found in costs.items() if of == size)
-            for size in (SMALL, LARGE)
-        )
-        result.figures.append(
-            Figure(f"{database}: cost at {LARGE} to {SMALL}", large / small, "times", 1.5, "lower")
-        )
+        await self._growth(database, result)
+
+    async def _growth(self, database: str, result: Result) -> None:
+        """Requests of both sizes for as many rows as the small one has: what a row costs is no question of size."""
+        small, large = self._organizations[SMALL], self._organizations[LARGE]
+        rows = {kind: await self._client.rows(ask) for kind, ask in single(small).items()}
+        taken = await self._passes({SMALL: single(small, rows), LARGE: single(large, rows)})
+        for kind, count in rows.items():
+            row = {"database": database, "kind": kind, "rows": count}
+            result.rows.append(row | {f"cpu_ms of {size}": taken[size, kind][1] for size in (SMALL, LARGE)})
+        costs = [sum(taken[size, kind][1] for kind in rows) for size in (LARGE, SMALL)]
+        what = f"{database}: cost at {LARGE} to {SMALL}, for as many rows"
+        result.figures.append(Figure(what, costs[0] / costs[1], "times", 1.5, "lower"))
+
+    async def _passes(self, asks: dict[str, dict[str, Ask]]) -> dict[tuple[str, str], tuple[float, float]]:
+        """Milliseconds, and the server's of CPU, of each size and kind."""
+        taken: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+        for _ in range(PASSES):
+            for kind in asks[LARGE]:
+                for size in asks:
+                    before = await self._cpu()
+                    took = await self._client.median(asks[size][kind], ROUNDS)
+                    taken[size, kind].append((took, (await self._cpu() - before) / ROUNDS * 1000))
+        return {key: _medians(found) for key, found in taken.items()}
 
     async def _cpu(self) -> float:
         await self._child.send("cpu")
         return float(await self._child.receive())
 
 
-def single(organization: Organization) -> dict[str, Ask]:
-    """Filters that leave much, little and nothing; each in every order the API has, by and by."""
-    devices = "/devices?limit=100"
+def _medians(found: list[tuple[float, float]]) -> tuple[float, float]:
+    return statistics.median(one for one, _ in found), statistics.median(one for _, one in found)
+
+
+def single(organization: Organization, rows: dict[str, int] | None = None) -> dict[str, Ask]:
+    """Filters that leave much, little and nothing; each in every order the API has, by and by. `rows`: of each kind, at
+    most; else 100."""
+    devices = "/devices?limit=LIMIT"
     edge, folder = organization.edges[7], organization.folders[3]
     paths = {
         "page, all": devices,
@@ -126,7 +139,8 @@ def single(organization: Organization) -> dict[str, Ask]:
         "counts": "/devices/counts",
         "counts, model": "/devices/counts?model=P3204-LV",
     }
-    return {kind: organization.get(path) for kind, path in paths.items()}
+    wanted = rows or dict.fromkeys(paths, 100)
+    return {kind: organization.get(path.replace("LIMIT", str(wanted[kind]))) for kind, path in paths.items()}
 
 
 @asynccontextmanager

@@ -145,6 +145,12 @@ class Client:
                 group.create_task(one(name, due), name=name)
         return taken
 
+    async def rows(self, ask: Ask) -> int:
+        """Of the answer, and at least one."""
+        answer = json.loads(await self.ask(*ask(random.Random(3))))
+        devices = answer.get("devices")
+        return max(1, len(devices)) if isinstance(devices, list) else 1
+
     async def median(self, ask: Ask, rounds: int) -> float:
         """Milliseconds, one after the other."""
         chance, taken = random.Random(3), []
