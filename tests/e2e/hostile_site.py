@@ -197,11 +197,8 @@ async def _export(site: HostileSite) -> None:
         "reason": plain(WORDS["any"]),
     }
     site.paths["access"] = (await site.ask("POST", "~/support-access", body))["id"]
-    await site.ask(
-        "POST",
-        "~/invitations",
-        {"emails": ["'-canary`new`-'@example.com"], "role": "viewer", "all_folders": True},
-    )
+    asked = {"emails": ["'-canary`new`-'@example.com"], "role": "viewer", "all_folders": True}
+    site.paths["invitation"] = (await site.ask("POST", "~/invitations", asked))["invitations"][0]["id"]
 
 
 async def _work(site: HostileSite) -> None:
