@@ -356,9 +356,9 @@ async def test_the_index_is_not_asked_for_what_each_device_has(world, sites, mon
     _many_devices(monkeypatch, 0.6)
     asked = []
 
-    def of_words(words):
-        asked.append(words)
-        return text_index.of_words(words)
+    def of_words(words, parts):
+        asked.append((words, parts))
+        return text_index.of_words(words, parts)
 
     monkeypatch.setattr("farsite_cloud.inventory.selection.of_words", of_words)
     everything = await serials(world.owner, "")
@@ -366,7 +366,7 @@ async def test_the_index_is_not_asked_for_what_each_device_has(world, sites, mon
     assert await serials(world.owner, "&q=cam+00") == everything
     assert not asked
     assert await serials(world.owner, "&q=cam+aa000001") == ["AA000001"]
-    assert asked == [["aa000001"]]
+    assert asked == [(["aa000001"], ["aa0", "001"])], "nor for 000, which each has"
 
 
 async def test_the_index_of_texts_follows_what_changes(world, sites, monkeypatch):

@@ -48,19 +48,20 @@ def has_words(column: Any, count: int) -> ColumnElement[bool]:
     return in_index(column, named(_QUERY), *named_list(_PATTERN, count))
 
 
-def of_words(words: Sequence[str]) -> dict[str, str]:
-    """What `has_words` looks for."""
+def of_words(words: Sequence[str], parts: Sequence[str]) -> dict[str, str]:
+    """What `has_words` looks for. `parts` are some of `parts_of` the words, one of each at least."""
     patterns = [f"%{_SPECIAL.sub(_escape, word)}%" for word in words]
-    return {_QUERY: query_of(words)} | numbered(_PATTERN, patterns, len(patterns))
+    return {_QUERY: _query(parts)} | numbered(_PATTERN, patterns, len(patterns))
 
 
-def query_of(words: Sequence[str]) -> str:
-    """Each part as a string of its own: https://sqlite.org/fts5.html#fts5_strings
+def parts_of(word: str) -> list[str]:
+    """As many as cover the word: more of them find hardly less, and each is a list to go through."""
+    return [word[at : at + SHORTEST] for at in _starts(len(word))]
 
-    As many parts as cover the words: more of them find hardly less, and each is a list to go through.
-    """
-    parts = {word[at : at + SHORTEST] for word in words for at in _starts(len(word))}
-    return " AND ".join('"' + part.replace('"', '""') + '"' for part in sorted(parts))
+
+def _query(parts: Sequence[str]) -> str:
+    """Each part as a string of its own: https://sqlite.org/fts5.html#fts5_strings"""
+    return " AND ".join('"' + part.replace('"', '""') + '"' for part in sorted(set(parts)))
 
 
 def _starts(length: int) -> Iterator[int]:

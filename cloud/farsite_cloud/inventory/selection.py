@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy import Select, and_, case, func
 from farsite_cloud.database import Scope
 from farsite_cloud.database.kept import named_list, numbered
 from farsite_cloud.database.portable import has_text
-from farsite_cloud.database.text_index import SHORTEST, is_indexed, of_words
+from farsite_cloud.database.text_index import SHORTEST, is_indexed, of_words, parts_of
 from farsite_cloud.edge_hosts.service import EdgeHosts
 from farsite_cloud.folders.service import Folders
 from farsite_cloud.inventory.grouped import DIMENSIONS, Group, by_tag, devices_of_all, groups, how_many
@@ -26,9 +26,10 @@ FEW = 3000
 MOST_WORDS = 8
 MOST_FOUND = 1000
 """Of devices with a rare text: their ids go into the statement that shows them."""
-WORD = "word"
+MOST_PARTS = 24
+WORD, PART = "word", "part"
 """Of `kept.named`."""
-SAMPLE, COMMON = 2000, 0.03
+SAMPLE, COMMON = 500, 0.03
 """A text that so many of so many devices have is met often enough."""
 GONE_THROUGH = 20_000
 """So many devices are gone through in a few milliseconds."""
@@ -95,14 +96,11 @@ async def find_text(scope: Scope, selection: Selection, *, by_name: bool) -> Non
     words = selection.words
     if not words:
         return
-    rare: list[str] | None = []
-    # An index of all organizations' texts takes longer than going through those of one that has not many.
-    if await devices_of_all(scope) > GONE_THROUGH and (rare := await _rare(scope, words)) is None:
+    rare = await _indexed(scope, words)
+    if rare is None or (by_name and not rare.words):
         return
-    indexed = rare if rare and await is_indexed(scope.session, ManagedDevice.__tablename__) else []
-    if by_name and not indexed:
-        return
-    values = numbered(WORD, words, len(words)) | (of_words(indexed) if indexed else {})
+    indexed = rare.words
+    values = numbered(WORD, words, len(words)) | (of_words(indexed, rare.parts) if indexed else {})
     shape = ("with text", len(words), len(indexed))
     found = await scope.kept_rows(shape, lambda own: _with_text(own, len(words), len(indexed)), values)
     if len(found) <= MOST_FOUND:
@@ -119,27 +117,55 @@ def _with_text(scope: Scope, words: int, indexed: int) -> Select[*tuple[Any, ...
     return statement.where(*having).with_only_columns(ManagedDevice.id).limit(MOST_FOUND + 1)
 
 
-async def _rare(scope: Scope, words: Sequence[str]) -> list[str] | None:
-    """Which of them the index finds few of: what each device has makes it go through all. None where enough of the
-    first devices have them all."""
-    shape = ("texts of the first", len(words))
-    values = numbered(WORD, words, len(words))
+async def _indexed(scope: Scope, words: Sequence[str]) -> _Rare | None:
+    """What the index is to be asked for, perhaps nothing; None where what all are gone through for is met soon."""
+    # An index of all organizations' texts takes longer than going through those of one that has not many.
+    if await devices_of_all(scope) <= GONE_THROUGH:
+        return _Rare()
+    rare = await _rare(scope, words)
+    if rare is None or not rare.words or await is_indexed(scope.session, ManagedDevice.__tablename__):
+        return rare
+    return _Rare()
+
+
+@dataclass(frozen=True)
+class _Rare:
+    """Words that the index finds few of, and which parts of them it is asked for: what each device has makes it go
+    through all."""
+
+    words: list[str] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+
+
+async def _rare(scope: Scope, words: Sequence[str]) -> _Rare | None:
+    """None where enough of the first devices have them all."""
+    parts = list(dict.fromkeys(part for word in words if len(word) >= SHORTEST for part in parts_of(word)))
+    parts = parts[:MOST_PARTS]
+    shape = ("texts of the first", len(words), len(parts))
+    values = numbered(WORD, words, len(words)) | numbered(PART, parts, len(parts))
     [(looked_at, all_of_them, *each)] = await scope.kept_rows(
-        shape, lambda own: _sample(own, len(words)), values
+        shape, lambda own: _sample(own, len(words), len(parts)), values
     )
     many = int(looked_at) * COMMON
     if int(all_of_them) >= many:
         return None
-    numbers = zip(words, each, strict=True)
-    return [word for word, number in numbers if len(word) >= SHORTEST and int(number) < many]
+    few = {text for text, number in zip([*words, *parts], each, strict=True) if int(number) < many}
+    rare = [word for word in words if len(word) >= SHORTEST and word in few]
+    return _Rare(rare, [part for word in rare for part in _asked_for(word, few)])
 
 
-def _sample(scope: Scope, words: int) -> Select[*tuple[Any, ...]]:
-    """How many were looked at, have all of the words, and have each."""
+def _asked_for(word: str, few: Collection[str]) -> list[str]:
+    every = parts_of(word)
+    return [part for part in every if part in few] or every
+
+
+def _sample(scope: Scope, words: int, parts: int) -> Select[*tuple[Any, ...]]:
+    """How many were looked at, have all of the words, and have each, and each of the parts."""
     first = scope.select(ManagedDevice).with_only_columns(ManagedDevice.search)
     sample = first.order_by(ManagedDevice.name_key, ManagedDevice.id).limit(SAMPLE).subquery()
     having = [has_text(sample.c.search, word) for word in named_list(WORD, words)]
-    numbers = [func.sum(case((one, 1), else_=0)) for one in (and_(*having), *having)]
+    having_parts = [has_text(sample.c.search, part) for part in named_list(PART, parts)]
+    numbers = [func.sum(case((one, 1), else_=0)) for one in (and_(*having), *having, *having_parts)]
     return sample.select().with_only_columns(func.count(), *numbers)
 
 
