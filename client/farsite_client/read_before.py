@@ -21,7 +21,7 @@ class ReadBefore:
         """`If-Match` for an edit of what was read before; nothing else has it."""
         thing = thing_at(path)
         tag = self._tags.get(thing)
-        edits = method in _EDITS or thing != path
+        edits = method in _EDITS or (method == "POST" and thing != path)
         return {"If-Match": tag} if edits and tag is not None else {}
 
     def answered(self, method: str, path: str, headers: Mapping[str, str]) -> None:

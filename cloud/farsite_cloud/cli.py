@@ -9,6 +9,7 @@ import typer
 
 from farsite_cloud.catalogue.cli import catalogue
 from farsite_cloud.commands.account_cli import account
+from farsite_cloud.commands.operating import Config, DataDir, Json
 from farsite_cloud.commands.organizations_cli import organizations
 from farsite_cloud.commands.up_cli import up
 from farsite_cloud.turn.command import turn_config
@@ -20,10 +21,6 @@ cloud = typer.Typer(
 )
 cloud.add_typer(account, name="account")
 cloud.add_typer(organizations, name="organizations")
-
-Config = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML).")]
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Database, keys and secrets.")]
-Json = Annotated[bool, typer.Option("--json", help="JSON, one line per event.")]
 
 
 audit = typer.Typer(

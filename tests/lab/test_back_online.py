@@ -28,7 +28,7 @@ async def test_edge_hosts_are_back_soon_after_the_network(rig: Rig) -> None:
         await many.event("online")
         await site.router.run("nft", CUT)
         await many.event("lost", 60)
-        await asyncio.sleep(15)
+        await asyncio.sleep(15)  # how long the network is away
         await site.router.run("nft", "delete table inet cut")
         many.order(restored=time.monotonic())
         after = sorted((await many.event("back", 90))["after"])

@@ -24,24 +24,28 @@ async def folder_ids(cloud: CloudClient, organization: str, wanted: Sequence[str
 
 def since(text: str, now: datetime | None = None) -> datetime:
     """`90m`, `8h`, `3d` before now, or a moment in UTC (`2026-05-01`). Raises `invalid_request`."""
-    if match := _SPAN.fullmatch(text.strip()):
-        return (now or datetime.now(UTC)) - timedelta(**{_UNITS[match[2]]: int(match[1])})
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        detail = f"{text[:50]!r} is no time. Write 90m, 8h or 3d (ago), or a day or moment such as 2026-05-01T18:00Z."
-        raise FarsiteError(ErrorCode.INVALID_REQUEST, detail) from None
+    if (span := _span(text)) is not None:
+        return (now or datetime.now(UTC)) - span
+    moment = _moment(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def end_of(text: str, now: datetime | None = None) -> datetime:
     """`90m`, `8h`, `3d` from now, or a moment (`2026-05-01T18:00Z`). Raises `invalid_request`."""
-    if match := _SPAN.fullmatch(text.strip()):
-        return (now or datetime.now(UTC)) + timedelta(**{_UNITS[match[2]]: int(match[1])})
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        detail = f"{text[:50]!r} is no time. Write 90m, 8h, 3d, or a moment such as 2026-05-01T18:00Z."
-        raise FarsiteError(ErrorCode.INVALID_REQUEST, detail) from None
+    if (span := _span(text)) is not None:
+        return (now or datetime.now(UTC)) + span
     # A moment without its zone is meant as the clock on the wall here.
-    return moment.astimezone(UTC)
+    return _moment(text).astimezone(UTC)
+
+
+def _span(text: str) -> timedelta | None:
+    match = _SPAN.fullmatch(text.strip())
+    return timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else None
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text.strip())
+    except ValueError:
+        detail = f"{text[:50]!r} is no time. Write 90m, 8h, 3d, or a day or moment such as 2026-05-01T18:00Z."
+        raise FarsiteError(ErrorCode.INVALID_REQUEST, detail) from None

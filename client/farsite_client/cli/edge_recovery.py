@@ -8,6 +8,7 @@ import typer
 
 from farsite_client.cli.folders import on_cloud
 from farsite_client.cli.invocation import Invocation
+from farsite_client.cli.risks import Risk, confirm_risk
 from farsite_client.cloud import CloudClient
 from farsite_client.edge_hosts import find_edge
 from farsite_signaling.wire.cloud_api import EdgeHost, SetupCode
@@ -31,22 +32,14 @@ def reclaim(ctx: typer.Context, edge: One) -> None:
     )
 
 
-def revoke_certificate(
-    ctx: typer.Context,
-    edge: One,
-    aware: Annotated[bool, typer.Option("--i-am-aware-of-the-risks", help="Do not ask.")] = False,
-) -> None:
+def revoke_certificate(ctx: typer.Context, edge: One, aware: Risk = False) -> None:
     """Cut an edge host off whose key may be in wrong hands, until it is claimed again."""
     invocation = Invocation(ctx)
 
     async def act(cloud: CloudClient, organization: str) -> EdgeHost:
         found = await find_edge(cloud, organization, edge)
         found = await cloud.edge_host(organization, found.id)
-        if not aware:
-            question = (
-                f"Cut {found.name} off until it is claimed again on its machine? I am aware of the risks"
-            )
-            typer.confirm(question, abort=True, err=True)
+        confirm_risk(f"Cut {found.name} off until it is claimed again on its machine?", aware)
         await cloud.revoke_edge_certificate(organization, found.id, risk_confirmed=True)
         return found
 

@@ -14,6 +14,7 @@ from farsite_client.cli.inventory_columns import shown
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.listing import Listing
 from farsite_client.cli.output import ago
+from farsite_client.cli.risks import Risk, confirm_risk
 from farsite_client.cloud import CloudClient
 from farsite_client.edge_hosts import find_edge
 from farsite_signaling.wire.cloud_api import EdgeHost, EdgeHostChange
@@ -28,9 +29,6 @@ edges = typer.Typer(
 add_recovery(edges)
 T = TypeVar("T")
 One = Annotated[str, typer.Argument(metavar="EDGE", help="Name or id of the edge host.")]
-Risk = Annotated[
-    bool, typer.Option("--yes", "--i-am-aware-of-the-risks", help="Aware of the risks: do not ask.")
-]
 _URN = re.compile(r"urn:farsite:[\w.-]+:(edge|user):([\w.-]+)(?::device:[\w.-]+)?")
 
 
@@ -122,7 +120,7 @@ def remove(ctx: typer.Context, edge: One, aware: Risk = False) -> None:
 
     async def act(cloud: CloudClient, organization: str, host: EdgeHost) -> str:
         shown = await cloud.edge_host(organization, host.id)
-        _ask(f"Remove {shown.name}? To come back it is claimed anew. I am aware of the risks", aware)
+        confirm_risk(f"Remove {shown.name}? To come back it is claimed anew.", aware)
         await cloud.remove_edge_host(organization, host.id, risk_confirmed=True)
         return host.id
 
@@ -137,18 +135,12 @@ def forget_devices(ctx: typer.Context, edge: One, aware: Risk = False) -> None:
 
     async def act(cloud: CloudClient, organization: str, host: EdgeHost) -> str:
         shown = await cloud.edge_host(organization, host.id)
-        _ask(f"Forget what {shown.name} told of its devices? I am aware of the risks", aware)
+        confirm_risk(f"Forget what {shown.name} told of its devices?", aware)
         await cloud.forget_devices(organization, host.id, risk_confirmed=True)
         return host.id
 
     gone = on_cloud(invocation, _with_edge(edge, act))
     invocation.output.result({"forgotten": gone}, f"The devices of {edge} are forgotten.")
-
-
-def _ask(question: str, aware: bool) -> None:
-    """After it was read: what somebody else changes while the question is thought about stops what was asked."""
-    if not aware:
-        typer.confirm(question, abort=True, err=True)
 
 
 def _with_edge(

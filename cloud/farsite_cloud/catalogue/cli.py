@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
+from farsite_cloud.commands.operating import Config, DataDir
+
 catalogue = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
     help="What is known of models: warranty, ends of support, releases.",
 )
-Config = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML).")]
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Database, keys and secrets.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON.")]
 
 

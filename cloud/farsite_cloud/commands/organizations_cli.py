@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from farsite_cloud.commands.operating import Config, DataDir, Json, do, lines
 
 organizations = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
     help="Organizations of this cloud: how much they use; suspend, delete. What is theirs is not shown.",
 )
-Config = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML).")]
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Database, keys and secrets.")]
-Json = Annotated[bool, typer.Option("--json", help="JSON, one line per event.")]
 Which = Annotated[str, typer.Argument(metavar="ORGANIZATION", help="Its id, or its name.")]
 
 
@@ -24,7 +22,7 @@ def list_them(config: Config = None, data_dir: DataDir = None, json: Json = Fals
     """All of them: users, edge hosts, devices, licence, when somebody was last here."""
     from farsite_cloud.commands import organizations as work
 
-    _do(work.list_organizations, _table, config, data_dir, json, key="organizations")
+    do(work.list_organizations, _table, config, data_dir, json, key="organizations")
 
 
 def _table(found: list[dict[str, Any]]) -> str:
@@ -44,19 +42,7 @@ def show(organization: Which, config: Config = None, data_dir: DataDir = None, j
     """One of them: its owners' addresses, its rules, how much it stores."""
     from farsite_cloud.commands import organizations as work
 
-    _do(lambda desk: work.show(desk, organization), _lines, config, data_dir, json)
-
-
-def _lines(shown: dict[str, Any]) -> str:
-    return "\n".join(f"{name.replace('_', ' ')}: {_value(value)}" for name, value in shown.items())
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name.replace('_', ' ')} {_value(one)}" for name, one in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "-"
-    return "-" if value is None or value == "" else str(value)
+    do(lambda desk: work.show(desk, organization), lines, config, data_dir, json)
 
 
 @organizations.command("suspend")
@@ -73,7 +59,7 @@ def suspend(
     def text(done: dict[str, Any]) -> str:
         return f"{done['name']} is suspended: {done['sessions_ended']} sessions ended, {done['told']} people told."
 
-    _do(lambda desk: work.suspend(desk, organization, reason), text, config, data_dir, json)
+    do(lambda desk: work.suspend(desk, organization, reason), text, config, data_dir, json)
 
 
 @organizations.command("reactivate")
@@ -83,7 +69,7 @@ def reactivate(
     """Take a suspension back. Members are told by mail."""
     from farsite_cloud.commands import organizations as work
 
-    _do(lambda desk: work.reactivate(desk, organization), _said("is active again"), config, data_dir, json)
+    do(lambda desk: work.reactivate(desk, organization), _said("is active again"), config, data_dir, json)
 
 
 @organizations.command("delete")
@@ -100,7 +86,7 @@ def delete(
     def text(done: dict[str, Any]) -> str:
         return f"{done['name']} is erased at {done['deletes_at']}, unless it is restored before."
 
-    _do(lambda desk: work.delete(desk, organization, name), text, config, data_dir, json)
+    do(lambda desk: work.delete(desk, organization, name), text, config, data_dir, json)
 
 
 @organizations.command("restore")
@@ -108,7 +94,7 @@ def restore(organization: Which, config: Config = None, data_dir: DataDir = None
     """Take a deletion back, before its time."""
     from farsite_cloud.commands import organizations as work
 
-    _do(lambda desk: work.restore(desk, organization), _said("stays"), config, data_dir, json)
+    do(lambda desk: work.restore(desk, organization), _said("stays"), config, data_dir, json)
 
 
 @organizations.command("storage")
@@ -125,27 +111,8 @@ def storage(config: Config = None, data_dir: DataDir = None, json: Json = False)
         ]
         return "\n".join([f"database: {found['database_bytes']} bytes", *tables, "organizations:", *theirs])
 
-    _do(work.storage, text, config, data_dir, json)
+    do(work.storage, text, config, data_dir, json)
 
 
 def _said(what: str) -> Callable[[dict[str, Any]], str]:
     return lambda done: f"{done['name']} {what}; {done['told']} people told."
-
-
-def _do(
-    act: Any,
-    text: Callable[[Any], str],
-    config: Path | None,
-    data_dir: Path | None,
-    as_json: bool,
-    key: str | None = None,
-) -> None:
-    import json as encoder
-
-    from farsite_cloud.commands.desk import run
-    from farsite_cloud.commands.failure import told
-    from farsite_cloud.settings import load_settings
-
-    with told(as_json):
-        done = run(load_settings({"data_dir": data_dir}, file=config), act)
-        typer.echo(encoder.dumps({key: done} if key else done) if as_json else text(done))
