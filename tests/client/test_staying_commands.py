@@ -83,5 +83,6 @@ def test_what_was_read_is_remembered_by_what_it_is_of() -> None:
     assert read.headers("DELETE", "/organizations/o/edge-hosts/e") == {}
     read.answered("GET", "/organizations/o", {"ETag": '"7"'})
     assert read.headers("POST", "/organizations/o/deletion") == {"If-Match": '"7"'}
+    assert read.headers("GET", "/organizations/o/devices") == {}, "a list below it, which is read only"
     read.forget()
     assert read.headers("POST", "/organizations/o/deletion") == {}
