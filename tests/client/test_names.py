@@ -64,7 +64,7 @@ def test_a_port_that_is_none_is_said(typed: str) -> None:
 def test_times_are_moments_or_how_long_ago() -> None:
     assert since("7d", NOW) == NOW - timedelta(days=7)
     assert since("2026-02-01") == datetime(2026, 2, 1, tzinfo=UTC)
-    with pytest.raises(FarsiteError, match="Write 90m, 8h or 3d"):
+    with pytest.raises(FarsiteError, match="Write 90m, 8h, 3d, or a day or moment"):
         since("yesterday")
 
 
