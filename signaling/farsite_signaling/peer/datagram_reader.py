@@ -19,7 +19,7 @@ from typing import Any, Protocol
 _UDP_GRO = 104
 _SLOT = 65_536
 """What UDP_GRO puts together, at most."""
-_SLOTS = 16
+_SLOTS = 40
 _NAME = 28
 _CONTROL = 64
 _control = struct.Struct("@Niii")

@@ -27,8 +27,8 @@ _LONG = 16 * 1024
 """What is that long already is not put together with more."""
 _TICK = 0.002
 """Between two looks while much comes, seconds: fewer and fuller batches, at the price of a millisecond on average."""
-_MUCH = 6 * 1024
-"""Per tick, bytes: 24 Mbit/s, from which on waking up for each datagram costs more than it is worth."""
+_MUCH = 3 * 1024 * 1024
+"""Per second, bytes: 24 Mbit/s, from which on waking up for each datagram costs more than it is worth."""
 _MAX_WAITING = 512
 _NO_OFFLOAD = (errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.EOPNOTSUPP, errno.ENOPROTOOPT)
 _MAX_SEGMENTS = 60
@@ -44,10 +44,11 @@ class UdpTransport(asyncio.DatagramTransport):
     def __init__(
         self, loop: asyncio.AbstractEventLoop, sock: socket.socket, protocol: asyncio.DatagramProtocol
     ) -> None:
-        super().__init__({"socket": sock, "sockname": sock.getsockname()})
+        super().__init__({"socket": sock, "sockname": sock.getsockname(), "pace": self.pace})
         self._loop = loop
         self._sock = sock
         self._protocol = protocol
+        self._tick = _TICK
         self._records: Callable[[memoryview, int], bool] | None = getattr(protocol, "records_received", None)
         self._batched: range = getattr(protocol, "batched", DTLS_FIRST_BYTES)
         self._closing = False
@@ -64,6 +65,10 @@ class UdpTransport(asyncio.DatagramTransport):
         self._protocol.connection_made(self)
         self._loop.add_reader(self._sock.fileno(), self._readable)
 
+    def pace(self, tick: float) -> None:
+        """Seconds between two looks while much comes: half of it is added to the round trip, on average."""
+        self._tick = tick
+
     # reading
 
     def _readable(self) -> None:
@@ -79,7 +84,7 @@ class UdpTransport(asyncio.DatagramTransport):
 
     def _judge(self, now: float) -> None:
         """Since the last judgement: was it much?"""
-        much = self._counted >= _MUCH * (now - self._counted_at) / _TICK
+        much = self._counted >= _MUCH * (now - self._counted_at)
         self._counted, self._counted_at = 0, now
         if much:
             self._polling = True
@@ -90,7 +95,7 @@ class UdpTransport(asyncio.DatagramTransport):
         if self._unread:  # the tick goes on after other work had its turn
             self._look = self._loop.call_later(0, self._readable)
             return
-        much = self._counted >= _MUCH / 2
+        much = self._counted >= _MUCH / 2 * self._tick
         self._counted, self._counted_at = 0, now
         if much:
             self._look_later()
@@ -100,7 +105,7 @@ class UdpTransport(asyncio.DatagramTransport):
 
     def _look_later(self) -> None:
         if not self._closing:
-            self._look = self._loop.call_later(_TICK, self._readable)
+            self._look = self._loop.call_later(self._tick, self._readable)
 
     def _drain(self) -> int:
         """Returns the bytes read; `_unread` tells whether there may be more."""

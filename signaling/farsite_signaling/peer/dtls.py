@@ -75,6 +75,10 @@ class DtlsTransport(RTCDtlsTransport):
         """As `path_mtu.keep_whole`."""
         return bool(cast(Any, self.transport)._connection.keep_whole(wanted))
 
+    def pace_reading(self, tick: float) -> None:
+        """Seconds between two looks while much comes."""
+        cast(Any, self.transport)._connection.pace_reading(tick)
+
     # sending
 
     def send_packets(self, packets: list[bytes]) -> None:
@@ -83,24 +87,27 @@ class DtlsTransport(RTCDtlsTransport):
             raise ConnectionError("Cannot send encrypted data, not connected")
         ssl = cast(Any, self._ssl)._ssl
         write = lib.SSL_write
-        size = 0
-        for packet in packets:
+        size = begin = 0
+        for index, packet in enumerate(packets):
             length = len(packet)
             if size + length + 100 > _MAX_BATCH:
-                self._flush_records()
-                size = 0
+                self._flush_records(packets[begin:index])
+                size, begin = 0, index
             if write(ssl, packet, length) <= 0:
                 lib.ERR_clear_error()
             size += length + 64
-        self._flush_records()
+        self._flush_records(packets[begin:])
 
-    def _flush_records(self) -> None:
-        """Send what OpenSSL has made, in runs of one length: the last of a run may be shorter."""
+    def _flush_records(self, packets: list[bytes]) -> None:
+        """Send what OpenSSL has made, of `packets` at least, in runs of one length: the last of a run may be shorter."""
         total = lib.BIO_read(cast(Any, self._ssl)._from_ssl, _buffers.cipher, _MAX_BATCH)
         if total <= 0:
             return
         view = _buffers.cipher_view[:total]
         send = cast(Any, self.transport)._connection.send_records
+        if segment := _one_length(view, packets):
+            send(view, segment)
+            return
         start = position = 0
         segment = 0
         while position + _RECORD_HEADER <= total:
@@ -158,4 +165,16 @@ class DtlsTransport(RTCDtlsTransport):
         packets, self._packets = self._packets, []
         if packets and self._data_receiver is not None:
             cast(PacketReceiver, self._data_receiver).packets_received(packets)
-        self._flush_records()  # alerts, and the handshake's last flight again
+        self._flush_records([])  # alerts, and the handshake's last flight again
+
+
+def _one_length(view: memoryview, packets: list[bytes]) -> int:
+    """Of all records, the last one maybe shorter; 0 when that is not so, or not plain to see."""
+    if not packets:
+        return 0
+    first, last = len(packets[0]), len(packets[-1])
+    record: int = _RECORD_HEADER + unpack_from("!H", view, 11)[0]
+    expected = record * len(packets) + last - first
+    if len(view) != expected or last > first or any(len(packet) != first for packet in packets[:-1]):
+        return 0
+    return record

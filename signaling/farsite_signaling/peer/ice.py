@@ -396,6 +396,13 @@ class IceConnection(Connection):
         """As `path_mtu.keep_whole`, of the selected pair."""
         return self.selected is not None and keep_whole(self.selected, wanted)
 
+    def pace_reading(self, tick: float) -> None:
+        """As `UdpTransport.pace`, of the selected pair; other transports have none."""
+        if self.selected is not None:
+            pace = cast(Any, self.selected.protocol).transport.get_extra_info("pace")
+            if pace is not None:
+                pace(tick)
+
     @property
     def local_address(self) -> str | None:
         """Where packets of the selected pair leave this machine; None when that cannot be told."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from farsite_signaling.peer.address_news import address_news
 from farsite_signaling.peer.addresses import own_addresses
 
 logger = logging.getLogger(__name__)
@@ -51,22 +52,24 @@ class NetworkMonitor:
         self._clocks = (monotonic, wall)
         self._times = (0.0, 0.0)
         self._known: frozenset[str] = frozenset()
+        self._unread = False
         self.failures = 0
 
     async def run(self) -> None:
-        self.start()
-        while True:
-            await asyncio.sleep(INTERVAL)
-            self.look()
+        with address_news() as news:
+            self.start()
+            while True:
+                await asyncio.sleep(INTERVAL)
+                self.look(news=news())
 
     def start(self) -> None:
         """Take what is now for granted."""
-        self._known = self._read() or frozenset()
+        self._known = self._read()
         self._times = self._now()
 
-    def look(self) -> None:
-        """One look, one interval after the former."""
-        hint = self._hint()
+    def look(self, *, news: bool = True) -> None:
+        """One look, one interval after the former. Without `news`, addresses are what they were."""
+        hint = self._hint(news=news)
         if hint is None:
             return
         logger.info("%s", hint)
@@ -76,12 +79,12 @@ class NetworkMonitor:
             self.failures += 1
             logger.exception("a network hint was not handled")
 
-    def _hint(self) -> NetworkHint | None:
+    def _hint(self, *, news: bool) -> NetworkHint | None:
         before, self._times = self._times, self._now()
         slept = max(now - then for now, then in zip(self._times, before, strict=True)) - INTERVAL
-        known, current = self._known, self._read()
-        if current is not None:
-            self._known = current
+        known = self._known
+        if news or self._unread or slept > SLEPT:
+            self._known = self._read()
         gone, new = known - self._known, self._known - known
         if slept > SLEPT or gone or new:
             return NetworkHint(gone, new, slept if slept > SLEPT else 0.0)
@@ -91,11 +94,14 @@ class NetworkMonitor:
         monotonic, wall = self._clocks
         return monotonic(), wall()
 
-    def _read(self) -> frozenset[str] | None:
-        """None when the system would not say."""
+    def _read(self) -> frozenset[str]:
+        """What was known when the system would not say."""
         try:
-            return frozenset(self._addresses())
+            current = frozenset(self._addresses())
         except Exception:
             self.failures += 1
+            self._unread = True
             logger.debug("own addresses cannot be read", exc_info=True)
-            return None
+            return self._known
+        self._unread = False
+        return current

@@ -114,7 +114,7 @@ class RelayedTransport:
         protocol.connection_made(cast(asyncio.BaseTransport, self))
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        if name in ("base", "socket"):
+        if name in ("base", "socket", "pace"):
             return self._client.transport.get_extra_info("sockname" if name == "base" else name, default)
         known = {
             "sockname": self._relayed,

@@ -17,6 +17,7 @@ from aiortc import RTCDataChannel, RTCDataChannelParameters
 from aiortc.rtcsctptransport import RTCSctpCapabilities, RTCSctpTransport
 
 from farsite_signaling.peer.association import Association, Settings
+from farsite_signaling.peer.association.pacing import tick
 from farsite_signaling.peer.dtls import DtlsTransport
 from farsite_signaling.peer.fine_timer import FineTimer, fine_timer
 from farsite_signaling.peer.link import HIGH_WATER, MAX_MESSAGE
@@ -50,6 +51,7 @@ class SctpTransport(RTCSctpTransport):
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._fine: FineTimer | None = None
+        self._reading = 0.0
 
     # what the peer connection calls
 
@@ -91,14 +93,20 @@ class SctpTransport(RTCSctpTransport):
     def packets_received(self, packets: list[bytes]) -> None:
         """SCTP packets that came together, decrypted."""
         now = monotonic()
-        receive = self.core.receive
         self._flushing = True  # what messages lead to goes out with the acknowledgement
         try:
-            for packet in packets:
-                receive(packet, now)
+            self.core.receive_all(packets, now)
         finally:
             self._flushing = False
+        self._pace_reading()
         self._flush()
+
+    def _pace_reading(self) -> None:
+        """The longer the path, the rarer."""
+        every = tick(self.core.sender.loss.smoothed)
+        if every != self._reading:
+            self._reading = every
+            self._dtls.pace_reading(every)
 
     # sending
 
@@ -119,7 +127,9 @@ class SctpTransport(RTCSctpTransport):
         now = monotonic()
         self._flushing = True
         try:
-            while packets := self.core.flush(now):
+            more = True
+            while more and (packets := self.core.flush(now)):
+                more = self.core.more
                 self._put_out(packets)
         finally:
             self._flushing = False
@@ -132,14 +142,17 @@ class SctpTransport(RTCSctpTransport):
     # time
 
     def _arm(self, now: float) -> None:
-        """One timer: moved forward when needed, else left to find that it is early."""
+        """One timer, moved when it matters: setting it costs little, waking up for nothing much."""
         at = self.core.deadline(now)
         if at is not None and self.core.sender.hurried and self._arm_finely(at, now):
             return
-        if at is None or (self._timer is not None and self._timer_at <= at + _TICK / 2):
-            return
         if self._timer is not None:
+            if at is not None and abs(self._timer_at - at) < _TICK:
+                return
             self._timer.cancel()
+            self._timer = None
+        if at is None:
+            return
         self._timer_at = max(at, now + _TICK)
         self._timer = asyncio.get_running_loop().call_later(self._timer_at - now, self._wake)
 

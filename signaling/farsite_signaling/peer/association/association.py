@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from struct import Struct, unpack_from
 
 from farsite_signaling.peer.association import packets as wire
@@ -15,7 +16,8 @@ from farsite_signaling.peer.association.packets import HEADER, Init, MalformedEr
 from farsite_signaling.peer.association.reassembly import Reassembly
 from farsite_signaling.peer.association.receiving import Received
 from farsite_signaling.peer.association.resets import Resets
-from farsite_signaling.peer.association.sending import Sender
+from farsite_signaling.peer.association.runs import Run, run
+from farsite_signaling.peer.association.sending import MAX_PACKETS, Sender
 from farsite_signaling.peer.association.settings import Settings
 
 MAX_CONTROL = 16
@@ -53,8 +55,6 @@ class Association:
         self._control: list[bytes] = []
         self._often = True
         self._acks: list[bytes] = []
-        self._head = b""
-        self._checksum = True
         self.sender = Sender(tsn, self._settings.give_up, seed)
         self.sender.outbox.mark = self._settings.high_water
         self.channels = Channels(events, self.sender.outbox)
@@ -70,6 +70,9 @@ class Association:
         self._arrived = 0.0
         self._window_bytes = 0
         self._window_at = 0.0
+        self._idle_until = -inf
+        self.more = False
+        """`flush` has more to give, now."""
 
     # owner's calls
 
@@ -118,6 +121,42 @@ class Association:
             self._receive(packet, now)
         except MalformedError as error:
             self._end(str(error))
+
+    def receive_all(self, packets: list[bytes], now: float) -> None:
+        """As `receive`, for packets that came together."""
+        at = 0
+        while at < len(packets):
+            at += self._receive_run(packets, at, now) or 1
+
+    def _receive_run(self, packets: list[bytes], at: int, now: float) -> int:
+        """How many packets from `at` on were one run; else the first one is taken the ordinary way."""
+        received, reassembly = self.received, self.reassembly
+        if (
+            not self._ended
+            and received is not None
+            and isinstance(reassembly, Interleaved)
+            and not self._often
+        ):
+            found = run(packets, at, self._tag)
+            count = len(found.pieces) if found is not None else 0
+            if found is not None and received.next_all(found.tsn, count) is not None:
+                try:
+                    self._run(found, received, reassembly, now)
+                except MalformedError as error:
+                    self._end(str(error))
+                return count
+        self.receive(packets[at], now)
+        return 1
+
+    def _run(self, found: Run, received: Received, reassembly: Interleaved, now: float) -> None:
+        if reassembly.held > 2 * self._window:
+            raise MalformedError("data past the receive window")
+        pieces = found.pieces
+        self._window_bytes += len(pieces) * len(pieces[0])
+        reassembly.add_middle(found.stream, found.message, found.place, pieces)
+        if self._resets is not None and self._resets.deferred is not None:
+            self._resets.arrived(received.cumulative)
+        received.packet(now, len(pieces))
 
     def _receive(self, packet: bytes, now: float) -> None:
         if len(packet) >= 28 and self.received is not None:
@@ -271,13 +310,12 @@ class Association:
     def _establish(self, now: float) -> None:
         peer, settings = self._handshake.peer, self._settings
         assert peer is not None
-        self._head = self._header(peer.tag)
-        self._checksum = not peer.zero_checksum
         if settings.interleaving and wire.I_DATA in peer.extensions:
             self._interleave()
         self.received = Received(peer.tsn, settings.ack_delay)
         self._resets = Resets(self._tsn, peer.tsn, self._reset_in, self.channels.reset_out)
-        self.sender.start(peer.window, self._handshake.rtt, now)
+        head, checksum = self._header(peer.tag), not peer.zero_checksum
+        self.sender.start(head, peer.window, self._handshake.rtt, now, checksum=checksum)
         if not peer.farsite:
             self._offered = settings.foreign_offer
         if peer.farsite:
@@ -323,16 +361,14 @@ class Association:
             return self._handshake.deadline
         assert self.received is not None
         assert self._resets is not None
-        times = (
-            self.sender.deadline(now),
-            self.received.ack_at,
-            self._resets.deadline,
-            self.packet_size.deadline,
-        )
-        return min((time for time in times if time is not None), default=None)
+        times = (self.sender.loss_deadline, self._resets.deadline, self.packet_size.deadline)
+        self._idle_until = min([time for time in times if time is not None], default=inf)
+        soon = (self.sender.ready_at(now), self.received.ack_at)
+        at = min([self._idle_until, *[time for time in soon if time is not None]])
+        return at if at < inf else None
 
     def expired(self, now: float) -> None:
-        if self._ended:
+        if self._ended or now < self._idle_until:
             return
         try:
             self._handshake.expired(now)
@@ -356,14 +392,15 @@ class Association:
         """What is due now, at most `MAX_PACKETS` and a little; call again while it returns something."""
         out = [wire.seal(self._header(tag), chunk) for tag, chunk in self._handshake.outgoing]
         self._handshake.outgoing.clear()
+        self._idle_until, self.more = -inf, bool(out)
         if not self.established:
             return out
-        bodies, self._acks = self._acks, []
-        bodies += self.packet_size.outgoing
+        alone, self._acks = self._acks + self.packet_size.outgoing, []
         self.packet_size.outgoing.clear()
-        self.sender.fill(now, self._first(now), self._events.drained, bodies)
-        head, checksum = self._head, self._checksum
-        out.extend([wire.seal(head, body, checksum=checksum) for body in bodies])
+        out += map(self.sender.seal, alone)
+        self.sender.fill(now, self._first(now), self._events.drained, out)
+        assert self._resets is not None
+        self.more = len(out) >= MAX_PACKETS or bool(self._control or self._resets.outgoing)
         return out
 
     def _first(self, now: float) -> list[bytes]:

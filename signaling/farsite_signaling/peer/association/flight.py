@@ -7,6 +7,7 @@ was sent first is looked at first, however often anything was repeated.
 from __future__ import annotations
 
 from collections import deque
+from itertools import repeat
 
 from farsite_signaling.peer.association.packets import MalformedError, Sack, unwrap
 
@@ -30,16 +31,26 @@ class Burst:
 class Sent:
     """One DATA chunk."""
 
-    __slots__ = ("burst", "chunk", "number", "sends", "size", "state", "tsn")
+    __slots__ = ("_data", "burst", "number", "sends", "size", "state", "tsn")
 
-    def __init__(self, tsn: int, chunk: bytes, burst: Burst, number: int) -> None:
+    def __init__(self, tsn: int, data: bytes, burst: Burst, number: int, size: int) -> None:
+        """`data`: the chunk, of `size` bytes, and maybe the header of its packet before it."""
         self.tsn = tsn
-        self.chunk = chunk
-        self.size = len(chunk)
+        self._data = data
+        self.size = size
         self.burst = burst
         self.number = number
         self.sends = 1
         self.state = IN_FLIGHT
+
+    @property
+    def chunk(self) -> bytes:
+        """Empty once it is acknowledged."""
+        return self._data[-self.size :]
+
+    def arrived(self) -> None:
+        self.state = ACKED
+        self._data = b""
 
 
 class Acked:
@@ -54,6 +65,10 @@ class Acked:
         self.highest = 0
         self.cut = False
         """The list of gaps may have been too long for the packet: above `highest` nothing is known."""
+
+    def candidate(self, sent: Sent | None) -> None:
+        if sent is not None and (self.newest is None or sent.number > self.newest.number):
+            self.newest = sent
 
 
 _CUT = 200
@@ -94,11 +109,23 @@ class Flight:
     def send(self, chunk: bytes, burst: Burst) -> None:
         """A new chunk, carrying `next_tsn`."""
         self._number += 1
-        sent = Sent(self.next_tsn, chunk, burst, self._number)
+        sent = Sent(self.next_tsn, chunk, burst, self._number, len(chunk))
         self._sent[self.next_tsn] = sent
         self.next_tsn += 1
         self.order.append(sent)
         self.bytes += sent.size
+
+    def send_all(self, packets: list[bytes], size: int, burst: Burst) -> None:
+        """Packets of one new chunk each, of `size` bytes, from `next_tsn` on."""
+        tsn, number, count = self.next_tsn, self._number, len(packets)
+        self.next_tsn += count
+        self._number += count
+        tsns = range(tsn, tsn + count)
+        numbers = range(number + 1, number + count + 1)
+        sent = list(map(Sent, tsns, packets, repeat(burst), numbers, repeat(size)))
+        self._sent.update(zip(tsns, sent, strict=True))
+        self.order.extend(sent)
+        self.bytes += count * size
 
     def next_lost(self) -> Sent | None:
         lost = self.lost
@@ -156,11 +183,7 @@ class Flight:
             raise MalformedError("an acknowledgement of what was never sent")
         acked = Acked()
         acked.highest = cumulative
-        pop = self._sent.pop
-        for tsn in range(self.cumulative + 1, cumulative + 1):
-            sent = pop(tsn)
-            if sent.state != ACKED:
-                self._deliver(sent, acked)
+        self._deliver_first(cumulative, acked)
         moved = cumulative != self.cumulative
         self.cumulative = cumulative
         if sack.gaps:
@@ -176,17 +199,31 @@ class Flight:
             self.delivered_at = now
         return acked
 
+    def _deliver_first(self, cumulative: int, acked: Acked) -> None:
+        """All up to `cumulative`. Most chunks go this way, so it is short."""
+        pop, newest, size = self._sent.pop, None, 0
+        for tsn in range(self.cumulative + 1, cumulative + 1):
+            sent = pop(tsn)
+            if sent.state == IN_FLIGHT:
+                size += sent.size
+                sent.arrived()
+                if newest is None or sent.number > newest.number:
+                    newest = sent
+            elif sent.state == LOST:
+                self._deliver(sent, acked)
+        self.bytes -= size
+        acked.bytes += size
+        acked.candidate(newest)
+
     def _deliver(self, sent: Sent, acked: Acked) -> None:
         if sent.state == IN_FLIGHT:
             self.bytes -= sent.size
         else:
             acked.spurious += 1
             self.lost_bytes -= sent.size
-        sent.state = ACKED
-        sent.chunk = b""
+        sent.arrived()
         acked.bytes += sent.size
-        if acked.newest is None or sent.number > acked.newest.number:
-            acked.newest = sent
+        acked.candidate(sent)
 
     def _islands(self, base: int, gaps: tuple[int, ...], acked: Acked) -> None:
         """Merge the gap blocks into what is known; only chunks named for the first time are touched."""

@@ -80,6 +80,24 @@ class Interleaved:
         if found.whole:
             self._complete(number, stream, message, flags)
 
+    def add_middle(self, number: int, message: int, place: int, pieces: list[bytes]) -> None:
+        """As `add`, for consecutive fragments that are neither first nor last."""
+        stream = self._streams.get(number)
+        found = stream.ordered.get(message) if stream is not None else None
+        if found is None or found.total is not None:
+            for count, piece in enumerate(pieces):
+                self.add(0, number, message, (place + count) & MASK, piece)
+            return
+        known = len(found.pieces)
+        found.pieces.update(zip(range(place, place + len(pieces)), pieces, strict=True))
+        if len(found.pieces) != known + len(pieces) or place == 0:
+            raise MalformedError("two fragments in one place")
+        size = sum(map(len, pieces))
+        found.size += size
+        self._cost(found, size + _OVERHEAD * len(pieces))
+        if found.size > self._max_message:
+            raise MalformedError(f"a message of more than {self._max_message} bytes")
+
     def _open(self, number: int) -> _Stream:
         if len(self._streams) >= self._max_streams:
             raise MalformedError(f"more than {self._max_streams} streams")

@@ -16,6 +16,7 @@ from farsite_signaling.peer.association.packets import (
     WHOLE,
     data_chunk,
     i_data_chunk,
+    i_data_packets,
 )
 
 DCEP = 50
@@ -101,6 +102,32 @@ class Outbox:
         if protocol != DCEP:
             self.queued -= len(piece)
         return chunk
+
+    def take_whole(self, room: int, tsn: int, most: int, head: bytes) -> list[bytes]:
+        """Packets, `most` at most, that begin with `head` and go on with what `take` would give.
+
+        Only chunks of `room` bytes from the middle of one message: nearly all that bulk is made of, for a fraction of
+        the work. Often none: then it is `take`'s turn.
+        """
+        stream = self._choose() if self._interleave and not room & 3 else None
+        if stream is None or not stream.position:
+            return []
+        protocol, message = stream.messages[0]
+        start, size = stream.position, room - self._header
+        count = min(most, (len(message) - start - 1) // size)
+        if len(self._fresh) + len(self._turns) > 1:
+            count = min(count, -(-stream.deficit // size))
+        if count < 1 or protocol == DCEP:
+            return []
+        end = start + count * size
+        view = memoryview(message)
+        pieces = [view[at : at + size] for at in range(start, end, size)]
+        packets = i_data_packets(head, tsn, stream.number, stream.message, stream.fragment, pieces)
+        stream.deficit -= end - start
+        stream.position = end
+        stream.fragment += count
+        self.queued -= end - start
+        return packets
 
     def _chunk(self, stream: _Stream, flags: int, tsn: int, protocol: int, piece: bytes) -> bytes:
         if self._interleave:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-TICK = 0.002
-"""What one wake-up may send at least, seconds: waking up costs more than sending."""
+LEAST_TICK, MOST_TICK = 0.002, 0.004
+"""What one wake-up sends or reads at least, seconds: waking up costs more than a dozen packets."""
+_TICK_SHARE = 0.1
 _SLACK = 0.005
 _LEAST = 12_000
-_MOST = 32_000
+_MOST = 48_000
+
+
+def tick(round_trip: float | None) -> float:
+    """How long to gather before waking up, seconds: a tenth of the round trip is not felt. In whole milliseconds."""
+    return max(LEAST_TICK, min(MOST_TICK, round((round_trip or 0.0) * _TICK_SHARE, 3)))
 
 
 class Pacer:
@@ -15,6 +21,7 @@ class Pacer:
     def __init__(self) -> None:
         self.rate = 100_000.0
         self.most = float("inf")
+        self.tick = LEAST_TICK
         self._bytes = float(_LEAST)
         self._filled_at = 0.0
 
@@ -38,6 +45,6 @@ class Pacer:
 
     def ready_at(self, now: float) -> float:
         """When it pays to come back: a tick's worth at once, not packet by packet."""
-        tick = min(TICK, self._depth / self.rate)
+        tick = min(self.tick, self._depth / self.rate)
         missing = min(self.rate * tick, _MOST) - self._bytes
         return now + max(tick, missing / self.rate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from struct import Struct, error, pack, unpack_from
 
@@ -39,6 +39,7 @@ _HALF = 1 << 31
 _chunk = Struct("!BBH")
 _data = Struct("!BBHLHHL")
 _i_data = Struct("!BBHLHHLL")
+_i_data_packet = Struct("!12sBBHLHHLL")
 _sack = Struct("!BBHLLHH")
 _NO_CHECKSUM = b"\0\0\0\0"
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
@@ -59,11 +60,14 @@ def header(source: int, destination: int, tag: int) -> bytes:
     return pack("!HHL", source, destination, tag)
 
 
-def seal(head: bytes, body: bytes, *, checksum: bool = True) -> bytes:
+def seal(head: bytes, body: bytes) -> bytes:
     """`head` from `header`."""
-    if not checksum:
-        return b"".join((head, _NO_CHECKSUM, body))
     return b"".join((head, pack("<L", extend(extend(0, head + _NO_CHECKSUM), body)), body))
+
+
+def bare(head: bytes) -> bytes:
+    """What a packet without checksum begins with (RFC 9653)."""
+    return head + _NO_CHECKSUM
 
 
 def intact(packet: bytes) -> bool:
@@ -102,6 +106,21 @@ def i_data_chunk(flags: int, tsn: int, stream: int, message: int, field: int, pa
     if size & 3:
         return b"".join((head, payload, _PADDING[size & 3]))
     return head + payload
+
+
+def i_data_packets(
+    head: bytes, tsn: int, stream: int, message: int, place: int, pieces: Sequence[memoryview]
+) -> list[bytes]:
+    """Packets, each with one of consecutive middle fragments of one length, a multiple of four.
+
+    `tsn` and `place` are the first one's. `head`: from `bare`.
+    """
+    size = I_DATA_HEADER + len(pieces[0])
+    begin = _i_data_packet.pack
+    return [
+        begin(head, I_DATA, 0, size, (tsn + count) & MASK, stream, 0, message & MASK, place + count) + piece
+        for count, piece in enumerate(pieces)
+    ]
 
 
 def sack_chunk(cumulative: int, window: int, gaps: list[int], duplicates: list[int]) -> bytes:

@@ -33,6 +33,14 @@ class Received:
         self.cumulative += 1
         return self.cumulative
 
+    def next_all(self, wire: int, count: int) -> int | None:
+        """As `next`, for `count` numbers; the first one is given."""
+        if self._ranges or (wire - self.cumulative) & MASK != 1:
+            return None
+        first = self.cumulative + 1
+        self.cumulative += count
+        return first
+
     def place(self, wire: int) -> int | None:
         """The full number of a new one; `None` for one seen before or too far ahead."""
         delta = (wire - self.cumulative) & MASK
@@ -99,9 +107,9 @@ class Received:
             self._urgent = True
         return True
 
-    def packet(self, now: float) -> None:
-        """A packet with data was read to its end."""
-        self._packets += 1
+    def packet(self, now: float, count: int = 1) -> None:
+        """A packet with data was read to its end; or `count` of them."""
+        self._packets += count
         if self.ack_at is None:
             self.ack_at = now + self._delay
 

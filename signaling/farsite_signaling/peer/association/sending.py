@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from farsite_signaling.peer.association.bursts import Bursts
 from farsite_signaling.peer.association.congestion import SEGMENT, Congestion
 from farsite_signaling.peer.association.flight import Burst, Flight
 from farsite_signaling.peer.association.loss import Loss
 from farsite_signaling.peer.association.outbox import Outbox
-from farsite_signaling.peer.association.pacing import Pacer
-from farsite_signaling.peer.association.packets import HEADER, Sack
+from farsite_signaling.peer.association.pacing import Pacer, tick
+from farsite_signaling.peer.association.packets import HEADER, Sack, bare, seal
 from farsite_signaling.peer.association.settings import PACKET
 
 MAX_PACKETS = 96
@@ -31,13 +32,19 @@ class Sender:
         """Largest, bytes."""
         self.packets_lost = 0
         self.packets_repeated = 0
+        self.seal: Callable[[bytes], bytes] = bytes
+        """A packet of the chunks given."""
+        self._bare = b""
         self._pacer = Pacer()
         self._bursts = Bursts()
         self._peer_room = 0
         self._limited_until = 0
         self._probe = False
 
-    def start(self, peer_window: int, rtt: float | None, now: float) -> None:
+    def start(self, head: bytes, peer_window: int, rtt: float | None, now: float, *, checksum: bool) -> None:
+        """`head`: the first bytes of each packet, from `packets.header`."""
+        self._bare = b"" if checksum else bare(head)
+        self.seal = partial(seal, head) if checksum else self._bare.__add__
         self._peer_room = peer_window
         if rtt is not None:
             self.congestion.handshake(rtt, now)
@@ -63,16 +70,21 @@ class Sender:
         self.congestion.acknowledged(acked, flight, now)
         self._bursts.counted(flight.delivered, self.packets_lost * self.packet, self._pacer.wanted, now)
         self._pacer.most = self._bursts.most
+        self._pacer.tick = tick(self.congestion.round_trip)
         self._peer_room = max(0, sack.window - flight.bytes)
 
     # time
 
-    def deadline(self, now: float) -> float | None:
-        """`now` when there is something to send at once."""
-        times = [self.loss.deadline(self.flight)]
-        if self._has_work():
-            times.append(now if self._pacer.allowance(now) > 0 else self._pacer.ready_at(now))
-        return min((time for time in times if time is not None), default=None)
+    @property
+    def loss_deadline(self) -> float | None:
+        """When `expired` is to be called."""
+        return self.loss.deadline(self.flight)
+
+    def ready_at(self, now: float) -> float | None:
+        """When `fill` has something to send; `now` when it has at once."""
+        if not self._has_work():
+            return None
+        return now if self._pacer.allowance(now) > 0 else self._pacer.ready_at(now)
 
     def expired(self, now: float) -> None:
         """Raises `TimeoutError` when the peer is gone."""
@@ -101,7 +113,7 @@ class Sender:
     # packets
 
     def fill(self, now: float, first: list[bytes], drained: Callable[[], None], out: list[bytes]) -> None:
-        """Append packet bodies to `out`; `first` goes into the first one.
+        """Append packets to `out`; the chunks of `first` go into the first one.
 
         `drained` is called once what is queued falls below `Outbox.mark` after it was above.
         """
@@ -116,19 +128,42 @@ class Sender:
             if self._probe or (spent < budget and (outbox or flight.lost)):
                 if burst is None:
                     burst = flight.burst(now, limited=flight.delivered < self._limited_until)
+                if not parts and (count := self._whole(out, whole, budget - spent, burst)):
+                    spent += count * whole
+                    self._tell(drained)
+                    continue
                 spent += self._data(parts, room, burst, now)
             if not parts:
                 break
-            out.append(parts[0] if len(parts) == 1 else b"".join(parts))
+            out.append(self.seal(parts[0] if len(parts) == 1 else b"".join(parts)))
             parts, room = [], whole
-            if outbox.full and outbox.queued < outbox.mark:
-                outbox.full = False
-                drained()
+            self._tell(drained)
         pacer.spend(spent)
         if spent < budget and not outbox and not flight.lost:
             self._limited_until = flight.delivered + flight.bytes
             if burst is not None:
                 burst.limited = True
+
+    def _tell(self, drained: Callable[[], None]) -> None:
+        outbox = self.outbox
+        if outbox.full and outbox.queued < outbox.mark:
+            outbox.full = False
+            drained()
+
+    def _whole(self, out: list[bytes], whole: int, budget: float, burst: Burst) -> int:
+        """Append packets of `whole` bytes that hold one chunk each, and say how many."""
+        flight = self.flight
+        if self._probe or flight.lost or flight.empty or not self._bare:
+            return 0
+        most = min(MAX_PACKETS - len(out), int(-(-budget // whole)), (self._peer_room - SEGMENT) // whole + 1)
+        if most < 2:
+            return 0
+        packets = self.outbox.take_whole(whole, flight.next_tsn, most, self._bare)
+        if packets:
+            flight.send_all(packets, whole, burst)
+            self._peer_room -= whole * len(packets)
+            out += packets
+        return len(packets)
 
     def _data(self, parts: list[bytes], room: int, burst: Burst, now: float) -> int:
         """Fill up one packet; returns the bytes added."""
