@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from farsite_signaling.peer.datagram_reader import Datagram, reader
+from farsite_signaling.peer.rhythm import Rhythm, delay
 
 _UDP_SEGMENT = 103
 OFFLOAD = sys.platform == "linux"
@@ -25,10 +26,6 @@ _READS, _ENOUGH = 32, 1024 * 1024
 """Calls and bytes per wake-up, so that other work gets its turn."""
 _LONG = 16 * 1024
 """What is that long already is not put together with more."""
-_TICK = 0.002
-"""Between two looks while much comes, seconds: fewer and fuller batches, at the price of a millisecond on average."""
-_MUCH = 3 * 1024 * 1024
-"""Per second, bytes: 24 Mbit/s, from which on waking up for each datagram costs more than it is worth."""
 _MAX_WAITING = 512
 _NO_OFFLOAD = (errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.EOPNOTSUPP, errno.ENOPROTOOPT)
 _MAX_SEGMENTS = 60
@@ -48,14 +45,12 @@ class UdpTransport(asyncio.DatagramTransport):
         self._loop = loop
         self._sock = sock
         self._protocol = protocol
-        self._tick = _TICK
         self._records: Callable[[memoryview, int], bool] | None = getattr(protocol, "records_received", None)
         self._batched: range = getattr(protocol, "batched", DTLS_FIRST_BYTES)
         self._closing = False
-        self._polling = False
         self._unread = False
-        self._counted = 0
-        self._counted_at = 0.0
+        self._read_bytes = 0
+        self._rhythm = Rhythm()
         self._look: asyncio.TimerHandle | None = None
         self._waiting: deque[tuple[bytes, Any]] = deque()
         self._offload = OFFLOAD
@@ -67,45 +62,27 @@ class UdpTransport(asyncio.DatagramTransport):
 
     def pace(self, tick: float) -> None:
         """Seconds between two looks while much comes: half of it is added to the round trip, on average."""
-        self._tick = tick
+        self._rhythm.tick = tick
 
     # reading
 
     def _readable(self) -> None:
         """Read all there is. While much comes, the next look is a tick later."""
-        self._counted += self._drain()
+        self._read_bytes += self._drain()
         if self._closing:
             return
-        now = self._loop.time()
-        if self._polling:
-            self._poll_on(now)
-        elif now - self._counted_at >= _TICK:
-            self._judge(now)
-
-    def _judge(self, now: float) -> None:
-        """Since the last judgement: was it much?"""
-        much = self._counted >= _MUCH * (now - self._counted_at)
-        self._counted, self._counted_at = 0, now
-        if much:
-            self._polling = True
-            self._loop.remove_reader(self._sock.fileno())
-            self._look_later()
-
-    def _poll_on(self, now: float) -> None:
-        if self._unread:  # the tick goes on after other work had its turn
+        if self._rhythm.ticking and self._unread:  # the tick goes on after other work had its turn
             self._look = self._loop.call_later(0, self._readable)
             return
-        much = self._counted >= _MUCH / 2 * self._tick
-        self._counted, self._counted_at = 0, now
-        if much:
-            self._look_later()
-        else:
-            self._polling = False
+        size, self._read_bytes = self._read_bytes, 0
+        now, ticked = self._loop.time(), self._rhythm.ticking
+        ticking = self._rhythm.read(size, now)
+        if ticking:
+            self._look = self._loop.call_later(delay(now, now, self._rhythm.tick), self._readable)
+        if ticking and not ticked:
+            self._loop.remove_reader(self._sock.fileno())
+        elif ticked and not ticking:
             self._loop.add_reader(self._sock.fileno(), self._readable)
-
-    def _look_later(self) -> None:
-        if not self._closing:
-            self._look = self._loop.call_later(self._tick, self._readable)
 
     def _drain(self) -> int:
         """Returns the bytes read; `_unread` tells whether there may be more."""

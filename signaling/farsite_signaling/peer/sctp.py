@@ -17,10 +17,11 @@ from aiortc import RTCDataChannel, RTCDataChannelParameters
 from aiortc.rtcsctptransport import RTCSctpCapabilities, RTCSctpTransport
 
 from farsite_signaling.peer.association import Association, Settings
-from farsite_signaling.peer.association.pacing import tick
+from farsite_signaling.peer.association.pacing import LEAST_TICK, tick
 from farsite_signaling.peer.dtls import DtlsTransport
 from farsite_signaling.peer.fine_timer import FineTimer, fine_timer
 from farsite_signaling.peer.link import HIGH_WATER, MAX_MESSAGE
+from farsite_signaling.peer.rhythm import delay
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 _TICK = 0.001
@@ -51,7 +52,7 @@ class SctpTransport(RTCSctpTransport):
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._fine: FineTimer | None = None
-        self._reading = 0.0
+        self._tick = LEAST_TICK
 
     # what the peer connection calls
 
@@ -104,8 +105,8 @@ class SctpTransport(RTCSctpTransport):
     def _pace_reading(self) -> None:
         """The longer the path, the rarer."""
         every = tick(self.core.sender.loss.smoothed)
-        if every != self._reading:
-            self._reading = every
+        if every != self._tick:
+            self._tick = every
             self._dtls.pace_reading(every)
 
     # sending
@@ -146,15 +147,16 @@ class SctpTransport(RTCSctpTransport):
         at = self.core.deadline(now)
         if at is not None and self.core.sender.hurried and self._arm_finely(at, now):
             return
+        if at is not None and at - now < 2 * self._tick:
+            at = now + delay(now, at, self._tick)
         if self._timer is not None:
-            if at is not None and abs(self._timer_at - at) < _TICK:
+            if at is not None and abs(self._timer_at - at) < _TICK / 2:
                 return
             self._timer.cancel()
             self._timer = None
-        if at is None:
-            return
-        self._timer_at = max(at, now + _TICK)
-        self._timer = asyncio.get_running_loop().call_later(self._timer_at - now, self._wake)
+        if at is not None:
+            self._timer_at = max(at, now + _TICK)
+            self._timer = asyncio.get_running_loop().call_later(self._timer_at - now, self._wake)
 
     def _arm_finely(self, at: float, now: float) -> bool:
         if at - now >= 2 * _TICK or self._phase != "connected":

@@ -85,14 +85,14 @@ def test_a_peer_is_offered_what_the_path_takes_and_not_a_queue_more(monkeypatch:
     simulator = Simulator(Path(rate=100e6), Path(rate=100e6), settings=Settings(interleaving=False))
     simulator.connect()
     offers: list[int] = []
-    receive = simulator.a.association.receive
+    receive = simulator.a.association.receive_all
 
-    def listen(packet: bytes, now: float) -> None:
-        if packet[12] == wire.SACK:
-            offers.append(int.from_bytes(packet[20:24]))
-        receive(packet, now)
+    def listen(packets: list[bytes], now: float) -> None:
+        acknowledgements = [packet for packet in packets if packet[12] == wire.SACK]
+        offers.extend(int.from_bytes(packet[20:24]) for packet in acknowledgements)
+        receive(packets, now)
 
-    simulator.a.last = listen
+    simulator.a.arrive = listen
     Upload(simulator, simulator.a, 24 * MIB)
     simulator.run(lambda: simulator.b.received >= 24 * MIB)
     in_flight = 100e6 / 8 * 0.04

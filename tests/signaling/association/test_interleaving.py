@@ -24,7 +24,7 @@ def connected(a: bool = True, b: bool = True) -> Simulator:
     if a is not b:
         other = Simulator(Path(), Path(), settings=Settings(interleaving=b, max_message=MIB))
         simulator.b.association = other.b.association
-        simulator.b.last = simulator.b.association.receive
+        simulator.b.arrive = simulator.b.association.receive_all
         simulator.b.association._events = simulator.b  # type: ignore[assignment]
         simulator.b.association.channels._events = simulator.b
     simulator.connect()

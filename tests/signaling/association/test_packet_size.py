@@ -130,11 +130,12 @@ def test_who_does_not_say_what_it_takes_gets_small_packets(searches: str) -> Non
     simulator.b = End(simulator, Settings(largest_packet=0))
     older = simulator.b.association
 
-    def in_pieces(packet: bytes, now: float) -> None:
-        for start in range(0, len(packet), 2048):
-            older.receive(packet[start : start + 2048], now)
+    def in_pieces(packets: list[bytes], now: float) -> None:
+        for packet in packets:
+            for start in range(0, len(packet), 2048):
+                older.receive(packet[start : start + 2048], now)
 
-    simulator.b.last = in_pieces
+    simulator.b.arrive = in_pieces
     simulator.connect()
     for end, who in ((simulator.a, "newer"), (simulator.b, "older")):
         if searches in (who, "both"):

@@ -27,6 +27,7 @@ paths = st.builds(
 sizes = st.lists(
     st.tuples(st.integers(0, 3), st.sampled_from([0, 1, 3, 100, 1160, 1161, 5000, 16_384])), max_size=40
 )
+gathered = st.sampled_from([0.0, 0.002, 0.004])
 
 
 class Log:
@@ -60,7 +61,13 @@ def speak(end: End, parity: int, messages: list[tuple[int, int]], chance: random
 
 @settings(max_examples=2500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    there=paths, back=paths, up=sizes, down=sizes, seed=st.integers(0, 1 << 32), interleaving=st.booleans()
+    there=paths,
+    back=paths,
+    up=sizes,
+    down=sizes,
+    seed=st.integers(0, 1 << 32),
+    interleaving=st.booleans(),
+    gather=gathered,
 )
 def test_every_message_arrives_once_and_in_order(
     there: Path,
@@ -69,9 +76,10 @@ def test_every_message_arrives_once_and_in_order(
     down: list[tuple[int, int]],
     seed: int,
     interleaving: bool,
+    gather: float,
 ) -> None:
     settings = Settings(give_up=120.0, interleaving=interleaving)
-    simulator = Simulator(there, back, seed=seed, settings=settings)
+    simulator = Simulator(there, back, seed=seed, settings=settings, gather=gather)
     at_a, at_b = Log(simulator.a), Log(simulator.b)
     simulator.connect(limit=LIMIT)
     to_b = speak(simulator.a, 0, up, simulator.chance)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farsite_signaling.peer import datagram_reader, datagrams
+from farsite_signaling.peer import datagram_reader, datagrams, rhythm
 from farsite_signaling.peer.datagram_reader import Datagram, reader
 from farsite_signaling.peer.datagrams import UdpTransport, runs
 
@@ -72,16 +72,13 @@ async def test_what_waits_is_read_without_waiting_for_the_next_tick(
     """However many calls it takes: a tick must not become a limit of so many datagrams."""
     sender, receiver, counter = pair
     address = receiver.get_extra_info("sockname")
-    monkeypatch.setattr(datagrams, "_MUCH", 0)
-    monkeypatch.setattr(datagrams, "_TICK", 0.001)
-    for count in (1, 2):  # from now on it looks in ticks
-        sender.sendto(b"x", address)
-        await counter.until(count)
-        await asyncio.sleep(0.002)
-    monkeypatch.setattr(datagrams, "_TICK", 60.0)
+    monkeypatch.setattr(rhythm, "_MUCH", 0)  # from the first one on it looks in ticks
+    sender.sendto(b"x", address)
+    await counter.until(1)
+    receiver.pace(60.0)
     for _ in range(200):
         sender.sendto(b"x", address)
-    await counter.until(202)
+    await counter.until(201)
 
 
 class Records(Counter):

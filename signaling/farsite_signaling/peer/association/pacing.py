@@ -7,7 +7,6 @@ LEAST_TICK, MOST_TICK = 0.002, 0.004
 _TICK_SHARE = 0.1
 _SLACK = 0.005
 _LEAST = 12_000
-_MOST = 48_000
 
 
 def tick(round_trip: float | None) -> float:
@@ -34,17 +33,20 @@ class Pacer:
     def _depth(self) -> float:
         return min(self.most, self.wanted)
 
+    @property
+    def _worth(self) -> float:
+        """What one wake-up is for."""
+        return min(self.rate * self.tick, self._depth)
+
     def allowance(self, now: float) -> float:
-        """Bytes that may go now; below zero while the last burst is being paid for."""
+        """Bytes that may go now: none while they are few, since more of them may go soon in one piece."""
         self._bytes = min(self._depth, self._bytes + self.rate * max(0.0, now - self._filled_at))
         self._filled_at = now
-        return self._bytes
+        return self._bytes if self._bytes >= self._worth / 2 else 0.0
 
     def spend(self, size: int) -> None:
         self._bytes -= size
 
     def ready_at(self, now: float) -> float:
-        """When it pays to come back: a tick's worth at once, not packet by packet."""
-        tick = min(self.tick, self._depth / self.rate)
-        missing = min(self.rate * tick, _MOST) - self._bytes
-        return now + max(tick, missing / self.rate)
+        """When it pays to come back."""
+        return now + max(0.0, self._worth - self._bytes) / self.rate

@@ -71,7 +71,8 @@ class End:
         self.on_drained: Callable[[], None] = lambda: None
         self.reason: list[str | None] = []
         self.wakes_at: float | None = None
-        self.last: Callable[[bytes, float], None] = self.association.receive
+        self.arrive: Callable[[list[bytes], float], None] = self.association.receive_all
+        self.arrived: list[bytes] = []
 
     def established(self) -> None:
         self.said.append(("established",))
@@ -100,12 +101,24 @@ class End:
 
 
 class Simulator:
-    """`a` sends over `there`, `b` over `back`. Timers are as coarse as an event loop's."""
+    """`a` sends over `there`, `b` over `back`. Timers are as coarse as an event loop's.
+
+    `gather`: packets are read this many seconds after the first of them came, all at once.
+    """
 
     TICK = 0.001
 
-    def __init__(self, there: Path, back: Path, *, seed: int = 1, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        there: Path,
+        back: Path,
+        *,
+        seed: int = 1,
+        settings: Settings | None = None,
+        gather: float = 0.0,
+    ) -> None:
         self.now = 1000.0
+        self._gather = gather
         self.chance = random.Random(seed)  # noqa: S311 - must repeat
         self.there, self.back = there, back
         self.packets = 0
@@ -160,7 +173,15 @@ class Simulator:
         self._arm(end)
 
     def _arrive(self, end: End, packet: bytes) -> None:
-        end.last(packet, self.now)
+        end.arrived.append(packet)
+        if len(end.arrived) == 1 and self._gather:
+            self.at(self.now + self._gather, lambda: self._read(end))
+        elif not self._gather:
+            self._read(end)
+
+    def _read(self, end: End) -> None:
+        packets, end.arrived = end.arrived, []
+        end.arrive(packets, self.now)
         self._flush(end)
 
     def _arm(self, end: End) -> None:
