@@ -9,7 +9,7 @@ from struct import Struct, unpack_from
 from farsite_signaling.peer.association import packets as wire
 from farsite_signaling.peer.association.channels import Channels
 from farsite_signaling.peer.association.events import AssociationEvents
-from farsite_signaling.peer.association.handshake import Handshake, State
+from farsite_signaling.peer.association.handshake import Handshake
 from farsite_signaling.peer.association.interleaved import Interleaved
 from farsite_signaling.peer.association.packet_size import PacketSize
 from farsite_signaling.peer.association.packets import HEADER, Init, MalformedError
@@ -52,6 +52,7 @@ class Association:
             self._tag, tsn, self._window, random(16), extensions, self._settings.largest_packet
         )
         self._ended = False
+        self.established = False
         self._control: list[bytes] = []
         self._often = True
         self._acks: list[bytes] = []
@@ -82,10 +83,6 @@ class Association:
         self._handshake.start(now)
 
     @property
-    def established(self) -> bool:
-        return self._handshake.state is State.ESTABLISHED and not self._ended
-
-    @property
     def ended(self) -> bool:
         return self._ended
 
@@ -106,7 +103,7 @@ class Association:
 
     def abort(self) -> list[bytes]:
         """End at once; returns the packet that tells the peer."""
-        self._ended = self.channels.ended = True
+        self._finish()
         if self._handshake.peer is None:
             return []
         return [wire.seal(self._header(self._handshake.peer.tag), wire.chunk(wire.ABORT))]
@@ -249,7 +246,7 @@ class Association:
         self.sender.packet = self.packet_size.size
 
     def _silent_end(self) -> None:
-        self._ended = self.channels.ended = True
+        self._finish()
         self._events.unanswered()
 
     def _sack(self, packet: bytes, start: int, end: int, now: float) -> None:
@@ -326,6 +323,7 @@ class Association:
             # Its own receiver does so, and its sender counts acknowledgements to find losses.
             self.received.ack_every = 1
         self._window_at = now
+        self.established = True
         self.channels.established(self._resets)
         self._events.established()
 
@@ -347,10 +345,14 @@ class Association:
 
     def _end(self, reason: str | None) -> None:
         if not self._ended:
-            self._ended = self.channels.ended = True
+            self._finish()
             if reason is not None and self._handshake.peer is not None:
                 self._handshake.outgoing.append((self._handshake.peer.tag, wire.chunk(wire.ABORT)))
             self._events.ended(reason)
+
+    def _finish(self) -> None:
+        self._ended = self.channels.ended = True
+        self.established = False
 
     # time
 
