@@ -129,31 +129,38 @@ class Association:
         """How many packets from `at` on were one run; else the first one is taken the ordinary way."""
         received, reassembly = self.received, self.reassembly
         if (
-            not self._ended
+            self.established
             and received is not None
             and isinstance(reassembly, Interleaved)
             and not self._often
         ):
             found = run(packets, at, self._tag)
-            count = len(found.pieces) if found is not None else 0
-            if found is not None and received.next_all(found.tsn, count) is not None:
-                try:
-                    self._run(found, received, reassembly, now)
-                except MalformedError as error:
-                    self._end(str(error))
-                return count
+            if found is not None and self._take_run(found, received, reassembly, now):
+                return len(found.pieces)
         self.receive(packets[at], now)
         return 1
 
-    def _run(self, found: Run, received: Received, reassembly: Interleaved, now: float) -> None:
-        if reassembly.held > 2 * self._window:
-            raise MalformedError("data past the receive window")
-        pieces = found.pieces
-        self._window_bytes += len(pieces) * len(pieces[0])
-        reassembly.add_middle(found.stream, found.message, found.place, pieces)
+    def _take_run(self, found: Run, received: Received, reassembly: Interleaved, now: float) -> bool:
+        """False: as if it had not come."""
+        count = len(found.pieces)
+        size = count * len(found.pieces[0])
+        if (received.holes and self._full(size)) or not received.take_all(found.tsn, count):
+            return False
+        self._window_bytes += size
+        try:
+            self._keep_run(found, reassembly)
+        except MalformedError as error:
+            self._end(str(error))
         if self._resets is not None and self._resets.deferred is not None:
             self._resets.arrived(received.cumulative)
-        received.packet(now, len(pieces))
+        received.packet(now, count)
+        return True
+
+    def _keep_run(self, found: Run, reassembly: Interleaved) -> None:
+        """Raises `MalformedError`."""
+        if reassembly.held > 2 * self._window:
+            raise MalformedError("data past the receive window")
+        reassembly.add_middle(found.stream, found.message, found.place, found.pieces)
 
     def _receive(self, packet: bytes, now: float) -> None:
         if len(packet) >= 28 and self.received is not None:

@@ -200,27 +200,29 @@ class Flight:
         return acked
 
     def _deliver_first(self, cumulative: int, acked: Acked) -> None:
-        """All up to `cumulative`. Most chunks go this way, so it is short."""
-        pop, newest, size = self._sent.pop, None, 0
-        for tsn in range(self.cumulative + 1, cumulative + 1):
-            sent = pop(tsn)
+        """All up to `cumulative`."""
+        pop = self._sent.pop
+        self._deliver_all([pop(tsn) for tsn in range(self.cumulative + 1, cumulative + 1)], acked)
+
+    def _deliver_all(self, arrived: list[Sent], acked: Acked) -> None:
+        """Most chunks go this way, so it is short."""
+        newest, size = None, 0
+        for sent in arrived:
             if sent.state == IN_FLIGHT:
                 size += sent.size
                 sent.arrived()
                 if newest is None or sent.number > newest.number:
                     newest = sent
             elif sent.state == LOST:
-                self._deliver(sent, acked)
+                self._found(sent, acked)
         self.bytes -= size
         acked.bytes += size
         acked.candidate(newest)
 
-    def _deliver(self, sent: Sent, acked: Acked) -> None:
-        if sent.state == IN_FLIGHT:
-            self.bytes -= sent.size
-        else:
-            acked.spurious += 1
-            self.lost_bytes -= sent.size
+    def _found(self, sent: Sent, acked: Acked) -> None:
+        """What was taken for lost."""
+        acked.spurious += 1
+        self.lost_bytes -= sent.size
         sent.arrived()
         acked.bytes += sent.size
         acked.candidate(sent)
@@ -252,7 +254,5 @@ class Flight:
         self._sacked = merged
 
     def _deliver_range(self, first: int, last: int, acked: Acked) -> None:
-        for tsn in range(first, last + 1):
-            sent = self._sent[tsn]
-            if sent.state != ACKED:
-                self._deliver(sent, acked)
+        sent = self._sent
+        self._deliver_all([sent[tsn] for tsn in range(first, last + 1)], acked)

@@ -33,13 +33,21 @@ class Received:
         self.cumulative += 1
         return self.cumulative
 
-    def next_all(self, wire: int, count: int) -> int | None:
-        """As `next`, for `count` numbers; the first one is given."""
-        if self._ranges or (wire - self.cumulative) & MASK != 1:
-            return None
-        first = self.cumulative + 1
-        self.cumulative += count
-        return first
+    def take_all(self, wire: int, count: int) -> bool:
+        """Take `count` numbers, the first one given, when they follow what has come last, holes or not."""
+        ranges = self._ranges
+        last = ranges[-1][1] if ranges else self.cumulative
+        if (wire - last) & MASK != 1 or last + count - self.cumulative > MAX_AHEAD:
+            return False
+        if ranges:
+            ranges[-1][1] += count
+        else:
+            self.cumulative += count
+        return True
+
+    @property
+    def holes(self) -> bool:
+        return bool(self._ranges)
 
     def place(self, wire: int) -> int | None:
         """The full number of a new one; `None` for one seen before or too far ahead."""
