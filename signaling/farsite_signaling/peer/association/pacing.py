@@ -5,7 +5,8 @@ from __future__ import annotations
 LEAST_TICK, MOST_TICK = 0.002, 0.004
 """What one wake-up sends or reads at least, seconds: waking up costs more than a dozen packets."""
 _TICK_SHARE = 0.1
-_SLACK = 0.005
+_SLACK = 0.003
+"""What a late wake-up may catch up with, seconds."""
 _LEAST = 12_000
 
 
@@ -27,7 +28,7 @@ class Pacer:
     @property
     def wanted(self) -> float:
         """What would go at once without a limit."""
-        return max(_LEAST, self.rate * _SLACK)
+        return max(_LEAST, self.rate * (self.tick + _SLACK))
 
     @property
     def _depth(self) -> float:
