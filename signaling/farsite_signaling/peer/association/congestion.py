@@ -35,8 +35,8 @@ _MOST_LOSS, _LOSS_ROUNDS = 0.06, 8
 _FULL_SAMPLES = 8
 _FULL_TRIP, _FULL_EXTRA = 1.25, 0.004
 """So many trips in a row this much longer than the shortest one: start-up has filled the path (after HyStart++)."""
-_GENTLE = 1.15
-_MORE = 1.05
+_GENTLE = 1.1
+_MORE = 1.03
 """A look upwards that found less than this more: the next one builds less of a queue."""
 _FREE_QUEUE = 0.002
 _MOST_RESTRAINT = 0.1
@@ -72,6 +72,7 @@ class Congestion:
         self._round_trip_at = 0.0
         self._probed_trip: float | None = None
         self._rates: deque[tuple[int, float, float]] = deque()
+        self._history: deque[tuple[float, int]] = deque()
         self._round = 0
         self._round_ends = 0
         self._phase_at = 0.0
@@ -191,6 +192,7 @@ class Congestion:
         if interval <= 0 or (self.round_trip is not None and interval < self.round_trip * 0.9):
             return
         rate = (flight.delivered - burst.delivered) / interval
+        rate = min(rate, self._longer(flight, now))
         if burst.limited and rate <= self.rate:
             return
         rates = self._rates
@@ -199,6 +201,19 @@ class Congestion:
         rates.append((self._round, rate, now))
         while rates[0][0] < self._round - _RATE_ROUNDS and rates[0][2] < now - _RATE_LIFE:
             rates.popleft()
+
+    def _longer(self, flight: Flight, now: float) -> float:
+        """The rate over two round trips: what is read in ticks, or late, seems to come faster over one."""
+        history, since = self._history, now - 2 * (self.round_trip or _FIRST_RTT)
+        history.append((now, flight.delivered))
+        while len(history) > 1 and history[1][0] <= since:
+            history.popleft()
+        begin, delivered = history[0]
+        if flight.empty:
+            history.clear()
+        if self.phase is Phase.STARTUP or begin > since:
+            return float("inf")
+        return (flight.delivered - delivered) / (now - begin)
 
     def _judge_round(self, flight: Flight) -> None:
         """Much loss for two round trips: less at once, until the next look upwards."""
