@@ -20,7 +20,7 @@ from farsite_cloud.database import Database
 from farsite_cloud.database.schema import downgrade
 from farsite_cloud.database.sqlite import FILE, sqlite_url
 from farsite_cloud.models import metadata
-from farsite_cloud.moving import carrying
+from farsite_cloud.moving import carrying, quiet
 from farsite_cloud.moving.job import Move
 from farsite_cloud.moving.misfits import misfit
 from farsite_cloud.moving.tables import PAGE_BYTES, Page, Sum, TableRows, next_length
@@ -164,7 +164,8 @@ async def test_a_rehearsal_beside_a_running_cloud_changes_nothing(tmp_path, empt
     assert (await ran("move-database", "--dry-run", "--to", empty_database, "--data-dir", tmp_path))[0] == 0
 
 
-async def test_a_rehearsal_of_the_way_back_leaves_no_file(tmp_path, target, ran):
+async def test_a_rehearsal_of_the_way_back_leaves_no_file(tmp_path, target, ran, monkeypatch):
+    monkeypatch.setattr(quiet, "PATIENCE", 0.2)
     async with _world(tmp_path, database=target):
         away = {"FARSITE_DATABASE": target}
         # The folder's own cloud and its connections are told; nothing is waited for.
@@ -173,9 +174,10 @@ async def test_a_rehearsal_of_the_way_back_leaves_no_file(tmp_path, target, ran)
         assert not list(tmp_path.glob(f"{FILE}*"))
 
 
-async def test_processes_elsewhere_are_noticed(tmp_path, target, ran):
+async def test_processes_elsewhere_are_noticed(tmp_path, target, ran, monkeypatch):
     """With data folders of their own there is no lock that both see."""
     one, other = tmp_path / "one", tmp_path / "other"
+    monkeypatch.setattr(quiet, "PATIENCE", 0.2)
     async with _world(one, database=target):
         other.mkdir()
         (other / "master.key").write_bytes((one / "master.key").read_bytes())
@@ -186,6 +188,7 @@ async def test_processes_elsewhere_are_noticed(tmp_path, target, ran):
         await _small(tmp_path / "third")
         code, out = await ran("move-database", "--to", target, "--data-dir", tmp_path / "third")
         assert code == 1 and "runs on the target" in out
+    monkeypatch.undo()
     assert (await ran("move-database", "--to", "sqlite", "--data-dir", other, **away))[0] == 0
     async with run_cloud(other):
         pass
@@ -231,15 +234,12 @@ asyncio.run(Move(load_settings({"data_dir": folder}), to, rehearsal=False, tell=
 """
 
 
-@pytest.mark.parametrize("moment", [("copy", "edge_hosts"), ("verify", "edge_host_work")])
-async def test_killed_in_the_middle_nothing_is_there_and_it_starts_anew(
-    tmp_path, empty_database, ran, moment
-):
+async def test_killed_in_the_middle_nothing_is_there_and_it_starts_anew(tmp_path, empty_database, ran):
     async with _world(tmp_path) as world:
         await world.edge()
     before = await _contents(sqlite_url(tmp_path))
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", KILL_AT, str(tmp_path), empty_database, *moment
+        sys.executable, "-c", KILL_AT, str(tmp_path), empty_database, "verify", "edge_host_work"
     )
     assert await process.wait() == -9
     assert await _tables(empty_database) == 0
