@@ -14,8 +14,6 @@ from farsite_client.cli.device import (
     PASSWORD_VARIABLE,
     One,
     PasswordStdin,
-    Yes,
-    confirm,
     device,
     on_chosen,
     on_edge,
@@ -26,6 +24,7 @@ from farsite_client.cli.following import follow
 from farsite_client.cli.invocation import Invocation, read_password
 from farsite_client.cli.output import ago, counted, size_text
 from farsite_client.cli.reach import Lan
+from farsite_client.cli.risks import Yes, confirm
 from farsite_client.cli.tasks import WaitFlag, finish
 from farsite_client.edge import EdgeClient
 from farsite_signaling.wire.device_api import MAX_CREDENTIALS, DeviceDetails, NetworkSettings

@@ -11,10 +11,11 @@ from farsite_client.cli.devices import Edge
 from farsite_client.cli.following import follow
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.listing import Listing
-from farsite_client.cli.output import ago
+from farsite_client.cli.output import ago, counted
 from farsite_client.cli.policy_reports import add_reports
 from farsite_client.cli.policy_settings import merged, read_document, secrets_of
 from farsite_client.cli.reach import Lan
+from farsite_client.cli.risks import Yes, confirm
 from farsite_client.cli.tasks import WaitFlag, finish, on
 from farsite_client.edge import EdgeClient
 from farsite_signaling.wire.edge_tasks import Task
@@ -264,17 +265,24 @@ def edit(
 
 
 @policies.command("delete")
-def delete(ctx: typer.Context, policy: One, lan: Lan = None) -> None:
+def delete(ctx: typer.Context, policy: One, yes: Yes = False, lan: Lan = None) -> None:
     """Delete a policy. Devices keep the settings, which are enforced no more."""
-    invocation = Invocation(ctx)
+    invocation, edge = Invocation(ctx), ctx.obj["edge"]
+    known = on(invocation, edge, lan, lambda client: find(client, policy))
+    # Not while the tunnel stands: nobody would answer its heartbeats.
+    confirm(_at_stake(known), yes)
 
-    async def act(client: EdgeClient) -> Policy:
-        known = await find(client, policy)
+    async def act(client: EdgeClient) -> None:
         await client.policies.delete(known.id, revision=known.revision)
-        return known
 
-    gone = on(invocation, ctx.obj["edge"], lan, act)
-    invocation.output.result({"deleted": gone.id, "name": gone.name}, f"{gone.name} is deleted.")
+    on(invocation, edge, lan, act)
+    invocation.output.result({"deleted": known.id, "name": known.name}, f"{known.name} is deleted.")
+
+
+def _at_stake(policy: Policy) -> str:
+    if not policy.devices:
+        return f"The policy {policy.name} to be deleted. Go on?"
+    return f"The policy {policy.name} to be deleted; {counted(policy.devices, 'device')} kept at it no more. Go on?"
 
 
 @policies.command("apply")
