@@ -122,12 +122,12 @@ class PolicyRoutes:
             session=principal.session,
             idempotency=idempotency_key(request),
         )
-        return Answer(self._shown(record, principal), etag(record.revision))
+        return await self._answer(record, principal)
 
     async def policy(self, request: web.Request) -> Answer:
         """One policy; secrets in its settings are shown as `true`."""
         record = self._record(request)
-        return Answer(self._shown(record, request[PRINCIPAL]), etag(record.revision))
+        return await self._answer(record, request[PRINCIPAL])
 
     async def change(self, request: web.Request, body: PolicyChange) -> Answer:
         """Edit a policy. Its devices are compared with it anew, and changed where it is enforced."""
@@ -140,7 +140,7 @@ class PolicyRoutes:
         record = await self._service.change(record.id, body)
         if body.mode is not None or body.settings is not None:
             await self._service.check(record.id, actor=principal.actor, session=principal.session)
-        return Answer(self._shown(record, principal), etag(record.revision))
+        return await self._answer(record, principal)
 
     async def delete(self, request: web.Request) -> None:
         """Delete a policy. Devices keep the settings, which are enforced no more."""
@@ -234,7 +234,7 @@ class PolicyRoutes:
             secrets=body.secrets,
             sees=principal.sees,
         )
-        shown = self._shown(record, principal)
+        shown = await self._told(record, principal)
         return TemplateResult(policy=shown, results=results, task=await self._task(task))
 
     # How
@@ -244,6 +244,13 @@ class PolicyRoutes:
 
     def _shown(self, record: PolicyRecord, principal: Principal) -> Policy:
         return record.shown(row for row in self._store.devices(record.id) if principal.sees(row.device))
+
+    async def _told(self, record: PolicyRecord, principal: Principal) -> Policy:
+        warnings = await self._service.warnings(record)
+        return self._shown(record, principal).model_copy(update={"warnings": warnings})
+
+    async def _answer(self, record: PolicyRecord, principal: Principal) -> Answer:
+        return Answer(await self._told(record, principal), etag(record.revision))
 
     def _record(self, request: web.Request) -> PolicyRecord:
         return self._store.get(request.match_info["id"])

@@ -100,6 +100,9 @@ class CertificatesKind:
     def rollout(self, settings: Settings) -> Rollout:
         return Rollout(parallel=PARALLEL, max_failures=MAX_DEVICES)
 
+    async def warnings(self, settings: Settings) -> list[str]:
+        return []
+
     async def read(self, access: DeviceAccess, wanted: Wanted) -> CertificateFacts:
         facts = CertificateFacts(self._signer.authority, access.device, self._now())
         await access.settle_pin(forget=True)
