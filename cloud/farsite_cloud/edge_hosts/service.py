@@ -15,6 +15,7 @@ from farsite_cloud.edge_hosts.naming import check_free
 from farsite_cloud.folders.models import Folder
 from farsite_cloud.folders.tree import below, in_reach
 from farsite_cloud.services import Peers
+from farsite_signaling.rest.etags import tag_of
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.hub import Report
@@ -263,4 +264,5 @@ def edge_values(edge: Any, online: bool, tags: Sequence[str] = ()) -> dict[str, 
         "claimed_at": edge.claimed_at,
         "last_seen": edge.last_seen,
         "certificate_expires_at": edge.certificate_expires_at,
+        "etag": tag_of(edge.revision),
     }
