@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from farsite_edge.api.edits import check_unchanged
 from farsite_edge.api.guard import PRINCIPAL, WAY
 from farsite_edge.api.principal import LOCAL_ACTOR, Principal, Way
 from farsite_edge.audit import AuditLog
 from farsite_edge.lan.multicast import Budget
 from farsite_edge.preferences import Preferences
-from farsite_signaling.rest import PUBLIC, Api, read_query
+from farsite_signaling.rest import PUBLIC, Answer, Api, read_query
+from farsite_signaling.rest.etags import IF_MATCH, etag
 from farsite_signaling.wire.edge_api import (
     AuditList,
     AuditRow,
@@ -52,6 +55,7 @@ class HostRoutes:
         self._preferences = preferences
         self._audit = audit
         self._claims = Budget()
+        self._edits = asyncio.Lock()
 
     def api(self) -> Api:
         api = Api()
@@ -61,7 +65,12 @@ class HostRoutes:
         api.route("GET", "/status", need=Right.EDGE_READ, response=EdgeStatus)(self.status)
         api.route("GET", "/settings", need=Right.EDGE_READ, response=Settings)(self.settings)
         change = api.route(
-            "PATCH", "/settings", need=Right.EDGE_MANAGE, request=SettingsChange, response=Settings
+            "PATCH",
+            "/settings",
+            need=Right.EDGE_MANAGE,
+            request=SettingsChange,
+            response=Settings,
+            headers=(IF_MATCH,),
         )
         change(self.change_settings)
         api.route("GET", "/audit", need=Right.AUDIT_READ, response=AuditList, query=Page)(self.audit)
@@ -92,18 +101,21 @@ class HostRoutes:
         """How the edge host is doing."""
         return self._acts.status()
 
-    async def settings(self, request: web.Request) -> Settings:
+    async def settings(self, request: web.Request) -> Answer:
         """Settings > Edge host connections."""
-        return await self._preferences.shown()
+        return Answer(await self._preferences.shown(), etag(self._preferences.revision))
 
     async def change_settings(self, request: web.Request, body: SettingsChange) -> web.StreamResponse:
         """Change name, remote access or proxy address."""
         principal = request[PRINCIPAL]
-        changed = await self._preferences.change(body)
-        shown = await self._preferences.shown()
+        async with self._edits:
+            shown = await self._preferences.shown()
+            check_unchanged(request, self._preferences.revision, body, shown)
+            changed = await self._preferences.change(body)
+            shown, tag = await self._preferences.shown(), etag(self._preferences.revision)
         if changed:
             await self._audit_change(principal, changed, shown)
-        response = web.Response(text=shown.model_dump_json(), content_type="application/json")
+        response = web.Response(text=shown.model_dump_json(), content_type="application/json", headers=tag)
         # Answered first: switching remote access off takes away the tunnel this may have come through.
         await response.prepare(request)
         await response.write_eof()

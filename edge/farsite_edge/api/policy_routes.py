@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Literal
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from farsite_edge.api.edits import check_unchanged
 from farsite_edge.api.guard import PRINCIPAL
 from farsite_edge.api.principal import Principal
 from farsite_edge.api.task_routes import KEY, idempotency_key
@@ -15,7 +17,7 @@ from farsite_edge.policies.host import PolicyHost
 from farsite_edge.policies.record import PolicyRecord
 from farsite_edge.tasks import TaskRecord, TaskRunner
 from farsite_signaling.rest import Answer, Api, read_query
-from farsite_signaling.rest.etags import check_if_match, etag
+from farsite_signaling.rest.etags import IF_MATCH, etag
 from farsite_signaling.wire.edge_tasks import Task
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.policy_api import (
@@ -34,8 +36,6 @@ from farsite_signaling.wire.policy_api import (
     TemplateResult,
 )
 from farsite_signaling.wire.rights import Right
-
-MATCH = "If-Match"
 
 
 class PolicyQuery(BaseModel):
@@ -67,6 +67,7 @@ class PolicyRoutes:
         self._store = host.store
         self._runner = runner
         self._audit = audit
+        self._edits = asyncio.Lock()
 
     def api(self) -> Api:
         api = Api()
@@ -81,8 +82,10 @@ class PolicyRoutes:
         )
         one = "/policies/{id}"
         route("GET", one, need=read, response=Policy)(self.policy)
-        route("PATCH", one, need=manage, request=PolicyChange, response=Policy, headers=(MATCH,))(self.change)
-        route("DELETE", one, need=manage, headers=(MATCH,))(self.delete)
+        route("PATCH", one, need=manage, request=PolicyChange, response=Policy, headers=(IF_MATCH,))(
+            self.change
+        )
+        route("DELETE", one, need=manage, headers=(IF_MATCH,))(self.delete)
         route("GET", f"{one}/devices", need=read, response=DevicePolicies, query=ResultQuery)(self.results)
         route("POST", f"{one}/devices", need=manage, request=PolicyDevices, response=AssignResults)(
             self.assign
@@ -132,12 +135,13 @@ class PolicyRoutes:
     async def change(self, request: web.Request, body: PolicyChange) -> Answer:
         """Edit a policy. Its devices are compared with it anew, and changed where it is enforced."""
         principal, record = request[PRINCIPAL], self._whole(request)
-        check_if_match(request, record.revision)
         self._may_set_secrets(principal, record.kind, body.settings or {})
         fields = [name for name, value in body.model_dump(exclude={"settings"}).items() if value is not None]
         details = {"fields": fields + sorted(body.settings or {})}
-        await self._write(principal, "policy.change", record.name, details)
-        record = await self._service.change(record.id, body)
+        async with self._edits:
+            self._check_unchanged(request, record.id, body)
+            await self._write(principal, "policy.change", record.name, details)
+            record = await self._service.change(record.id, body)
         if body.mode is not None or body.settings is not None:
             await self._service.check(record.id, actor=principal.actor, session=principal.session)
         return await self._answer(record, principal)
@@ -145,9 +149,10 @@ class PolicyRoutes:
     async def delete(self, request: web.Request) -> None:
         """Delete a policy. Devices keep the settings, which are enforced no more."""
         principal, record = request[PRINCIPAL], self._whole(request)
-        check_if_match(request, record.revision)
-        await self._write(principal, "policy.delete", record.name, {})
-        await self._service.delete(record.id)
+        async with self._edits:
+            self._check_unchanged(request, record.id, None)
+            await self._write(principal, "policy.delete", record.name, {})
+            await self._service.delete(record.id)
 
     # Devices
 
@@ -226,14 +231,15 @@ class PolicyRoutes:
         known = self._store.of_template(document.id) if document.id else None
         if known is not None:
             self._check_whole(principal, known)
-        record, results, task = await self._service.apply_template(
-            document,
-            body.selection,
-            principal.actor,
-            session=principal.session,
-            secrets=body.secrets,
-            sees=principal.sees,
-        )
+        async with self._edits:
+            record, results, task = await self._service.apply_template(
+                document,
+                body.selection,
+                principal.actor,
+                session=principal.session,
+                secrets=body.secrets,
+                sees=principal.sees,
+            )
         shown = await self._told(record, principal)
         return TemplateResult(policy=shown, results=results, task=await self._task(task))
 
@@ -254,6 +260,10 @@ class PolicyRoutes:
 
     def _record(self, request: web.Request) -> PolicyRecord:
         return self._store.get(request.match_info["id"])
+
+    def _check_unchanged(self, request: web.Request, policy: str, wanted: PolicyChange | None) -> None:
+        record = self._store.get(policy)
+        check_unchanged(request, record.revision, wanted, self._shown(record, request[PRINCIPAL]))
 
     def _whole(self, request: web.Request) -> PolicyRecord:
         record = self._record(request)
