@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.refusals import plain
 
 # Where an option is not called as the field it fills.
 _ALSO = {
@@ -45,7 +46,7 @@ def in_options(error: FarsiteError, command: Any) -> FarsiteError:
 def refused_values(error: Any) -> FarsiteError:
     """What a request's model (pydantic's `ValidationError`) refuses before anybody is asked."""
     problems = error.errors(include_input=False, include_url=False, include_context=False)
-    rows = [{"field": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in problems]
+    rows = [{"field": ".".join(map(str, one["loc"])), "message": plain(one["msg"])} for one in problems]
     first = rows[0]
     message = _plain(first["message"])
     where = f" ({first['field']})" if first["field"] else ""
@@ -54,7 +55,6 @@ def refused_values(error: Any) -> FarsiteError:
 
 def _plain(message: str) -> str:
     """pydantic speaks to programmers: secrets have `items`, texts a `pattern`."""
-    message = message.removeprefix("Value error, ")
     if match := _LENGTH.fullmatch(message):
         bound, number, given = match.groups()
         if given == "0":
