@@ -8,7 +8,6 @@ from typing import Any
 
 from aiohttp import web
 
-from farsite_edge.api.edits import check_unchanged
 from farsite_edge.api.guard import PRINCIPAL, Guard
 from farsite_edge.api.task_routes import KEY, idempotency_key
 from farsite_edge.audit import AuditLog
@@ -18,7 +17,7 @@ from farsite_edge.devices.credentials import Account
 from farsite_edge.devices.details import read_network
 from farsite_edge.tasks import TaskRunner
 from farsite_signaling.rest import Api
-from farsite_signaling.rest.etags import IF_MATCH, revision_of
+from farsite_signaling.rest.etags import IF_MATCH, check_if_match, revision_of
 from farsite_signaling.wire.device_api import (
     FactoryDefaultTask,
     LogInTask,
@@ -111,18 +110,17 @@ class DeviceTaskRoutes:
             raise await self._guard.refuse_device(request, device)
         async with self._edits:
             if IF_MATCH in request.headers:
-                await self._check_unchanged(request, device, body)
+                await self._check_unchanged(request, device)
             return await self._start(request, service.NETWORK, [device], Rollout(), body.model_dump())
 
-    async def _check_unchanged(self, request: web.Request, device: str, body: NetworkTask) -> None:
+    async def _check_unchanged(self, request: web.Request, device: str) -> None:
         key = idempotency_key(request)
         if key is not None and await self._runner.store.was_made(key):
             return  # what it is different from now is what the request itself made of it
         if any(row.device == device for row in self._runner.unfinished(service.NETWORK)):
             detail = "Somebody else's change of its network settings is at work. Wait for it, then read them again."
             raise FarsiteError(ErrorCode.PRECONDITION_FAILED, detail)
-        current = await read_network(self._manager, device)
-        check_unchanged(request, revision_of(current), body, current)
+        check_if_match(request, revision_of(await read_network(self._manager, device)))
 
     async def _start(
         self,

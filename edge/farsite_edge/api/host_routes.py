@@ -8,14 +8,13 @@ from typing import Protocol
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from farsite_edge.api.edits import check_unchanged
 from farsite_edge.api.guard import PRINCIPAL, WAY
 from farsite_edge.api.principal import LOCAL_ACTOR, Principal, Way
 from farsite_edge.audit import AuditLog
 from farsite_edge.lan.multicast import Budget
 from farsite_edge.preferences import Preferences
 from farsite_signaling.rest import PUBLIC, Answer, Api, read_query
-from farsite_signaling.rest.etags import IF_MATCH, etag
+from farsite_signaling.rest.etags import IF_MATCH, check_if_match, etag
 from farsite_signaling.wire.edge_api import (
     AuditList,
     AuditRow,
@@ -109,8 +108,7 @@ class HostRoutes:
         """Change name, remote access or proxy address."""
         principal = request[PRINCIPAL]
         async with self._edits:
-            shown = await self._preferences.shown()
-            check_unchanged(request, self._preferences.revision, body, shown)
+            check_if_match(request, self._preferences.revision)
             changed = await self._preferences.change(body)
             shown, tag = await self._preferences.shown(), etag(self._preferences.revision)
         if changed:

@@ -8,7 +8,6 @@ from typing import Any, Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from farsite_edge.api.edits import check_unchanged
 from farsite_edge.api.guard import PRINCIPAL
 from farsite_edge.api.principal import Principal
 from farsite_edge.api.task_routes import KEY, idempotency_key
@@ -17,7 +16,7 @@ from farsite_edge.policies.host import PolicyHost
 from farsite_edge.policies.record import PolicyRecord
 from farsite_edge.tasks import TaskRecord, TaskRunner
 from farsite_signaling.rest import Answer, Api, read_query
-from farsite_signaling.rest.etags import IF_MATCH, etag
+from farsite_signaling.rest.etags import IF_MATCH, check_if_match, etag
 from farsite_signaling.wire.edge_tasks import Task
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.policy_api import (
@@ -139,7 +138,7 @@ class PolicyRoutes:
         fields = [name for name, value in body.model_dump(exclude={"settings"}).items() if value is not None]
         details = {"fields": fields + sorted(body.settings or {})}
         async with self._edits:
-            self._check_unchanged(request, record.id, body)
+            check_if_match(request, self._store.get(record.id).revision)
             await self._write(principal, "policy.change", record.name, details)
             record = await self._service.change(record.id, body)
         if body.mode is not None or body.settings is not None:
@@ -150,7 +149,7 @@ class PolicyRoutes:
         """Delete a policy. Devices keep the settings, which are enforced no more."""
         principal, record = request[PRINCIPAL], self._whole(request)
         async with self._edits:
-            self._check_unchanged(request, record.id, None)
+            check_if_match(request, self._store.get(record.id).revision)
             await self._write(principal, "policy.delete", record.name, {})
             await self._service.delete(record.id)
 
@@ -260,10 +259,6 @@ class PolicyRoutes:
 
     def _record(self, request: web.Request) -> PolicyRecord:
         return self._store.get(request.match_info["id"])
-
-    def _check_unchanged(self, request: web.Request, policy: str, wanted: PolicyChange | None) -> None:
-        record = self._store.get(policy)
-        check_unchanged(request, record.revision, wanted, self._shown(record, request[PRINCIPAL]))
 
     def _whole(self, request: web.Request) -> PolicyRecord:
         record = self._record(request)
