@@ -17,6 +17,7 @@ from farsite_signaling.rest.etags import IF_MATCH
 from farsite_signaling.rest.stale import tell_changes
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.ids import clean
+from farsite_signaling.wire.refusals import plain
 from farsite_signaling.wire.rights import Right
 
 
@@ -245,8 +246,10 @@ def check_texts(value: object, where: str = "") -> None:
 
 def invalid_request(error: ValidationError) -> FarsiteError:
     problems = error.errors(include_input=False, include_url=False, include_context=False)
+    fields = [".".join(str(part) for part in item["loc"]) for item in problems]
     errors = [
-        {"field": ".".join(str(part) for part in item["loc"]), "message": item["msg"]} for item in problems
+        {"field": field, "message": plain(item["msg"], field)}
+        for field, item in zip(fields, problems, strict=True)
     ]
     first = errors[0]
     where = f" ({first['field']})" if first["field"] else ""
