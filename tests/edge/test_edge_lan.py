@@ -119,7 +119,9 @@ async def test_a_session_opened_in_time_lasts_as_long_as_it_says(
     """An upgrade that is waited for on the LAN takes longer than the five minutes a grant may be opened in."""
     now, client = int(time.time()), small_cloud.client()
     times = {"exp": now + 300, "until": now + 43200}
-    token, late = (small_cloud.token(small_cloud.grant(client, sid=sid, **times)) for sid in ("s-in", "s-late"))
+    token, late = (
+        small_cloud.token(small_cloud.grant(client, sid=sid, **times)) for sid in ("s-in", "s-late")
+    )
     clock = {"ahead": 0.0}
     authenticator = claimed.host._authenticator
     monkeypatch.setattr(authenticator, "_clock", lambda: time.time() + clock["ahead"])
