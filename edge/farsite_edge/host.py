@@ -212,7 +212,7 @@ class EdgeHost:
         self._standing = Standing(self.core, self.registry, self.licence, self.doors, self.remote)
 
     def _build_api(self) -> None:
-        self._authenticator = Authenticator(self.keeper, ended=self.remote.admission.has_ended)
+        self._authenticator = Authenticator(self.keeper, self.remote.admission)
         guard = Guard(self._authenticator, self.keeper, self._hosts, self.audit, self.licence)
         self._api = api_of(self, guard)
         self._runner = web.AppRunner(

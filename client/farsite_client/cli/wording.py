@@ -25,7 +25,6 @@ _ALSO = {
     "emails": ("emails",),
     "scopes": ("scope",),
 }
-_LENGTH = re.compile(r"Value should have at (least|most) (\d+) items? after validation, not (\d+)")
 _VALUES = " There are: "
 _FIELD = re.compile(r"(?<![\w./-])[a-z]+(?:_[a-z]+)+(?:=true)?(?![\w/-])")
 
@@ -46,23 +45,11 @@ def in_options(error: FarsiteError, command: Any) -> FarsiteError:
 def refused_values(error: Any) -> FarsiteError:
     """What a request's model (pydantic's `ValidationError`) refuses before anybody is asked."""
     problems = error.errors(include_input=False, include_url=False, include_context=False)
-    rows = [{"field": ".".join(map(str, one["loc"])), "message": plain(one["msg"])} for one in problems]
+    rows = [{"field": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in problems]
     first = rows[0]
-    message = _plain(first["message"])
+    message = plain(first["message"], first["field"])
     where = f" ({first['field']})" if first["field"] else ""
     return FarsiteError(ErrorCode.INVALID_REQUEST, f"{message}{where}.", errors=rows)
-
-
-def _plain(message: str) -> str:
-    """pydantic speaks to programmers: secrets have `items`, texts a `pattern`."""
-    if match := _LENGTH.fullmatch(message):
-        bound, number, given = match.groups()
-        if given == "0":
-            return "It must not be empty"
-        return f"It needs at {bound} {number} characters, and has {given}"
-    if message.startswith("String should match pattern"):
-        return "It has characters that cannot be in it, or is too long"
-    return message
 
 
 def _spelled(command: Any) -> dict[str, str]:

@@ -152,6 +152,13 @@ class EdgeHosts:
             raise FarsiteError(ErrorCode.NOT_FOUND, detail)
         return edge
 
+    async def check_there(self, edge_id: str) -> None:
+        """As it is now, whatever was read of it before. Raises `not_found` for one that was removed."""
+        mine = self._scope.select(EdgeHost).where(EdgeHost.id == edge_id, EdgeHost.revoked_at.is_(None))
+        if not await self._scope.rows(mine.with_only_columns(EdgeHost.id)):
+            detail = f"The edge host {edge_id[:64]!r} was removed from this organization."
+            raise FarsiteError(ErrorCode.NOT_FOUND, detail)
+
     async def change(self, edge: EdgeHost, body: wire.EdgeHostChange) -> None:
         """Fields left out, or null, stay. Raises `not_found` for an unknown folder, `conflict` for a name that another
         has; for whoever holds the organization's `lock`."""

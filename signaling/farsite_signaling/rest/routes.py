@@ -261,9 +261,10 @@ def check_texts(value: object, where: str = "") -> None:
 
 def invalid_request(error: ValidationError) -> FarsiteError:
     problems = error.errors(include_input=False, include_url=False, include_context=False)
+    fields = [".".join(str(part) for part in item["loc"]) for item in problems]
     errors = [
-        {"field": ".".join(str(part) for part in item["loc"]), "message": plain(item["msg"])}
-        for item in problems
+        {"field": field, "message": plain(item["msg"], field)}
+        for field, item in zip(fields, problems, strict=True)
     ]
     first = errors[0]
     where = f" ({first['field']})" if first["field"] else ""

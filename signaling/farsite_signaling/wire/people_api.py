@@ -161,10 +161,14 @@ class Transfer(_Request):
 # invitations
 
 
+MOST_EMAILS = 100
+"""Invited by one request."""
+
+
 class InvitationRequest(_Request):
     """One role for all addresses. Operators and viewers need `folder_ids` or `all_folders`."""
 
-    emails: list[Email] = Field(min_length=1, max_length=100)
+    emails: list[Email] = Field(min_length=1, max_length=MOST_EMAILS)
     role: Role = Role.VIEWER
     folder_ids: list[str] = Field(default_factory=list, max_length=500)
     all_folders: bool = False
