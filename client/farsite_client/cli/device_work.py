@@ -78,7 +78,7 @@ def try_log_ins(
 
 def _credentials(file: Path) -> list[tuple[str, str]]:
     try:
-        text = sys.stdin.read(10_000) if str(file) == "-" else file.read_text(encoding="utf-8")
+        text = sys.stdin.read(10_000) if str(file) == "-" else file.read_text("utf-8-sig")
     except (OSError, ValueError) as error:
         raise FarsiteError(ErrorCode.INVALID_REQUEST, f"{file} cannot be read: {error}.") from None
     pairs = [line.partition(":") for line in text.splitlines() if line.strip()]
