@@ -25,6 +25,7 @@ from farsite_edge.devices.connections import Connections
 from farsite_edge.devices.contact import Contact
 from farsite_edge.devices.credentials import CredentialStore
 from farsite_edge.devices.gateway import real_gateway
+from farsite_edge.devices.rtsp import RtspPorts
 from farsite_edge.devices.scan_job import SCAN, ScanJob, ScanService
 from farsite_edge.devices.tags import Tags
 from farsite_edge.identity.tls import ServerTls
@@ -191,13 +192,9 @@ class EdgeHost:
         return None if error is None else error.detail
 
     def _build_cloud(self) -> None:
-        judge = StreamJudge(
-            self.registry,
-            self.manager.looks,
-            self._rule,
-            self.audit,
-            rtsp_port=self.settings.rtsp_port,
-        )
+        manager = self.manager
+        rtsp = RtspPorts(manager.credentials, manager.contact, self.settings.rtsp_port)
+        judge = StreamJudge(self.registry, manager.looks, self._rule, self.audit, rtsp=rtsp.of)
         self.cloud = cloud = CloudSide(
             self.core,
             self.registry,

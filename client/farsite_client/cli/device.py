@@ -146,13 +146,21 @@ def params(
         list[str] | None,
         typer.Argument(metavar="GROUP|NAME=VALUE...", help="Groups to read, or values to set."),
     ] = None,
+    was: Annotated[
+        list[str] | None,
+        typer.Option("--was", metavar="NAME=VALUE", help="Set only if it still is; may be repeated."),
+    ] = None,
     lan: Lan = None,
 ) -> None:
     """Read parameters of a device, or set them and read them back from it."""
     invocation = Invocation(ctx)
     changes, groups = _split(names or [])
+    before, rest = _split(was or [])
+    if rest or (before and not changes):
+        raise typer.BadParameter("write NAME=VALUE, beside what is to be set", param_hint="--was")
     if changes:
-        values = on_edge(invocation, edge, lan, lambda client: client.change_parameters(id, changes))
+        change = lambda client: client.change_parameters(id, changes, before=before)  # noqa: E731
+        values = on_edge(invocation, edge, lan, change)
     else:
         values = on_edge(invocation, edge, lan, lambda client: client.parameters(id, *groups))
     rows = sorted(values.items())

@@ -19,6 +19,7 @@ from farsite_client.edge import EdgeClient
 from farsite_signaling.wire.assign_api import AssignPlan, AssignPlanRow, AssignRequest, AssignRow, AssignRule
 from farsite_signaling.wire.edge_tasks import Task
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.refusals import plain
 
 COLUMNS = ("LINE", "DEVICE", "NOW", "ADDRESS", "ROUTER", "IPV6", "IPV6 ROUTER", "DNS", "HOST NAME", "PROBLEM")
 
@@ -131,5 +132,7 @@ def _from_file(file: Path, check: bool) -> AssignRequest:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise FarsiteError(ErrorCode.INVALID_REQUEST, f"{file}: {first['msg']} (row {where}).") from None
+        raise FarsiteError(
+            ErrorCode.INVALID_REQUEST, f"{file}: {plain(first['msg'])} (row {where})."
+        ) from None
     return AssignRequest(rows=rows, check=check)

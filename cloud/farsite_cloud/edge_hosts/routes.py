@@ -57,6 +57,7 @@ async def get_edge_host(request: web.Request) -> Answer:
     request=wire.EdgeHostChange,
     response=wire.EdgeHost,
     headers=(IF_MATCH,),
+    errors=(ErrorCode.CONFLICT,),
 )
 async def change_edge_host(request: web.Request, body: wire.EdgeHostChange) -> Answer:
     """Rename, describe or move an edge host. Fields left out stay."""

@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr
 from farsite_signaling.wire.cloud_api import Email, Page, PageAnswer, Password, Secret, Title
 from farsite_signaling.wire.ids import Name
 from farsite_signaling.wire.rights import Right, Role
-from farsite_signaling.wire.schema import _Request, _Schema
+from farsite_signaling.wire.schema import Tag, _Request, _Schema
 
 # accounts
 
@@ -186,6 +186,7 @@ class Invitation(_Schema):
     created_at: datetime
     expires_at: datetime
     expired: bool = False
+    etag: Tag = ""
 
 
 class InvitationList(PageAnswer):
