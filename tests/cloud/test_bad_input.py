@@ -145,3 +145,18 @@ async def test_who_may_not_read_it_is_not_told_what_it_is_now(world):
     late = await script("PATCH", edge, {"name": "x"}, headers={"If-Match": '"999"'})
     _is_told(late, "precondition_failed")
     assert not late.body["errors"] and "Site" not in late.text
+
+
+async def test_what_a_field_lacks_is_said_in_words(world):
+    for path, body, expected in [
+        ("/auth/sign-up", {"email": "ann"}, "It is no e-mail address such as ann@example.com (email)."),
+        ("~/folders", {"name": "x" * 101}, "It needs at most 100 characters, and has 101 (name)."),
+        (
+            "~/folders",
+            {"name": "a\u0000b"},
+            "control characters are not allowed here (name).",
+        ),
+    ]:
+        reply = await world.owner("POST", path, body)
+        assert reply.body["detail"] == f"The request is not understood: {expected}"
+        assert reply.body["errors"][0]["message"] in expected

@@ -587,3 +587,34 @@ def test_verdicts():
     ):
         with pytest.raises(FarsiteError):
             decide(_facts(**refused))
+
+
+async def test_who_was_vouched_for_by_a_provider_that_is_gone_collects_nothing(world, idp, browser):
+    await world.member(Role.ADMIN, email="ada@corp.example")
+    await _set_up(world, idp)
+    approved = await world.stranger.ok("POST", "/auth/device", {"name": "laptop"})
+    await browser.sign_in("corp.example", approved["user_code"])
+    await browser.approve()
+    waiting = await world.stranger.ok("POST", "/auth/device", {"name": "laptop"})
+    await browser.sign_in("corp.example", waiting["user_code"])
+    await world.owner.ok("DELETE", "~/identity-provider")
+    hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', browser.text))
+    late = await browser.http.post(
+        f"{browser.url}/device/answer",
+        data=hidden | {"answer": "approve"},
+        headers={"Origin": browser.url},
+    )
+    assert late.status == 401
+    collect = {"device_code": approved["device_code"]}
+    assert (await world.stranger("POST", "/auth/device/token", collect)).code == "code_invalid"
+
+
+async def test_who_is_unlinked_is_signed_out(world, idp, browser):
+    """The address went to somebody else at the provider: the account was another person's until now."""
+    member = await world.member(Role.ADMIN, email="ada@corp.example")
+    await _set_up(world, idp)
+    before, own = await _person(world, browser, "corp.example"), await world.signed_in("ada@corp.example")
+    await world.owner.ok("DELETE", f"~/identity-provider/identities/{member.account_id}")
+    assert (await before("GET", "/me")).status == 401
+    # What the provider did not vouch for is the account's own.
+    assert (await own("GET", "/me")).status == 200

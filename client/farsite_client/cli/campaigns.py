@@ -22,6 +22,7 @@ from farsite_client.cli.upgrade_hints import hints
 from farsite_client.cloud import CloudClient
 from farsite_client.edge_hosts import find_edge
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.refusals import plain
 from farsite_signaling.wire.work import Selection
 from farsite_signaling.wire.work_api import (
     Campaign,
@@ -227,7 +228,7 @@ def _read(model: type[CampaignRollout], text: str, hint: str) -> CampaignRollout
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
-        message = error.errors(include_input=False, include_url=False)[0]["msg"]
+        message = plain(error.errors(include_input=False, include_url=False)[0]["msg"])
         raise typer.BadParameter(message, param_hint=hint) from None
 
 

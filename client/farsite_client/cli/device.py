@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -14,6 +13,7 @@ from farsite_client.cli.devices import COLUMNS, Edge, device_row
 from farsite_client.cli.invocation import Invocation, read_password
 from farsite_client.cli.output import counted
 from farsite_client.cli.reach import Lan, reach
+from farsite_client.cli.risks import Yes, confirm
 from farsite_client.edge import EdgeClient
 from farsite_signaling.wire.edge_api import DeviceResult
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -27,7 +27,6 @@ device = typer.Typer(
 T = TypeVar("T")
 PASSWORD_VARIABLE = "FARSITE_CLIENT_DEVICE_PASSWORD"
 One = Annotated[str, typer.Argument(metavar="DEVICE", help="Serial number.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 PasswordStdin = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input.")
 ]
@@ -54,14 +53,6 @@ def on_chosen(
         return await act(client, await chosen.of(client))
 
     return on_edge(invocation, edge, lan, work)
-
-
-def confirm(question: str, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise FarsiteError(ErrorCode.INVALID_REQUEST, f"{question} Say so with --yes.")
-    typer.confirm(question, abort=True, err=True)
 
 
 def report_results(invocation: Invocation, results: list[DeviceResult], done: str) -> None:
@@ -155,13 +146,21 @@ def params(
         list[str] | None,
         typer.Argument(metavar="GROUP|NAME=VALUE...", help="Groups to read, or values to set."),
     ] = None,
+    was: Annotated[
+        list[str] | None,
+        typer.Option("--was", metavar="NAME=VALUE", help="Set only if it still is; may be repeated."),
+    ] = None,
     lan: Lan = None,
 ) -> None:
     """Read parameters of a device, or set them and read them back from it."""
     invocation = Invocation(ctx)
     changes, groups = _split(names or [])
+    before, rest = _split(was or [])
+    if rest or (before and not changes):
+        raise typer.BadParameter("write NAME=VALUE, beside what is to be set", param_hint="--was")
     if changes:
-        values = on_edge(invocation, edge, lan, lambda client: client.change_parameters(id, changes))
+        change = lambda client: client.change_parameters(id, changes, before=before)  # noqa: E731
+        values = on_edge(invocation, edge, lan, change)
     else:
         values = on_edge(invocation, edge, lan, lambda client: client.parameters(id, *groups))
     rows = sorted(values.items())

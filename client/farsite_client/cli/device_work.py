@@ -14,8 +14,6 @@ from farsite_client.cli.device import (
     PASSWORD_VARIABLE,
     One,
     PasswordStdin,
-    Yes,
-    confirm,
     device,
     on_chosen,
     on_edge,
@@ -26,6 +24,7 @@ from farsite_client.cli.following import follow
 from farsite_client.cli.invocation import Invocation, read_password
 from farsite_client.cli.output import ago, counted, size_text
 from farsite_client.cli.reach import Lan
+from farsite_client.cli.risks import Yes, confirm
 from farsite_client.cli.tasks import WaitFlag, finish
 from farsite_client.edge import EdgeClient
 from farsite_signaling.wire.device_api import MAX_CREDENTIALS, DeviceDetails, NetworkSettings
@@ -79,7 +78,7 @@ def try_log_ins(
 
 def _credentials(file: Path) -> list[tuple[str, str]]:
     try:
-        text = sys.stdin.read(10_000) if str(file) == "-" else file.read_text(encoding="utf-8")
+        text = sys.stdin.read(10_000) if str(file) == "-" else file.read_text("utf-8-sig")
     except (OSError, ValueError) as error:
         raise FarsiteError(ErrorCode.INVALID_REQUEST, f"{file} cannot be read: {error}.") from None
     pairs = [line.partition(":") for line in text.splitlines() if line.strip()]
