@@ -154,7 +154,7 @@ async def test_what_a_field_lacks_is_said_in_words(world):
         (
             "~/folders",
             {"name": "a\u0000b"},
-            "null characters and broken characters are not allowed here (name).",
+            "control characters are not allowed here (name).",
         ),
     ]:
         reply = await world.owner("POST", path, body)

@@ -11,14 +11,11 @@ from farsite_cloud.accounts.models import Account
 from farsite_cloud.accounts.service import people
 from farsite_cloud.accounts.tokens import live_tokens, revoke_all, revoke_sign_ins
 from farsite_cloud.commands.desk import HERE, Desk
-from farsite_cloud.database import Scope
-from farsite_cloud.database.scope import owners_of
 from farsite_cloud.mail.letters import Letter
 from farsite_cloud.organizations.service import memberships_of
 from farsite_cloud.passkeys.service import remove_all
 from farsite_cloud.sessions.endings import end_of_account, end_of_tokens
-from farsite_cloud.setup_codes.models import SetupCode
-from farsite_cloud.setup_codes.service import void_setup_codes
+from farsite_cloud.setup_codes.service import void_all_setup_codes
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 
@@ -66,8 +63,7 @@ async def disable(desk: Desk, email: str, reason: str) -> dict[str, Any]:
     account.disabled_at = desk.now
     account.revision += 1
     ended = await revoke_sign_ins(desk.session, account.id, desk.now)
-    for organization_id in await owners_of(desk.session, SetupCode, SetupCode.created_by == account.id):
-        await void_setup_codes(Scope(desk.session, organization_id), account.id, desk.now)
+    await void_all_setup_codes(desk.session, account.id, desk.now)
     sessions = await end_of_account(desk.session, account.id, desk.now)
     await desk.audit("account.disabled", account, reason=reason)
     _tell(desk, account, "The operator disabled your account", reason)

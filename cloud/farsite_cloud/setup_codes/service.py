@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from farsite_cloud.database import Scope
-from farsite_cloud.database.scope import owner_of
+from farsite_cloud.database.scope import owner_of, owners_of
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.edge_hosts.naming import check_free
 from farsite_cloud.folders.models import Folder
@@ -95,3 +95,9 @@ async def void_setup_codes(scope: Scope, account_id: str, now: datetime) -> None
         SetupCode.created_by == account_id, SetupCode.used_at.is_(None), SetupCode.expires_at > now
     )
     await scope.change(theirs.values(expires_at=now))
+
+
+async def void_all_setup_codes(session: AsyncSession, account_id: str, now: datetime) -> None:
+    """In every organization."""
+    for organization_id in await owners_of(session, SetupCode, SetupCode.created_by == account_id):
+        await void_setup_codes(Scope(session, organization_id), account_id, now)
