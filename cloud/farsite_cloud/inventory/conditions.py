@@ -21,7 +21,8 @@ _EDGE, _FOUND, _TAG = "edge", "found", "tag"
 
 def narrowed(scope: Scope, selection: Selection) -> Select[ManagedDevice]:
     """Devices of the selection, with its values: for what is asked for now and then."""
-    statement: Select[ManagedDevice] = scope.select(_D).where(*conditions(scope, selection))
+    own = scope.few(_D) if selection.listed else scope.select(_D)
+    statement: Select[ManagedDevice] = own.where(*conditions(scope, selection))
     return statement.params(**values_in(selection))
 
 

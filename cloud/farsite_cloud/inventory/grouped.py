@@ -72,15 +72,17 @@ async def by_edge_host(
     scope: Scope, edges: Edges, wanted: Wanted, pairs: Pairs | None = None
 ) -> Counter[str]:
     def make(own: Scope) -> Select[*tuple[Any, ...]]:
+        # One model's are found by its index; all others are gone through in the order of edge hosts.
+        one = "model" in wanted
+        tag, place = (_C.tag, row_by_row(_C.place)) if one else (row_by_row(_C.tag), _C.place)
         numbers = _counts(own, wanted).with_only_columns(_C.place, func.sum(_C.number))
-        numbers = numbers.where(_C.tag == "", _C.place != WHOLE)
+        numbers = numbers.where(tag == "", _C.place != WHOLE)
         if edges is not None:
             numbers = numbers.where(among_named(_C.place, _EDGE, len(edges)))
         if pairs is not None:
             kind = row_by_row(_C.model), row_by_row(_C.version)
             numbers = numbers.where(among_pairs(kind, len(pairs)))
-        # An index that has them in order already would be all there are.
-        return numbers.group_by(row_by_row(_C.place))
+        return numbers.group_by(place)
 
     shape = ("edge hosts", None if pairs is None else padded(len(pairs)), *_shape(edges, wanted))
     values = _values(edges, wanted) | pair_values(pairs or ())

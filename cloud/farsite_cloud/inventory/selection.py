@@ -62,6 +62,11 @@ class Selection:
         return self.counted and self.edges is None and chosen and set(self.wanted) <= set(KINDS)
 
     @property
+    def listed(self) -> bool:
+        """Whether the ids of few devices are known, or those of devices with a tag that few have."""
+        return self.found is not None or bool(self.rare_tags)
+
+    @property
     def empty(self) -> bool:
         """Nothing can be in it."""
         chosen = (self.edges, self.pairs, self.found, *self.wanted.values())
