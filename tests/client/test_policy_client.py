@@ -185,6 +185,11 @@ async def test_commands(site: Site, tmp_path: Path) -> None:
     )
     assert json.loads(imported.output.splitlines()[-1])["state"] == "succeeded"
     await run(*policies, "remove", "Hard", "--all")
-    await run(*policies, "delete", "Hard")
+    unasked = await run(*policies, "delete", "Hard", code=1)
+    assert isinstance(unasked.exception, FarsiteError) and "--yes" in str(unasked.exception)
+    assert unasked.exception.code is ErrorCode.CONFIRMATION_NEEDED
+    assert made["id"] in (await run(*policies, "list")).output
+    await run(*policies, "delete", "Hard", "--yes")
+    assert made["id"] not in (await run(*policies, "list")).output
     unknown = await run(*policies, "show", "nothing", code=1)
     assert isinstance(unknown.exception, FarsiteError)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
@@ -158,6 +159,7 @@ class World:
         self.stranger = Person(http, running.url)
         self.owner = Person(http, running.url)
         self.peers: list[Peer] = []
+        self.sites: Counter[str] = Counter()
 
     @property
     def services(self) -> Any:
@@ -252,13 +254,19 @@ class World:
         return await self.signed_in("other@example.com", organization.id)
 
     async def setup_code(
-        self, owner: Person | None = None, name: str = "Site", folder: str | None = None
+        self, owner: Person | None = None, name: str | None = None, folder: str | None = None
     ) -> str:
+        """Without a name: Site, Site 2, … in each organization."""
+        if name is None:
+            organization = (owner or self.owner).org
+            self.sites[organization] += 1
+            number = self.sites[organization]
+            name = "Site" if number == 1 else f"Site {number}"
         body = {"name": name, "folder_id": folder}
         return str((await (owner or self.owner).ok("POST", "~/setup-codes", body))["code"])
 
     async def edge(
-        self, owner: Person | None = None, name: str = "Site", folder: str | None = None
+        self, owner: Person | None = None, name: str | None = None, folder: str | None = None
     ) -> tuple[str, Identity]:
         """A claimed edge host: its id and identity."""
         key = generate_key()

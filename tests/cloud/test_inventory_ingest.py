@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from farsite_cloud.database import Scope
 from farsite_cloud.inventory.models import InventoryCount, ManagedDevice, ThingTag
+from farsite_cloud.organizations.service import lock
 from farsite_signaling.wire.edge_tasks import TaskState, WorkCounts, WorkState
 from farsite_signaling.wire.inventory import (
     DeviceFacts,
@@ -21,6 +24,7 @@ from farsite_signaling.wire.inventory import (
     TaskFacts,
     WorkFacts,
 )
+from tests.cloud.test_grant_races import _until_it_waits
 
 pytestmark = pytest.mark.both_databases
 
@@ -192,6 +196,25 @@ async def test_what_an_older_release_writes_is_counted_too(world, edge, first):
     async with world.services.database.writing() as session:
         await session.execute(tables["devices"].update().values(model="M3085-V"))
     assert await _tags_of(world, "version=11.11.1") == {"lobby": 1}
+
+
+async def test_an_edge_host_that_is_being_removed_leaves_no_devices(world, edge, database_kind, caplog):
+    """Told of at the very moment: nobody could remove them any more."""
+    if database_kind == "sqlite":
+        return  # one writer at a time
+    remove = "UPDATE edge_hosts SET revoked_at = now() WHERE id = :edge"
+    device = facts("B8A44F000001")
+    async with world.services.database.writing() as session:
+        await lock(session, world.owner.org)
+        await edge.peer.send(InventoryDelta(epoch="e1", after=0, last=1, devices=[device]))
+        await _until_it_waits(world)
+        await session.execute(text(remove), {"edge": edge.id})
+    # It is not answered: whoever was removed is cut off.
+    async with asyncio.timeout(30):
+        while f"inventory of {edge.peer.identity.urn} not taken" not in caplog.text:
+            await asyncio.sleep(0.01)
+    assert await edge.stored() == {}
+    assert (await world.owner.ok("GET", "~/devices"))["devices"] == []
 
 
 async def test_only_edge_hosts_have_an_inventory(world):

@@ -94,6 +94,38 @@ async def test_no_spelling_of_this_machine_is_connected_to(host):
     assert caught.value.code == "outbound_refused"
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://127.0.0.1/",
+        "https://10.0.0.1/",
+        "https://[fe80::1]/",
+        "https://[fd00::1]/",
+        "https://2130706433/",
+        "https://0x7f.1/",
+        "https://localhost/",
+        "https://metrics.localhost./",
+        "http://hooks.example.com/",
+        "http://1.1.1.1/",
+    ],
+)
+def test_what_can_never_be_reached_is_known_before(url, monkeypatch):
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", None)
+    with pytest.raises(FarsiteError) as caught:
+        Outbound().check(url)
+    assert caught.value.code == "outbound_refused"
+    if "1.1.1.1" not in url:
+        Outbound(("0.0.0.0/0", "::/0")).check(url)
+
+
+def test_names_are_looked_up_when_they_are_asked():
+    for host in ("hooks.example.com", "localhost.example.com", "10.example", "fd00.example"):
+        Outbound().check(f"https://{host}/")
+    Outbound(("10.0.0.0/8",)).check("http://hooks.example.com/")
+    with pytest.raises(FarsiteError, match="outbound_allowed"):
+        Outbound(("10.0.0.0/8",)).check("http://192.168.0.4/")
+
+
 @pytest.fixture
 async def far():
     async def echo(request: web.Request) -> web.Response:
@@ -157,7 +189,7 @@ async def test_one_address_inside_is_enough_to_refuse(monkeypatch):
 
     monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", answer)
     with pytest.raises(FarsiteError, match="not on the public internet"):
-        await Outbound().check("https://both.test/")
+        await Outbound().request("GET", "https://both.test/")
 
 
 async def test_the_address_connected_to_is_looked_at_once_more(far, monkeypatch):

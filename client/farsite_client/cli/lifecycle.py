@@ -13,6 +13,7 @@ import typer
 from farsite_client.cli.folders import on_cloud
 from farsite_client.cli.invocation import Invocation, read_password
 from farsite_client.cli.output import size_text
+from farsite_client.cli.risks import Yes, confirm
 from farsite_client.cloud import CloudClient
 from farsite_signaling.wire.cloud_api import Organization
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -135,17 +136,14 @@ def exports(ctx: typer.Context) -> None:
 def delete_account(
     ctx: typer.Context,
     code: Annotated[str | None, typer.Option(help="Of the authenticator app, or a recovery code.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
     ] = False,
 ) -> None:
     """Delete your account, at once and for good, and sign this machine out."""
     invocation = Invocation(ctx)
-    if not yes:
-        typer.confirm(
-            "Your account, its sign-ins and access tokens go for good. Go on?", abort=True, err=True
-        )
+    confirm("Your account, its sign-ins and access tokens go for good. Go on?", yes)
     password = read_password(PASSWORD, "Password", from_stdin=password_stdin)
     on_cloud(invocation, lambda cloud, organization: cloud.delete_account(password, code))
     invocation.profile.remove()

@@ -9,6 +9,7 @@ import typer
 from farsite_client.cli.entering import find_invitation, named
 from farsite_client.cli.folders import on_cloud
 from farsite_client.cli.invocation import Invocation, read_password
+from farsite_client.cli.risks import Yes, confirm
 from farsite_client.cloud import CloudClient
 from farsite_client.factors import Proof
 from farsite_signaling.wire.cloud_api import Account, Organization
@@ -60,12 +61,11 @@ async def _moved(invocation: Invocation, cloud: CloudClient, code: str) -> Accou
 def leave(
     ctx: typer.Context,
     organization: Annotated[str, typer.Argument(help="Name or id.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Leave an organization. To come back you have to be invited again."""
     invocation = Invocation(ctx)
-    if not yes:
-        typer.confirm(f"Leave {organization}? Only an invitation brings you back.", abort=True, err=True)
+    confirm(f"Leave {organization}? Only an invitation brings you back.", yes)
 
     async def act(cloud: CloudClient, current: str) -> tuple[Organization, bool]:
         left = named(await cloud.organizations(), organization)

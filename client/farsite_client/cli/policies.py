@@ -11,10 +11,11 @@ from farsite_client.cli.devices import Edge
 from farsite_client.cli.following import follow
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.listing import Listing
-from farsite_client.cli.output import ago
+from farsite_client.cli.output import ago, counted
 from farsite_client.cli.policy_reports import add_reports
 from farsite_client.cli.policy_settings import merged, read_document, secrets_of
 from farsite_client.cli.reach import Lan
+from farsite_client.cli.risks import Yes, confirm
 from farsite_client.cli.tasks import WaitFlag, finish, on
 from farsite_client.edge import EdgeClient
 from farsite_signaling.wire.edge_tasks import Task
@@ -147,6 +148,13 @@ def _kind(found: list[PolicyKind], name: str) -> PolicyKind:
     raise FarsiteError(ErrorCode.NOT_FOUND, f"There is no kind {name!r}. There are: {known}.")
 
 
+def tell_policy(invocation: Invocation, policy: Policy) -> None:
+    """What was made or changed, and what stands in its way."""
+    for warning in policy.warnings:
+        invocation.output.note(f"warning: {warning}")
+    invocation.output.table(policy, COLUMNS, [policy_row(policy)], "")
+
+
 def _word(value: object) -> str:
     if value is None:
         return "leave"
@@ -227,7 +235,7 @@ def create(
         )
 
     made = on(invocation, ctx.obj["edge"], lan, act)
-    invocation.output.table(made, COLUMNS, [policy_row(made)], "")
+    tell_policy(invocation, made)
 
 
 @policies.command("edit")
@@ -260,21 +268,28 @@ def edit(
         return await client.policies.change(known.id, request, revision=known.revision)
 
     changed = on(invocation, ctx.obj["edge"], lan, act)
-    invocation.output.table(changed, COLUMNS, [policy_row(changed)], "")
+    tell_policy(invocation, changed)
 
 
 @policies.command("delete")
-def delete(ctx: typer.Context, policy: One, lan: Lan = None) -> None:
+def delete(ctx: typer.Context, policy: One, yes: Yes = False, lan: Lan = None) -> None:
     """Delete a policy. Devices keep the settings, which are enforced no more."""
-    invocation = Invocation(ctx)
+    invocation, edge = Invocation(ctx), ctx.obj["edge"]
+    known = on(invocation, edge, lan, lambda client: find(client, policy))
+    # Not while the tunnel stands: nobody would answer its heartbeats.
+    confirm(_at_stake(known), yes)
 
-    async def act(client: EdgeClient) -> Policy:
-        known = await find(client, policy)
+    async def act(client: EdgeClient) -> None:
         await client.policies.delete(known.id, revision=known.revision)
-        return known
 
-    gone = on(invocation, ctx.obj["edge"], lan, act)
-    invocation.output.result({"deleted": gone.id, "name": gone.name}, f"{gone.name} is deleted.")
+    on(invocation, edge, lan, act)
+    invocation.output.result({"deleted": known.id, "name": known.name}, f"{known.name} is deleted.")
+
+
+def _at_stake(policy: Policy) -> str:
+    if not policy.devices:
+        return f"The policy {policy.name} to be deleted. Go on?"
+    return f"The policy {policy.name} to be deleted; {counted(policy.devices, 'device')} kept at it no more. Go on?"
 
 
 @policies.command("apply")
@@ -382,6 +397,8 @@ def import_(
 
     done = on(invocation, ctx.obj["edge"], lan, act)
     if isinstance(done, TemplateResult):
+        for warning in done.policy.warnings:
+            invocation.output.note(f"warning: {warning}")
         invocation.output.table(done, COLUMNS, [policy_row(done.policy)], "")
     else:
         finish(invocation, done)

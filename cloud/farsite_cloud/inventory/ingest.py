@@ -80,6 +80,8 @@ class _Intake:
         await images.take(self._scope, self._edge_id, delta.images, delta.images_gone, self._now)
         await edge_tasks.take(self._scope, self._edge_id, delta.tasks, delta.work, self._now)
         await self._changes.write(self._scope)
+        # Whoever removed it meanwhile was waited for there.
+        await EdgeHosts(self._scope).check_there(self._edge_id)
         position.devices += self._more
         position.position, position.updated_at = delta.last, self._now
         if self._turned:

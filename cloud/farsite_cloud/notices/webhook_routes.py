@@ -7,7 +7,7 @@ import json
 from aiohttp import web
 
 from farsite_cloud.api.call import Call, call_of
-from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
+from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag, tag_of
 from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.api.paging import next_cursor, read_page
 from farsite_cloud.notices.models import Webhook, WebhookDelivery
@@ -15,6 +15,7 @@ from farsite_cloud.notices.webhooks import Webhooks, url_of
 from farsite_signaling.rest import Answer, Api
 from farsite_signaling.wire import notices_api as wire
 from farsite_signaling.wire.cloud_api import Page
+from farsite_signaling.wire.errors import ErrorCode
 from farsite_signaling.wire.rights import Right
 
 api = Api()
@@ -39,6 +40,7 @@ def _answer(call: Call, webhook: Webhook) -> wire.Webhook:
         problem=webhook.problem,
         failing_since=webhook.failing_since,
         created_at=webhook.created_at,
+        etag=tag_of(webhook.revision),
     )
 
 
@@ -61,6 +63,7 @@ async def list_webhooks(request: web.Request) -> wire.WebhookList:
     response=wire.NewWebhook,
     status=201,
     headers=(HEADER,),
+    errors=(ErrorCode.OUTBOUND_REFUSED,),
 )
 async def create_webhook(request: web.Request, body: wire.WebhookRequest) -> wire.NewWebhook:
     """An address that gets your notices, each signed with a secret that is shown once."""
@@ -70,7 +73,8 @@ async def create_webhook(request: web.Request, body: wire.WebhookRequest) -> wir
 
 async def _create(call: Call, body: wire.WebhookRequest) -> wire.NewWebhook:
     with call.act("webhook.created", body.name) as act:
-        webhook, secret = await _own(call).create(body, call.services.vault, call.now)
+        services = call.services
+        webhook, secret = await _own(call).create(body, services.outbound, services.vault, call.now)
         act.details["webhook"] = webhook.id
         await call.session.flush()
     return _with_secret(call, webhook, secret)
@@ -91,6 +95,7 @@ async def get_webhook(request: web.Request) -> Answer:
     request=wire.WebhookChange,
     response=wire.Webhook,
     headers=(IF_MATCH,),
+    errors=(ErrorCode.OUTBOUND_REFUSED,),
 )
 async def change_webhook(request: web.Request, body: wire.WebhookChange) -> Answer:
     """Rename it, change its address, switch it off or on again. Fields left out stay."""
@@ -98,7 +103,7 @@ async def change_webhook(request: web.Request, body: wire.WebhookChange) -> Answ
     with call.act("webhook.changed", request.match_info["webhook"]) as act:
         webhook = await _named(call, request)
         await check_unchanged(request, webhook)
-        await _own(call).change(webhook, body, call.services.vault)
+        await _own(call).change(webhook, body, call.services.outbound, call.services.vault)
         act.details |= body.model_dump(exclude_none=True, exclude={"url"})
     return Answer(_answer(call, webhook), etag(webhook.revision))
 

@@ -10,7 +10,7 @@ from farsite_cloud.database import Scope
 from farsite_cloud.ids import new_id
 from farsite_cloud.notices.models import Webhook, WebhookDelivery
 from farsite_cloud.notices.signing import new_secret
-from farsite_cloud.outbound import check_url
+from farsite_cloud.outbound import Outbound
 from farsite_cloud.vault import Vault
 from farsite_signaling.wire import notices_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -40,9 +40,11 @@ class Webhooks:
             raise FarsiteError(ErrorCode.NOT_FOUND, detail)
         return webhook
 
-    async def create(self, request: wire.WebhookRequest, vault: Vault, now: datetime) -> tuple[Webhook, str]:
+    async def create(
+        self, request: wire.WebhookRequest, outbound: Outbound, vault: Vault, now: datetime
+    ) -> tuple[Webhook, str]:
         """With its secret. Raises `outbound_refused`, `conflict` when there are enough."""
-        check_url(request.url)
+        outbound.check(request.url)
         if len(await self.all()) >= MAX_WEBHOOKS:
             raise FarsiteError(ErrorCode.CONFLICT, f"You have {MAX_WEBHOOKS} webhooks; that is the most.")
         secret = new_secret()
@@ -60,11 +62,14 @@ class Webhooks:
         self._scope.add(webhook)
         return webhook, secret
 
-    async def change(self, webhook: Webhook, change: wire.WebhookChange, vault: Vault) -> None:
+    async def change(
+        self, webhook: Webhook, change: wire.WebhookChange, outbound: Outbound, vault: Vault
+    ) -> None:
+        """Raises `outbound_refused`."""
         if change.name is not None:
             webhook.name = change.name
         if change.url is not None:
-            check_url(change.url)
+            outbound.check(change.url)
             webhook.url = vault.seal(change.url.encode(), _URL)
         if change.enabled is not None:
             webhook.enabled = change.enabled

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from farsite_cloud.accounts.factors import accounts_with_factor
 from farsite_cloud.accounts.service import find_accounts
+from farsite_cloud.api.authorize import stand_first
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import IF_MATCH, check_if_match, etag
 from farsite_cloud.api.idempotency import HEADER, once
@@ -13,7 +14,6 @@ from farsite_cloud.organizations.entrance import entrance_answer, entrances
 from farsite_cloud.organizations.models import Organization
 from farsite_cloud.organizations.service import (
     check_may_create,
-    lock,
     members_of,
     organization_answer,
 )
@@ -80,7 +80,7 @@ async def change_organization(request: web.Request, body: wire.OrganizationChang
     """Rename it, or change its rules: what invited members start as, a second factor, how long sign-ins last."""
     call = call_of(request)
     with call.act("organization.changed") as act:
-        organization = await lock(call.session, call.organization.id)
+        organization = await stand_first(request, Right.ORGANIZATION_MANAGE)
         act.target = organization.name
         check_if_match(request, organization.revision)
         changes = body.model_dump(exclude_none=True)

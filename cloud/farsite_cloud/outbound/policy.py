@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -52,6 +53,18 @@ class Addresses:
     def __init__(self, allowed: Iterable[str] = ()) -> None:
         self._allowed: tuple[Network, ...] = tuple(ipaddress.ip_network(text) for text in allowed)
 
+    def check_hopeful(self, target: Target) -> None:
+        """Before anything is resolved: addresses in any spelling, this machine's own name, and HTTP where no network
+        is allowed that could take it. What a name leads to changes and is looked at by each request. Raises
+        `outbound_refused`.
+        """
+        if literal := _literal(target.host):
+            self.check(target, [literal])
+        elif not self._allowed and _is_here(target.host):
+            raise _internal(target)
+        elif not self._allowed and not target.tls:
+            raise _unencrypted(target)
+
     def check(self, target: Target, found: Sequence[str]) -> None:
         """All of a name's addresses at once: one inside is reason enough. Raises `outbound_refused`."""
         for text in found:
@@ -61,6 +74,20 @@ class Addresses:
                 raise _internal(target)
             if not trusted and not target.tls:
                 raise _unencrypted(target)
+
+
+def _literal(host: str) -> str | None:
+    """The address that `host` is to the system: `0x7f.1` and `2130706433` are ones."""
+    try:
+        rows = socket.getaddrinfo(host.partition("%")[0], None, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return None
+    return str(rows[0][4][0])
+
+
+def _is_here(host: str) -> bool:
+    """Names that mean this machine wherever they are asked for (RFC 6761, 6.3)."""
+    return f".{host.rstrip('.').casefold()}".endswith(".localhost")
 
 
 def is_internal(address: Address) -> bool:

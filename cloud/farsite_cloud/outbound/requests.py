@@ -62,16 +62,9 @@ class Outbound:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _failed(target, _reason(error)) from None
 
-    async def check(self, url: str) -> None:
-        """Whether it may be asked now; what is saved is checked again at each request. Raises as `request`."""
-        target = check_url(url)
-        try:
-            async with asyncio.timeout(SECONDS):
-                await self._resolve(target)
-        except TimeoutError:
-            raise _failed(target, "its name was not found in time") from None
-        except OSError:
-            raise _failed(target, "its name is not known") from None
+    def check(self, url: str) -> None:
+        """Whether it could ever be asked, without asking the network. Raises `outbound_refused`."""
+        self._addresses.check_hopeful(check_url(url))
 
     async def _resolve(self, target: Target) -> list[str]:
         loop = asyncio.get_running_loop()

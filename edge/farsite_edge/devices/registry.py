@@ -153,7 +153,9 @@ class Registry:
                 known = DeviceRecord(id=answer.serial, address=answer.address, first_seen=now)
             except ValidationError:
                 return None
-        values: dict[str, Any] = {**_texts(known, answer), "last_seen": now}
+        values: dict[str, Any] = dict(_texts(known, answer))
+        if not known.managed or answer.address == known.address:
+            values["last_seen"] = now
         values["found_by"] = sorted({*known.found_by, *_ways(answer.by)})
         values["addresses"] = _addresses(known, answer)
         if not known.managed:
@@ -194,7 +196,14 @@ def _only_seen(old: DeviceRecord, new: DeviceRecord) -> bool:
 
 def _texts(known: DeviceRecord, answer: Found) -> dict[str, str]:
     names = ("model", "product", "device_type", "version", "brand")
-    return {name: short(getattr(answer, name)) or getattr(known, name) for name in names}
+    told = {name: short(getattr(answer, name)) for name in names}
+    if not known.managed:
+        return {name: told[name] or getattr(known, name) for name in names}
+    # Anyone may say its serial number: what is known of a managed device stays, but a version it says where it is.
+    if answer.address != known.address or "http" not in _ways(answer.by):
+        return {}
+    kept = {name: getattr(known, name) or told[name] for name in names}
+    return kept | {"version": told["version"] or known.version}
 
 
 def _ways(by: object) -> list[str]:

@@ -13,20 +13,24 @@ _ORDER = tuple(Method)
 
 def merge(known: FoundDevice | None, seen: FoundDevice) -> FoundDevice:
     """`known` with what `seen` adds. The newer sighting wins where both tell, but a link-local address never
-    replaces another kind, and what a device says of itself over HTTP is not replaced by an announcement."""
+    replaces another kind, and what a device says of itself over HTTP is replaced neither by an announcement nor by
+    what somebody with its serial number says at another address."""
     addresses = _addresses(known, seen)
     address = _preferred(known.address if known else seen.address, seen.address)
     if known is None:
         return replace(seen, address=address, addresses=addresses)
     moved = seen.address == address and known.address != address
-    asked = Method.HTTP in seen.by
-    older, newer = (known, seen) if asked or Method.HTTP not in known.by else (seen, known)
+    by = tuple(method for method in _ORDER if method in known.by or method in seen.by)
+    asked, was_asked = Method.HTTP in seen.by, Method.HTTP in known.by
+    if asked and was_asked and seen.address != address:
+        return replace(known, by=by, addresses=addresses)
+    older, newer = (known, seen) if asked or not was_asked else (seen, known)
     return FoundDevice(
         serial=known.serial,
         address=address,
         http_port=_port(known.http_port, seen.http_port, moved=moved),
         https_port=_port(known.https_port, seen.https_port, moved=moved),
-        by=tuple(method for method in _ORDER if method in known.by or method in seen.by),
+        by=by,
         model=newer.model or older.model,
         product=newer.product or older.product,
         device_type=newer.device_type or older.device_type,

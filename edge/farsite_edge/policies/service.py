@@ -116,6 +116,14 @@ class PolicyService:
         await self._forget(record.secrets.values())
         return record
 
+    async def warnings(self, record: PolicyRecord) -> list[str]:
+        """Why it cannot be carried out here as things are."""
+        kind = self.kinds.find(record.kind)
+        try:
+            return [] if kind is None else await kind.warnings(record.settings)
+        except FarsiteError as error:
+            return [error.detail]
+
     def _new(self, kind: Kind, name: str, mode: PolicyMode, actor: str, session: str | None) -> PolicyRecord:
         now = datetime.now(UTC)
         return PolicyRecord(

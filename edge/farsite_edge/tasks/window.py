@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from farsite_signaling.wire.edge_tasks import DAYS, UpdateWindow
@@ -20,7 +20,7 @@ def next_opening(window: UpdateWindow, now: datetime, site: tzinfo) -> datetime:
 
 
 def _around(window: UpdateWindow, now: datetime, site: tzinfo) -> Iterator[tuple[datetime, datetime]]:
-    """Openings from yesterday to next week, in UTC: local times at which clocks jump are what they are by then."""
+    """Openings from yesterday to next week, in UTC."""
     zone = ZoneInfo(window.time_zone) if window.time_zone else site
     today = now.astimezone(zone).date()
     for offset in range(-1, 9):
@@ -28,6 +28,23 @@ def _around(window: UpdateWindow, now: datetime, site: tzinfo) -> Iterator[tuple
         if window.days and DAYS[day.weekday()] not in window.days:
             continue
         last = day if window.end > window.start else day + timedelta(days=1)
-        begin = datetime.combine(day, window.start, zone)
-        end = datetime.combine(last, window.end, zone)
-        yield begin.astimezone(UTC), end.astimezone(UTC)
+        begin, end = _moment(day, window.start, zone), _moment(last, window.end, zone)
+        if begin < end:
+            yield begin, end
+
+
+def _moment(day: date, clock: time, zone: tzinfo) -> datetime:
+    """A local time in UTC. One that is skipped when clocks are set forward is the moment at which they are; of one
+    that comes twice it is the first."""
+    local = datetime.combine(day, clock, zone)
+    early, late = (local.replace(fold=fold).astimezone(UTC) for fold in (1, 0))
+    if early >= late:  # it exists
+        return late
+    before = early.astimezone(zone).utcoffset()
+    while late - early > timedelta(seconds=1):
+        middle = early + (late - early) // 2
+        if middle.astimezone(zone).utcoffset() == before:
+            early = middle
+        else:
+            late = middle
+    return late.replace(microsecond=0)

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -371,15 +372,37 @@ async def test_a_test_message_and_a_new_secret(hooked):
     assert made["id"] == receiver.received[0][0]["webhook-id"]
 
 
-async def test_no_message_goes_inside(world, receiver):
-    hook = await world.owner.ok("POST", "~/webhooks", {"name": "Inside", "url": receiver.url})
+async def test_no_message_goes_inside(world, receiver, monkeypatch):
+    async def answer(self, host, port, **how):
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", answer)
+    url = receiver.url.replace("http://127.0.0.1", "https://hooks.example.com")
+    hook = await world.owner.ok("POST", "~/webhooks", {"name": "Inside", "url": url})
     await world.owner.ok("POST", f"~/webhooks/{hook['id']}/test")
     [one] = await deliveries(world, hook, lambda found: found and found[0]["state"] == "failed")
     assert "not on the public internet" in one["problem"]
     assert receiver.received == []
-    for url in ("ftp://example.com/x", "https://user:secret@example.com/", "javascript:alert(1)"):
+
+
+async def test_an_address_that_can_never_be_reached_makes_no_webhook(world):
+    hook = await world.owner.ok("POST", "~/webhooks", {"name": "Chat", "url": "https://hooks.example.com/x"})
+    for url, said in (
+        ("ftp://example.com/x", "not an address"),
+        ("https://user:secret@example.com/", "not an address"),
+        ("javascript:alert(1)", "not an address"),
+        ("http://hooks.example.com/x", "https://"),
+        ("https://192.168.1.4/x", "outbound_allowed"),
+        ("https://127.1/x", "outbound_allowed"),
+        ("https://[::1]/x", "outbound_allowed"),
+        ("https://169.254.169.254/latest", "outbound_allowed"),
+        ("https://localhost/x", "outbound_allowed"),
+    ):
         reply = await world.owner("POST", "~/webhooks", {"name": "x", "url": url})
+        assert (reply.status, reply.code) == (400, "outbound_refused") and said in reply.body["detail"]
+        reply = await world.owner("PATCH", f"~/webhooks/{hook['id']}", {"url": url})
         assert (reply.status, reply.code) == (400, "outbound_refused")
+    assert (await world.owner.ok("GET", "~/webhooks"))["webhooks"][0]["url"] == hook["url"]
 
 
 async def test_webhooks_are_their_owners_alone_and_end_with_membership(hooked):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trustme
 
 from farsite_edge.discovery import FoundDevice, Method
+from farsite_edge.discovery.merge import merge
 from farsite_edge.simulator import SimulatedDevice
 from farsite_signaling.wire.device_api import NetworkSettings
 from farsite_signaling.wire.edge_api import Device, DeviceState
@@ -65,6 +67,22 @@ async def test_one_with_the_same_serial_and_another_certificate_is_not(tmp_path:
         assert (now.state, now.address) == (DeviceState.UNREACHABLE, device.address)
         assert now.seen_at == liar.address
         assert liar.failed_logins == asked
+
+
+async def test_what_is_said_elsewhere_is_not_said_by_a_managed_device(tmp_path: Path) -> None:
+    async with site_of(tmp_path, **SECURE) as site:
+        await site.manage()
+        registry, told = site.edge.host.registry, found(site.devices[0])
+        before = registry.get(told.serial)
+        other = replace(told, address="127.0.46.77", model="P1", product="Q", version="99.1", brand="Other")
+        await registry.found([other])
+        announced = replace(other, address=told.address, by=(Method.MDNS,))
+        await registry.found([announced, merge(told, other), merge(other, told)])
+        now = registry.get(told.serial)
+        names = {"model", "product", "version", "brand", "address", "state"}
+        assert now.model_dump(include=names) == before.model_dump(include=names)
+        await registry.found([replace(told, version="12.10.1")])
+        assert registry.get(told.serial).version == "12.10.1", "upgraded by its own web page"
 
 
 @pytest.mark.parametrize("model", ["M3024-L", "M1065-LW"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -54,6 +55,34 @@ def test_summer_time_moves_the_window_not_its_hours() -> None:
     night = window("01:00", "04:00")
     assert next_opening(night, local("2026-03-28T12:00"), STOCKHOLM) == datetime(2026, 3, 29, 0, tzinfo=UTC)
     assert next_opening(night, local("2026-03-29T12:00"), STOCKHOLM) == datetime(2026, 3, 29, 23, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "opens", "closes"),
+    [
+        ("02:30", "03:30", "2026-03-29T01:00", "2026-03-29T01:30"),  # from 03:00, where clocks are set to
+        ("02:15", "05:00", "2026-03-29T01:00", "2026-03-29T03:00"),
+        ("01:30", "02:30", "2026-03-29T00:30", "2026-03-29T01:00"),  # never after its end
+        ("02:00", "03:00", "2026-03-30T00:00", "2026-03-30T01:00"),  # there is no such hour that night
+        ("02:10", "02:40", "2026-03-30T00:10", "2026-03-30T00:40"),
+    ],
+)
+@pytest.mark.parametrize("site", [STOCKHOLM, None])
+def test_hours_that_are_skipped(
+    start: str, end: str, opens: str, closes: str, site: ZoneInfo | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clocks are set from 02:00 to 03:00."""
+    monkeypatch.setenv("TZ", "Europe/Stockholm")
+    time.tzset()
+    zone, night = site or MachineZone(), window(start, end)
+    begin, over = (datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (opens, closes))
+    try:
+        assert next_opening(night, local("2026-03-28T22:00"), zone) == begin
+        assert not is_open(night, begin - timedelta(seconds=1), zone) and is_open(night, begin, zone)
+        assert is_open(night, over - timedelta(seconds=1), zone) and not is_open(night, over, zone)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_window_may_name_its_zone() -> None:
