@@ -153,17 +153,21 @@ async def test_tags_from_the_edge_host_are_taken_and_counted(world, edge):
     assert (await counts(world))["", "", "", "", "lobby"] == 0
 
 
-async def test_an_edge_host_that_is_being_removed_leaves_no_devices(world, edge, database_kind):
+async def test_an_edge_host_that_is_being_removed_leaves_no_devices(world, edge, database_kind, caplog):
     """Told of at the very moment: nobody could remove them any more."""
     if database_kind == "sqlite":
         return  # one writer at a time
     remove = "UPDATE edge_hosts SET revoked_at = now() WHERE id = :edge"
-    async with asyncio.TaskGroup() as group, world.services.database.writing() as session:
+    device = facts("B8A44F000001")
+    async with world.services.database.writing() as session:
         await lock(session, world.owner.org)
-        telling = group.create_task(edge.tell(facts("B8A44F000001")))
+        await edge.peer.send(InventoryDelta(epoch="e1", after=0, last=1, devices=[device]))
         await _until_it_waits(world)
         await session.execute(text(remove), {"edge": edge.id})
-    assert not isinstance(telling.result(), InventoryAccepted)
+    # It is not answered: whoever was removed is cut off.
+    async with asyncio.timeout(30):
+        while f"inventory of {edge.peer.identity.urn} not taken" not in caplog.text:
+            await asyncio.sleep(0.01)
     assert await edge.stored() == {}
     assert (await world.owner.ok("GET", "~/devices"))["devices"] == []
 
