@@ -160,3 +160,18 @@ async def test_what_a_field_lacks_is_said_in_words(world):
         reply = await world.owner("POST", path, body)
         assert reply.body["detail"] == f"The request is not understood: {expected}"
         assert reply.body["errors"][0]["message"] in expected
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00%2B14:00"])
+async def test_the_first_and_the_last_moment_there_are(world, moment):
+    for path in ("~/audit", "~/audit/export"):
+        for end in ("since", "until"):
+            reply = await world.owner("GET", f"{path}?{end}={moment}")
+            assert reply.status == 200, reply.text
+
+
+async def test_nobody_plans_for_the_end_of_time(world):
+    await world.edge()
+    for moment, status in [("9999-12-31T23:59:59-12:00", 400), ("0001-01-01T00:00:00+14:00", 201)]:
+        reply = await world.owner("POST", "~/campaigns", {"kind": "os.upgrade", "starts_at": moment})
+        assert reply.status == status, reply.text

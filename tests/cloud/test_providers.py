@@ -20,6 +20,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from farsite_cloud.organizations.models import Organization
 from farsite_cloud.providers.joining import Facts, Verdict, decide
 from farsite_cloud.testing import OWNER_EMAIL
 from farsite_signaling.wire.errors import FarsiteError
@@ -618,3 +619,13 @@ async def test_who_is_unlinked_is_signed_out(world, idp, browser):
     assert (await before("GET", "/me")).status == 401
     # What the provider did not vouch for is the account's own.
     assert (await own("GET", "/me")).status == 200
+
+
+async def test_a_suspended_organization_takes_nobody_in(world, idp, browser):
+    await _set_up(world, idp, new_members="viewer")
+    async with world.services.database.writing() as session:
+        organization = await session.get(Organization, world.owner.org)
+        organization.suspended_at = world.clock()
+    assert await browser.sign_in("corp.example") == 403
+    assert "suspended" in browser.text
+    assert len((await world.owner.ok("GET", "~/users"))["users"]) == 1

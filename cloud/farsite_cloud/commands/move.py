@@ -46,7 +46,11 @@ def _line(event: dict[str, object]) -> None:
 @contextmanager
 def _bar() -> Iterator[Tell]:
     """Of rows, each of which is written and read once; nothing where nobody looks."""
-    with typer.progressbar(length=1, label="Moving", file=typer.get_text_stream("stderr")) as bar:
+    stderr = typer.get_text_stream("stderr")
+    if not stderr.isatty():
+        yield lambda step: None
+        return
+    with typer.progressbar(length=1, label="Moving", file=stderr) as bar:
         before: dict[tuple[str, str], int] = {}
 
         def tell(step: Step) -> None:
