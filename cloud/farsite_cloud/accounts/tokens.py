@@ -268,6 +268,13 @@ async def limits_of(session: AsyncSession, token_ids: Sequence[str]) -> dict[str
     return {token.id: frozenset(token.folder_ids or ()) for token in await session.scalars(chosen)}
 
 
+async def unproven_among(session: AsyncSession, token_ids: Sequence[str]) -> set[str]:
+    """Which of these people's tokens were made without a second factor."""
+    mine = select(Token.id).join(Account, Account.id == Token.account_id)
+    without = mine.where(Token.id.in_(token_ids), Token.mfa.is_(False), Account.kind == AccountKind.PERSON)
+    return set(await session.scalars(without))
+
+
 async def note_use(session: AsyncSession, token_id: str, at: datetime, source: str) -> None:
     used = update(Token).where(Token.id == token_id)
     values = used.values(used_at=at, used_from=source[:64])

@@ -100,7 +100,7 @@ class _Intake:
         with self._scope.session.no_autoflush:  # each row is written once, with its tags
             marks = await tagging.marks_of(self._scope, [row.id for row, _ in rows])
         for row, one in rows:
-            thing = Thing(row.id, self._edge_id, row.serial)
+            thing = Thing(row.id, self._edge_id, row.serial, row.model, row.version)
             tagging.take(self._scope, thing, one.tags, marks, self._changes, self._now)
         tagging.show([row for row, _ in rows], marks)
         await self._scope.session.flush()

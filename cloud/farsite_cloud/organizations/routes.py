@@ -18,7 +18,7 @@ from farsite_cloud.organizations.service import (
     organization_answer,
 )
 from farsite_cloud.organizations.service import create_organization as create_rows
-from farsite_cloud.sessions.endings import end_of_accounts
+from farsite_cloud.sessions.endings import end_of_accounts, end_of_unproven
 from farsite_cloud.signaling.notices import tell_ended
 from farsite_cloud.support.service import SupportAccesses
 from farsite_signaling.rest import AUTHENTICATED, INTERACTIVE, Answer, Api
@@ -103,6 +103,8 @@ async def _ask_for_mfa(call: Call, organization: Organization) -> None:
     members += [one.id for one in await find_accounts(call.session, [access.email for access in active])]
     without = sorted(set(members) - await accounts_with_factor(call.session, members))
     ended = await end_of_accounts(call.whole, without, call.now)
+    await call.session.flush()
+    ended += await end_of_unproven(call.whole, call.now)
     detail = f"The organization {organization.name!r} now asks for a second factor."
     peers = call.services.peers
     call.later(lambda: tell_ended(peers, ended, ErrorCode.MFA_SETUP_REQUIRED, detail))

@@ -287,7 +287,7 @@ class PolicyService:
         code = self.out_of_reach(self._registry.get(device))
         if code is None:
             return WorkRow(task, number, device, payload)
-        detail = f"The device is {state.replace('_', ' ')}; it is done when the device is back."
+        detail = f"The device is in the state {state.value}; it is done when the device is back."
         row = self.store.row(record.id, device)
         before = row.result if row is not None else Result()
         await self.store.keep(record.id, device, before.unseen(detail, code))
