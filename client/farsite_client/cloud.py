@@ -255,7 +255,10 @@ class CloudClient(
         *,
         query: dict[str, str] | None = None,
     ) -> ModelT:
-        return parse(model, await self._send(method, path, body, query), self.host)
+        answer = parse(model, await self._send(method, path, body, query), self.host)
+        if method == "GET":
+            self.read_before.listed(path, answer)
+        return answer
 
     async def _send(
         self,

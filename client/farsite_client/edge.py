@@ -21,6 +21,7 @@ from farsite_client.edge_devices import DeviceWork, ScanClient
 from farsite_client.edge_tasks import OsClient, TaskClient
 from farsite_client.http import failures, parse, raise_for_problem, read_limited, reveal
 from farsite_client.policies import PolicyClient
+from farsite_client.read_before import ReadBefore
 from farsite_signaling.wire.edge_api import (
     AuditList,
     ClaimRequest,
@@ -70,6 +71,8 @@ class EdgeClient:
         self._base = base + PREFIX
         self._name = name
         self._headers = dict(headers or {})
+        self.read_before = ReadBefore()
+        """As with the cloud: edits of settings and network settings say what was read."""
         self.tasks = TaskClient(self._ask)
         self.os = OsClient(self._ask)
         self.scans = ScanClient(self._ask)
@@ -158,9 +161,13 @@ class EdgeClient:
         answer = await self._ask("GET", f"{_device(device)}/parameters", Parameters, query=query)
         return answer.values
 
-    async def change_parameters(self, device: str, values: Mapping[str, str]) -> dict[str, str]:
-        """What the device itself says afterwards."""
+    async def change_parameters(
+        self, device: str, values: Mapping[str, str], *, before: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """What the device itself says afterwards. `before`: only if it still says that, else `precondition_failed`."""
         request = ParametersChange(values=dict(values))
+        if before:
+            request = request.model_copy(update={"before": dict(before)})
         answer = await self._ask("PATCH", f"{_device(device)}/parameters", Parameters, request)
         return answer.values
 
@@ -248,6 +255,8 @@ class EdgeClient:
         headers: Mapping[str, str] | None = None,
         timeout: aiohttp.ClientTimeout | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
+        kept = path == "/settings" or path.endswith("/network")
+        read = self.read_before.headers(method, path) if kept else {}
         async with (
             failures(self._name, ErrorCode.PEER_UNREACHABLE),
             (session or self._session).request(
@@ -256,12 +265,14 @@ class EdgeClient:
                 json=None if body is None else reveal(body),
                 data=data,
                 params=query,
-                headers=self._headers | dict(headers or {}),
+                headers=self._headers | read | dict(headers or {}),
                 allow_redirects=False,
                 timeout=timeout,
             ) as response,
         ):
             await raise_for_problem(response, self._name)
+            if kept:
+                self.read_before.answered(method, path, response.headers)
             yield response
 
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from urllib.parse import quote
+
+from pydantic import BaseModel
 
 MOST = 10_000
 _EDITS = ("PATCH", "PUT", "DELETE")
 # Edited at an address of their own, and read at the one above.
-_PARTS = ("/deletion", "/devices", "/certificate", "/resend")
+_PARTS = ("/deletion", "/devices", "/certificate", "/resend", "/secret")
 
 
 class ReadBefore:
-    """By path, the newest last. Whoever is refused because somebody else was first reads it again, then edits."""
+    """By path, the newest last. Whoever is refused because somebody else was first reads it again, then edits.
+
+    What is read in a list has the tag of its own that the list tells.
+    """
 
     def __init__(self) -> None:
         self._tags: OrderedDict[str, str] = OrderedDict()
@@ -28,10 +34,20 @@ class ReadBefore:
         """It went well."""
         thing, tag = thing_at(path), headers.get("ETag")
         if tag is not None and method != "POST":
-            self._tags[thing] = tag
-            self._tags.move_to_end(thing)
+            self._keep(thing, tag)
         elif method != "GET":
             self._tags.pop(thing, None)
+
+    def listed(self, path: str, answer: BaseModel) -> None:
+        """What was read of a list at `path`."""
+        for rows in dict(answer).values():
+            for row in rows if isinstance(rows, list) else ():
+                if tag := getattr(row, "etag", ""):
+                    self._keep(f"{path}/{quote(row.id, safe='')}", tag)
+
+    def _keep(self, thing: str, tag: str) -> None:
+        self._tags[thing] = tag
+        self._tags.move_to_end(thing)
         while len(self._tags) > MOST:
             self._tags.popitem(last=False)
 

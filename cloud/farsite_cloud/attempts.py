@@ -79,7 +79,10 @@ class LocalAttempts:
         record = self._fresh(key)
         if record is None or record.failures < self._rule.free:
             return timedelta()
-        return record.last + self._rule.pause(record.failures) - self._clock()
+        now = self._clock()
+        # A clock that was set back makes nobody wait for longer than the pause.
+        record.last = min(record.last, now)
+        return record.last + self._rule.pause(record.failures) - now
 
     async def failed(self, key: str) -> None:
         record = self._fresh(key) or _Record(0, self._clock())

@@ -9,6 +9,7 @@ import typer
 
 from farsite_cloud.catalogue.cli import catalogue
 from farsite_cloud.commands.account_cli import account
+from farsite_cloud.commands.move_cli import move_database
 from farsite_cloud.commands.operating import Config, DataDir, Json
 from farsite_cloud.commands.organizations_cli import organizations
 from farsite_cloud.commands.up_cli import up
@@ -28,6 +29,7 @@ audit = typer.Typer(
 )
 cloud.add_typer(audit, name="audit")
 cloud.add_typer(catalogue, name="catalogue")
+cloud.command("move-database")(move_database)
 Organization = Annotated[
     str | None, typer.Option("--organization", help="Its id, or 'operator'. Without: all of them.")
 ]

@@ -29,17 +29,18 @@ from farsite_cloud.duties import duties_of
 from farsite_cloud.firstrun import FirstRun, open_vault
 from farsite_cloud.licences.licensing import Licensing
 from farsite_cloud.licences.watch import LicenceWatch
-from farsite_cloud.listening import open_socket, tls_context
+from farsite_cloud.listening import ServerCertificate, open_socket, server_certificate
 from farsite_cloud.mail.mailer import Mailer
 from farsite_cloud.mail.sending import Smtp
 from farsite_cloud.metrics import Metrics
 from farsite_cloud.outbound import Outbound
+from farsite_cloud.periodic import every
 from farsite_cloud.providers.directory import Directory
 from farsite_cloud.relay import Relay
 from farsite_cloud.services import Limits, Services
 from farsite_cloud.settings import CloudSettings
 from farsite_cloud.signaling.authorizer import CloudAuthorizer
-from farsite_cloud.sweeper import Sweeper
+from farsite_cloud.sweeper import Duty, Sweeper
 from farsite_cloud.urls import PublicUrls, public_urls
 from farsite_cloud.vault import Vault
 from farsite_signaling.hub import Hub, HubLimits
@@ -47,6 +48,7 @@ from farsite_signaling.rest import Front, FrontLimits
 
 logger = logging.getLogger(__name__)
 SHUTDOWN_SECONDS = 5.0
+CERTIFICATE_SECONDS = 30.0
 
 
 class Cloud:
@@ -82,7 +84,7 @@ class Cloud:
         await self._stack.aclose()
 
     async def _start(self) -> None:
-        tls = tls_context(self.settings)
+        certificate = server_certificate(self.settings)
         listener = self._listen()
         self._stack.enter_context(own_folder(self.settings.data_dir))
         with storage_failures(self.settings.data_dir):
@@ -123,8 +125,9 @@ class Cloud:
             sweeper=sweeper,
             access=access,
         )
-        await self._stack.enter_async_context(self.services.sweeper.running(duties_of(self.services)))
-        await self._serve(listener, tls)
+        duties = duties_of(self.services) | _renewing(certificate)
+        await self._stack.enter_async_context(self.services.sweeper.running(duties))
+        await self._serve(listener, None if certificate is None else certificate.context)
 
     def _listen(self) -> socket.socket:
         """Bound first: a port that is taken stops the start before anything is written."""
@@ -192,3 +195,7 @@ class Cloud:
             connections=HubLimits().connections + FrontLimits().connections,
             shared=lambda address: within(address, self.settings.trusted_proxies),
         )
+
+
+def _renewing(certificate: ServerCertificate | None) -> dict[str, Duty]:
+    return {} if certificate is None else {"certificate": every(CERTIFICATE_SECONDS, certificate.renew)}

@@ -17,6 +17,7 @@ from farsite_cloud.urls import PublicUrls
 from farsite_signaling.identity.keys import write_private
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.ice import IceServer
+from farsite_signaling.wire.refusals import plain
 
 SECRET_FILE = "turn.secret"
 LOST = "clients and edge hosts behind symmetric NATs or without UDP cannot connect"
@@ -106,7 +107,7 @@ def turn_settings(settings: CloudSettings, urls: PublicUrls) -> TurnSettings:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         name = ".".join(str(part) for part in first["loc"]) or "settings"
-        detail = f"Setting turn_{name}: {first['msg'].removeprefix('Value error, ')}."
+        detail = f"Setting turn_{name}: {plain(first['msg'])}."
         raise FarsiteError(ErrorCode.SETTING_INVALID, detail) from None
 
 

@@ -19,12 +19,13 @@ from farsite_signaling.wire.ids import Name
 PREFIX = "FARSITE_"
 # Variables of the other commands share the beginning.
 _OTHERS = ("EDGE_", "CLIENT_", "SIMULATOR_", "DEMO_", "TEST_")
-_TURN_CONFIG_ONLY = {
+_OF_COMMANDS = {
+    "FARSITE_MOVE_TO",
     "FARSITE_TURN_REALM",
     "FARSITE_TURN_DATA_DIR",
     "FARSITE_TURN_COTURN",
 }
-_SCHEMES = {
+SCHEMES = {
     "database": ("postgresql://", "postgres://"),
     "redis": ("redis://", "rediss://", "unix://"),
 }
@@ -171,7 +172,7 @@ class CloudSettings(PartSettings):
     @field_validator("database", "redis", mode="after")
     @classmethod
     def _address(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        known = _SCHEMES[str(info.field_name)]
+        known = SCHEMES[str(info.field_name)]
         if value is not None and not value.get_secret_value().startswith(known):
             raise ValueError(f"it begins with {' or '.join(known)}")
         return value
@@ -254,4 +255,4 @@ def load_settings(
 
 
 def _foreign(variable: str) -> bool:
-    return variable in _TURN_CONFIG_ONLY or variable.startswith(tuple(PREFIX + other for other in _OTHERS))
+    return variable in _OF_COMMANDS or variable.startswith(tuple(PREFIX + other for other in _OTHERS))

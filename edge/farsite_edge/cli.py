@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from farsite_edge.simulator.command import simulator
+from farsite_signaling.wire.refusals import plain
 
 if TYPE_CHECKING:
     from farsite_edge.settings import EdgeSettings
@@ -312,7 +313,7 @@ def _guarded(act: Callable[[], T], as_json: bool) -> T:
             typer.echo(f"error: {error}", err=True)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        typer.echo(f"error: {first['loc'][-1]}: {first['msg']}", err=True)
+        typer.echo(f"error: {first['loc'][-1]}: {plain(first['msg'])}", err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         sys.stderr.write("\n")

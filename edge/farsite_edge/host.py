@@ -25,6 +25,7 @@ from farsite_edge.devices.connections import Connections
 from farsite_edge.devices.contact import Contact
 from farsite_edge.devices.credentials import CredentialStore
 from farsite_edge.devices.gateway import real_gateway
+from farsite_edge.devices.rtsp import RtspPorts
 from farsite_edge.devices.scan_job import SCAN, ScanJob, ScanService
 from farsite_edge.devices.tags import Tags
 from farsite_edge.identity.tls import ServerTls
@@ -191,13 +192,9 @@ class EdgeHost:
         return None if error is None else error.detail
 
     def _build_cloud(self) -> None:
-        judge = StreamJudge(
-            self.registry,
-            self.manager.looks,
-            self._rule,
-            self.audit,
-            rtsp_port=self.settings.rtsp_port,
-        )
+        manager = self.manager
+        rtsp = RtspPorts(manager.credentials, manager.contact, self.settings.rtsp_port)
+        judge = StreamJudge(self.registry, manager.looks, self._rule, self.audit, rtsp=rtsp.of)
         self.cloud = cloud = CloudSide(
             self.core,
             self.registry,
@@ -215,7 +212,7 @@ class EdgeHost:
         self._standing = Standing(self.core, self.registry, self.licence, self.doors, self.remote)
 
     def _build_api(self) -> None:
-        self._authenticator = Authenticator(self.keeper, ended=self.remote.admission.has_ended)
+        self._authenticator = Authenticator(self.keeper, self.remote.admission)
         guard = Guard(self._authenticator, self.keeper, self._hosts, self.audit, self.licence)
         self._api = api_of(self, guard)
         self._runner = web.AppRunner(

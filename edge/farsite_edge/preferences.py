@@ -8,6 +8,7 @@ from farsite_signaling.peer.proxy import parse_proxy
 from farsite_signaling.wire.edge_api import ClaimRequest, Settings, SettingsChange
 
 PROXY_SECRET = "proxy_address"
+REVISION = "settings_revision"
 
 
 class Preferences:
@@ -26,6 +27,11 @@ class Preferences:
     def remote_access(self) -> bool:
         """Off until switched on."""
         return self._facts.get("remote_access") == "on"
+
+    @property
+    def revision(self) -> int:
+        """Counts edits, also those of which nothing is shown: the proxy's password."""
+        return int(self._facts.get(REVISION) or 0)
 
     async def proxy_address(self) -> str | None:
         """With its password: for connecting, never for answering."""
@@ -50,13 +56,14 @@ class Preferences:
             values["proxy_set"] = "yes"
             changed.append("proxy_address")
         if values:
-            await self._facts.set(values)
+            await self._facts.set(values | {REVISION: str(self.revision + 1)})
         return changed
 
     async def claimed_values(self, request: ClaimRequest, name: str) -> dict[str, str | None]:
         """What a claim brings along, to be stored together with it."""
         values: dict[str, str | None] = {"name": name}
         values["remote_access"] = "on" if request.remote_access else "off"
+        values[REVISION] = str(self.revision + 1)
         if request.proxy_address is not None:
             await self._keep_proxy(request.proxy_address.get_secret_value())
             values["proxy_set"] = "yes"

@@ -56,7 +56,12 @@ class EdgeSettings(PartSettings):
     discovery_interval: float = Field(default=300.0, gt=0)
     discovery_timeout: float = Field(default=3.0, gt=0, le=60)
     discovery_multicast: bool = True
-    rtsp_port: int = Field(default=554, ge=1, le=65535, description="where devices serve RTSP")
+    rtsp_port: int = Field(
+        default=554,
+        ge=1,
+        le=65535,
+        description="where devices serve RTSP that do not say (Network.RTSP.Port)",
+    )
     discovery_interfaces: Texts = Field(
         default_factory=list, description="own addresses to search by multicast on; empty: all but loopback"
     )

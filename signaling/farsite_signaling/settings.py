@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.refusals import plain
 
 
 def _split(value: Any) -> Any:
@@ -124,7 +125,7 @@ def _from_environment(model: type[PartSettings], environ: Mapping[str, str]) -> 
 
 def _invalid(error: ValidationError, prefix: str) -> FarsiteError:
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    message = first["msg"].removeprefix("Value error, ")
+    message = plain(first["msg"])
     if not first["loc"]:
         return FarsiteError(ErrorCode.SETTING_INVALID, f"Settings: {message}.")
     name = str(first["loc"][0])

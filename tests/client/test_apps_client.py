@@ -71,6 +71,19 @@ async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
             yield Site(client, one)
 
 
+async def test_an_app_without_a_package_is_told_of_at_once(site: Site) -> None:
+    said = await site.run("apps", "Garage", "policy", "Later", "vmd", "fenceguard")
+    assert "warning: fenceguard: There is no package of it in the app folder." in said
+    assert "warning: vmd" not in said
+    [made] = await site.client.policies.all()
+    assert (await site.client.policies.get(made.id)).warnings[0].startswith("fenceguard: ")
+    changed = await site.run("policies", "Garage", "edit", "Later", "--set", "apps=vmd")
+    assert "warning" not in changed
+    document = await site.client.policies.template(made.id)
+    other = document.model_copy(update={"id": "other", "settings": {"apps": ["loiterguard"]}})
+    assert (await site.client.policies.apply_template(other)).policy.warnings[0].startswith("loiterguard: ")
+
+
 async def test_apps(site: Site) -> None:
     shown = json.loads(await site.run("apps", "Garage", "packages", "--json"))
     assert {one["file"]: one["problem"] for one in shown}["bad.eap"] == "It is no app package."

@@ -179,6 +179,42 @@ async def test_wrong_usage_is_exit_code_2(cli: Cli, arguments: tuple[str, ...]) 
     assert ran.code == 2 and ran.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("users", "list", "--role", "king"), "'--role': 'king' is not one of 'owner', 'admin', 'operator'"),
+        (
+            ("policies", "X", "edit", "P", "--mode", "loud"),
+            "'--mode': 'loud' is not one of 'enforce', 'report_only'",
+        ),
+        (
+            ("campaigns", "upgrade", "--stages", "0,100"),
+            "--stages: '0,100': shares grow from 1 to 100 percent",
+        ),
+        (("campaigns", "upgrade", "--window", "at night"), "'at night' is not written like 22:00-05:00"),
+        (
+            ("os", "X", "upgrade", "--window", "22:00-05:00", "--days", "sat,foo"),
+            "--days: 'foo' is not one of mon, tue, wed, thu, fri, sat, sun",
+        ),
+    ],
+)
+async def test_a_wrong_choice_is_told_with_those_there_are(
+    cli: Cli, arguments: tuple[str, ...], said: str
+) -> None:
+    ran = await cli(*arguments)
+    assert ran.code == 2 and said in ran.err and "[invalid_request]" in ran.err, ran.err
+    assert "Value error" not in ran.err and "Usage: farsite" in ran.err
+    ran = await cli(*arguments, "--json")
+    told = json.loads(ran.out)
+    assert (ran.code, told["code"], ran.err) == (2, "invalid_request", "") and said in told["detail"]
+
+
+async def test_a_group_alone_shows_its_help(cli: Cli) -> None:
+    for arguments in ((), ("device",)):
+        ran = await cli(*arguments)
+        assert ran.code == 2 and "Commands:" in ran.err and "[invalid_request]" not in ran.err
+
+
 async def test_unknown_settings_name_the_nearest(cli: Cli, tmp_path: Path) -> None:
     ran = await cli("status", FARSITE_CLIENT_PROXI="x")
     assert ran.code == 1 and "setting_unknown" in ran.err and "FARSITE_CLIENT_PROXY" in ran.err

@@ -103,6 +103,13 @@ async def test_an_edge_host_is_removed_by_command(cli: Any, cloud: RunningCloud)
     assert "None." in (await cli("edges")).out
 
 
+async def test_a_name_is_given_to_one_edge_host(cli: Any, cloud: RunningCloud) -> None:
+    await _done(cli, "login", cloud.url, "--email", OWNER_EMAIL, FARSITE_CLIENT_PASSWORD=OWNER_PASSWORD)
+    ran = await cli("claim", "--code-only", "--name", "harbour")
+    assert ran.code == 1 and "farsite edges reclaim Harbour" in ran.err and "[conflict]" in ran.err
+    assert (await _done(cli, "claim", "--code-only", "--name", "Dock"))["name"] == "Dock"
+
+
 async def test_an_edge_host_is_claimed_again_by_command(cli: Any, cloud: RunningCloud) -> None:
     await _done(cli, "login", cloud.url, "--email", OWNER_EMAIL, FARSITE_CLIENT_PASSWORD=OWNER_PASSWORD)
     assert (await cli("edges", "revoke-certificate", "Harbour")).code == 1

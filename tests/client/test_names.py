@@ -91,11 +91,8 @@ def test_values_to_choose_from_are_not_taken_for_options() -> None:
     assert in_options(error, Command).detail == "Not --folder. There are: serial, folder_id."
 
 
-async def test_a_name_is_given_to_one_edge_host(cli: Cli, fake_cloud: FakeCloud) -> None:
-    fake_cloud.edge_hosts.append(edge_host(2, "Shop"))
+async def test_a_code_without_the_network(cli: Cli, fake_cloud: FakeCloud) -> None:
     await cli("login", fake_cloud.url, "--email", EMAIL, FARSITE_CLIENT_PASSWORD=PASSWORD)
-    ran = await cli("claim", "--code-only", "--name", "shop")
-    assert ran.code == 1 and "farsite edges reclaim Shop" in ran.err and "[conflict]" in ran.err
     made = json.loads((await cli("claim", "--code-only", "--name", "Dock", "--remote-access", "--json")).out)
     assert made["command"].endswith("--remote-access")
 

@@ -62,6 +62,8 @@ async def test_an_organization_is_built_by_command(cli: Any, cloud: RunningCloud
     sent = await _done(cli, "invites", "send", ANN, "--role", "operator", "--folder", "France")
     assert sent["invitations"][0]["starts_as"] == "viewer"
     assert ANN in (await cli("invites", "list")).out
+    many = [f"person{number}@example.com" for number in range(120)]
+    assert len((await _done(cli, "invites", "send", *many, "--all-folders"))["invitations"]) == 120
     await _done(cli, "invites", "resend", ANN)
     home = {"FARSITE_CLIENT_HOME": str(tmp_path / "ann"), "FARSITE_CLIENT_PASSWORD": PASSWORD}
     joining = ("account", "join", cloud.url, "--code", await _code(cloud, ANN), "--name", "Ann")

@@ -93,3 +93,16 @@ def test_what_is_not_installed_is_said_with_the_part_it_belongs_to() -> None:
     assert "pip install 'farsite[edge]'" in asked_by("farsite_edge.vapix").detail
     assert "pip install 'farsite[cloud]'" in asked_by("farsite_cloud.settings").detail
     assert "pip install 'farsite[client]'" in asked_by("aiohttp").detail
+
+
+def test_more_than_may_be_and_what_is_no_address() -> None:
+    for values, expected in [
+        ({"emails": ["ann@example.com"] * 101}, "It needs at most 100 entries, and has 101 (emails)."),
+        (
+            {"emails": ["ann@example.com", "ann"]},
+            "It is no e-mail address such as ann@example.com (emails.1).",
+        ),
+    ]:
+        with pytest.raises(ValidationError) as refused:
+            InvitationRequest(**values)
+        assert refused_values(refused.value).detail == expected

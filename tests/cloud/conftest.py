@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
@@ -158,6 +159,7 @@ class World:
         self.stranger = Person(http, running.url)
         self.owner = Person(http, running.url)
         self.peers: list[Peer] = []
+        self.names: Counter[tuple[str, str]] = Counter()
 
     @property
     def services(self) -> Any:
@@ -252,15 +254,24 @@ class World:
         return await self.signed_in("other@example.com", organization.id)
 
     async def setup_code(
-        self, owner: Person | None = None, name: str = "Site", folder: str | None = None
+        self, owner: Person | None = None, name: str | None = None, folder: str | None = None
     ) -> str:
-        body = {"name": name, "folder_id": folder}
-        return str((await (owner or self.owner).ok("POST", "~/setup-codes", body))["code"])
+        """Without a name one that nothing else has."""
+        owner = owner or self.owner
+        body = {"name": name or self._name(owner, "Spare"), "folder_id": folder}
+        return str((await owner.ok("POST", "~/setup-codes", body))["code"])
+
+    def _name(self, owner: Person, wanted: str) -> str:
+        """`wanted` for the first in the organization, then with a number."""
+        self.names[owner.org, wanted] += 1
+        number = self.names[owner.org, wanted]
+        return wanted if number == 1 else f"{wanted} {number}"
 
     async def edge(
         self, owner: Person | None = None, name: str = "Site", folder: str | None = None
     ) -> tuple[str, Identity]:
         """A claimed edge host: its id and identity."""
+        name = self._name(owner or self.owner, name)
         key = generate_key()
         claim = {"code": await self.setup_code(owner, name, folder), "csr": make_request(key, "edge")}
         result = await self.stranger.ok("POST", "/claims", claim)

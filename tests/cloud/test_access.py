@@ -44,7 +44,8 @@ async def test_reading_asks_once_and_writing_asks_always(world, asked):
     await _remembered(world.owner, "~/users")
     assert asked == [world.owner.token]
     await world.folder("Site")
-    assert len(asked) == 2
+    # Where writers do not take turns by themselves, once more when it is their turn.
+    assert len(asked) == (2 if world.services.database.kind == "sqlite" else 3)
 
 
 async def test_a_sign_out_counts_at_once(world):

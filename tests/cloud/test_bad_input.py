@@ -145,3 +145,33 @@ async def test_who_may_not_read_it_is_not_told_what_it_is_now(world):
     late = await script("PATCH", edge, {"name": "x"}, headers={"If-Match": '"999"'})
     _is_told(late, "precondition_failed")
     assert not late.body["errors"] and "Site" not in late.text
+
+
+async def test_what_a_field_lacks_is_said_in_words(world):
+    for path, body, expected in [
+        ("/auth/sign-up", {"email": "ann"}, "It is no e-mail address such as ann@example.com (email)."),
+        ("~/folders", {"name": "x" * 101}, "It needs at most 100 characters, and has 101 (name)."),
+        (
+            "~/folders",
+            {"name": "a\u0000b"},
+            "control characters are not allowed here (name).",
+        ),
+    ]:
+        reply = await world.owner("POST", path, body)
+        assert reply.body["detail"] == f"The request is not understood: {expected}"
+        assert reply.body["errors"][0]["message"] in expected
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00%2B14:00"])
+async def test_the_first_and_the_last_moment_there_are(world, moment):
+    for path in ("~/audit", "~/audit/export"):
+        for end in ("since", "until"):
+            reply = await world.owner("GET", f"{path}?{end}={moment}")
+            assert reply.status == 200, reply.text
+
+
+async def test_nobody_plans_for_the_end_of_time(world):
+    await world.edge()
+    for moment, status in [("9999-12-31T23:59:59-12:00", 400), ("0001-01-01T00:00:00+14:00", 201)]:
+        reply = await world.owner("POST", "~/campaigns", {"kind": "os.upgrade", "starts_at": moment})
+        assert reply.status == status, reply.text

@@ -13,9 +13,11 @@ import pytest
 
 from farsite_cloud.accounts import mfa
 from farsite_cloud.accounts.service import find_account
+from farsite_cloud.accounts.tokens import revoke_all
 from farsite_cloud.browser import service
 from farsite_cloud.testing import OWNER_EMAIL, OWNER_PASSWORD
 from farsite_signaling.wire.rights import Role
+from tests.cloud.test_grant_races import _until_it_waits
 
 PASSWORD = "a good long password"
 
@@ -324,3 +326,20 @@ async def test_not_without_end(world, monkeypatch):
         await _start(world)
     reply = await world.stranger("POST", "/auth/device", {})
     assert (reply.status, reply.code) == (503, "unavailable")
+
+
+@pytest.mark.both_databases
+async def test_what_is_approved_while_everybody_is_signed_out_opens_nothing(world, browsers, database_kind):
+    """A browser somebody else signed in with the old password, at the very moment at which there is a new one."""
+    if database_kind == "sqlite":
+        return  # one writer at a time
+    started, browser = await _start(world), browsers()
+    await browser.sign_in(OWNER_EMAIL, OWNER_PASSWORD, started["user_code"])
+    async with asyncio.TaskGroup() as group, world.services.database.writing() as session:
+        account = await find_account(session, OWNER_EMAIL)
+        await session.refresh(account, with_for_update={"key_share": True})
+        await revoke_all(session, account.id, world.clock())
+        answering = group.create_task(browser.submit("/device/answer", answer="approve"))
+        await _until_it_waits(world)
+    assert browser.status == 401, answering.result()
+    assert (await _poll(world, started)).code == "authorization_pending"

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 
 import pytest
+from sqlalchemy import text
 
 from farsite_signaling.identity import OrganizationTrust, generate_key, load_public_key, make_request
 
@@ -28,6 +29,52 @@ async def test_a_claim_gives_identity_and_trust(world):
     edge = await world.owner.ok("GET", f"~/edge-hosts/{result['edge_id']}")
     assert (edge["name"], edge["description"], edge["hostname"]) == ("Harbour", "North quay", "edge.local")
     assert edge["online"] is False
+
+
+async def test_a_name_is_given_to_one_edge_host(world):
+    edge_id, _ = await world.edge(name="Straße")
+    other, _ = await world.edge(name="Quay")
+    taken = await world.owner("POST", "~/setup-codes", {"name": "STRASSE"})
+    assert (taken.status, taken.code) == (409, "conflict")
+    assert "'Straße'" in taken.body["detail"] and "another name" in taken.body["detail"]
+    renamed = await world.owner("PATCH", f"~/edge-hosts/{other}", {"name": "Strasse", "description": "x"})
+    assert (renamed.status, renamed.code) == (409, "conflict")
+    assert (await world.owner.ok("GET", f"~/edge-hosts/{other}"))["description"] == ""
+    # Its own name in other letters is no other's, and that of a removed one is free.
+    await world.owner.ok("PATCH", f"~/edge-hosts/{edge_id}", {"name": "STRASSE"})
+    await world.owner.ok("DELETE", f"~/edge-hosts/{edge_id}?risk_confirmed=true")
+    await world.owner.ok("PATCH", f"~/edge-hosts/{other}", {"name": "Strasse"})
+    elsewhere = await world.other_organization()
+    await world.edge(elsewhere, name="Strasse")
+
+
+async def test_those_of_one_name_from_before_stay_and_are_edited(world):
+    edge_id, _ = await world.edge(name="Harbour")
+    twin, _ = await world.edge(name="Quay")
+    async with world.services.database.writing() as session:
+        await session.execute(text("UPDATE edge_hosts SET name = 'Harbour' WHERE id = :id"), {"id": twin})
+    for one in (edge_id, twin):
+        change = {"name": "Harbour", "description": "North quay"}
+        assert (await world.owner.ok("PATCH", f"~/edge-hosts/{one}", change))["name"] == "Harbour"
+    assert (await world.owner.ok("PATCH", f"~/edge-hosts/{twin}", {"name": "Quay"}))["name"] == "Quay"
+
+
+async def test_codes_of_one_name_used_at_the_same_moment_make_two_names(world):
+    codes = [await world.setup_code(name="Harbour" + "r" * 93) for _ in range(5)]
+    replies = await asyncio.gather(*(world.stranger("POST", "/claims", _claim(code)) for code in codes))
+    assert {reply.status for reply in replies} == {201}
+    names = sorted(reply.body["edge_name"] for reply in replies)
+    shortened = "Harbour" + "r" * 85
+    assert names == sorted(["Harbour" + "r" * 93, *(f"{shortened} ({number})" for number in (2, 3, 4, 5))])
+    listed = (await world.owner.ok("GET", "~/edge-hosts"))["edge_hosts"]
+    assert sorted(one["name"] for one in listed) == names
+
+
+async def test_of_renames_to_one_name_at_the_same_moment_one_wins(world):
+    ids = [(await world.edge())[0] for _ in range(5)]
+    tries = (world.owner("PATCH", f"~/edge-hosts/{one}", {"name": "Harbour"}) for one in ids)
+    outcomes = Counter(reply.status for reply in await asyncio.gather(*tries))
+    assert outcomes == {200: 1, 409: 4}
 
 
 async def test_a_code_may_be_typed_carelessly(world):

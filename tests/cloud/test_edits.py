@@ -10,7 +10,10 @@ import pytest
 from farsite_client.cloud import CloudClient
 from farsite_cloud.api.system import description
 from farsite_cloud.api.table import route_table
+from farsite_signaling.wire.cloud_api import EdgeHostChange, FolderChange
 from farsite_signaling.wire.errors import FarsiteError
+from farsite_signaling.wire.inventory_api import ViewChange
+from farsite_signaling.wire.notices_api import WebhookChange
 from farsite_signaling.wire.people_api import MemberChange
 from farsite_signaling.wire.rights import Role
 
@@ -191,3 +194,59 @@ async def test_the_client_says_what_it_read(world):
         with pytest.raises(FarsiteError) as gone:
             await other.remove_user(org, who)
         assert gone.value.code == "not_found"
+
+
+@pytest.mark.parametrize("what", ["folder", "view", "webhook", "invitation", "edge host"])
+async def test_what_the_client_found_in_a_list_is_what_it_edits(world, what):
+    org = world.owner.org
+    await world.edge()
+    await world.folder("A")
+    await world.owner.ok("POST", "~/views", {"name": "v", "query": {}})
+    await world.owner.ok("POST", "~/webhooks", {"name": "w", "url": "https://hooks.example.com/"})
+    await world.owner.ok("POST", "~/invitations", {"emails": ["i@example.com"], "role": "admin"})
+    read, edit, remove = {
+        "folder": (
+            lambda one: one.folders(org),
+            lambda one, id: one.change_folder(org, id, FolderChange(name="B")),
+            lambda one, id: one.remove_folder(org, id),
+        ),
+        "view": (
+            lambda one: one.views(org),
+            lambda one, id: one.change_view(org, id, ViewChange(name="x")),
+            lambda one, id: one.remove_view(org, id),
+        ),
+        "webhook": (
+            lambda one: one.webhooks(org),
+            lambda one, id: one.new_webhook_secret(org, id),
+            lambda one, id: one.change_webhook(org, id, WebhookChange(enabled=False)),
+        ),
+        "invitation": (
+            lambda one: _all(one.invitations(org)),
+            lambda one, id: one.resend_invitation(org, id),
+            lambda one, id: one.revoke_invitation(org, id),
+        ),
+        "edge host": (
+            lambda one: _all(one.edge_hosts(org)),
+            lambda one, id: one.change_edge_host(org, id, EdgeHostChange(name="E")),
+            lambda one, id: one.remove_edge_host(org, id, risk_confirmed=True),
+        ),
+    }[what]
+    url, token = world.running.url, world.owner.token
+    async with CloudClient(url, token) as one, CloudClient(url, token) as other:
+        thing = (await read(one))[-1]
+        path = {"edge host": "edge-hosts"}.get(what, f"{what}s")
+        assert thing.etag == (await world.owner("GET", f"~/{path}/{thing.id}")).headers["ETag"]
+        await read(other)
+        world.clock.advance(seconds=2)
+        await edit(other, thing.id)
+        with pytest.raises(FarsiteError) as refused:
+            await remove(one, thing.id)
+        assert refused.value.code == "precondition_failed"
+        # Whoever changed it themselves goes on.
+        await remove(other, thing.id)
+        if what == "webhook":
+            await remove(one, (await read(one))[-1].id)
+
+
+async def _all(rows):
+    return [row async for row in rows]

@@ -168,6 +168,12 @@ def test_secret_columns_of_every_table_stay():
         assert {"id", "organization_id"} <= set(table.columns), table.name
 
 
+def test_why_a_device_failed_goes_along():
+    tables = {table.name: table for table in exported_tables()}
+    for name in ("campaign_devices", "campaign_orders", "edge_host_work"):
+        assert "code" in tables[name].columns, name
+
+
 def test_an_archive_comes_out_in_chunks():
     archive = Archive(datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC))
     archive.begin("a.jsonl")

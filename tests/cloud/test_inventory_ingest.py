@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from farsite_cloud.database import Scope
-from farsite_cloud.inventory.models import InventoryCount, ManagedDevice
+from farsite_cloud.inventory.models import InventoryCount, ManagedDevice, ThingTag
+from farsite_cloud.organizations.service import lock
 from farsite_signaling.wire.edge_tasks import TaskState, WorkCounts, WorkState
 from farsite_signaling.wire.inventory import (
     DeviceFacts,
@@ -21,6 +24,7 @@ from farsite_signaling.wire.inventory import (
     TaskFacts,
     WorkFacts,
 )
+from tests.cloud.test_grant_races import _until_it_waits
 
 pytestmark = pytest.mark.both_databases
 
@@ -51,7 +55,9 @@ class Edge:
 
     async def send(self, delta: InventoryDelta):
         await self.peer.send(delta)
-        answer = await self.peer.receive()
+        # Marks of the cloud may come in between.
+        while isinstance(answer := await self.peer.receive(), TagsSet):
+            pass
         if isinstance(answer, InventoryAccepted):
             self.position = answer.position
         return answer
@@ -147,6 +153,68 @@ async def test_tags_from_the_edge_host_are_taken_and_counted(world, edge):
     assert (await counts(world))["", "", "", "", "lobby"] == 1
     await edge.tell(gone=["A2"])
     assert (await counts(world))["", "", "", "", "lobby"] == 0
+
+
+async def _tags_of(world, query: str) -> dict[str, int]:
+    counts = await world.owner.ok("GET", f"~/devices/counts?{query}")
+    return {one["value"]: one["count"] for one in counts["tag"]}
+
+
+async def test_tags_are_counted_with_the_model_and_version_a_device_has_now(world, edge):
+    mark = TagMark(tag="lobby", at=world.clock())
+    await edge.tell(facts("A1", tags=[mark]), facts("A2", tags=[mark]), facts("A3", version="12.1"))
+    await world.owner.ok("PATCH", f"~/edge-hosts/{edge.id}/tags", {"add": ["lobby"]})
+    assert await _tags_of(world, "model=P3265-LV") == {"lobby": 2}
+    assert await _tags_of(world, "version=12.1") == {}
+    third = (await edge.stored())["A3"].id
+    await world.owner.ok("PATCH", f"~/devices/{third}/tags", {"add": ["lobby", "spare"]})
+    assert await _tags_of(world, "version=12.1") == {"lobby": 1, "spare": 1}
+    await edge.tell(facts("A1", model="M3085-V"), facts("A2", version="12.1"))
+    assert await _tags_of(world, "model=M3085-V") == {"lobby": 1}
+    assert await _tags_of(world, "model=P3265-LV,M3085-V&version=12.1") == {"lobby": 2, "spare": 1}
+    assert await _tags_of(world, "version=11.11.1&update_available=false") == {"lobby": 1}
+    await world.owner.ok("PATCH", f"~/devices/{third}/tags", {"remove": ["lobby"]})
+    await edge.tell(gone=["A2"])
+    assert await _tags_of(world, "version=12.1") == {"spare": 1}
+
+
+@pytest.mark.parametrize("first", ["tags", "devices"])
+async def test_what_an_older_release_writes_is_counted_too(world, edge, first):
+    """It does not know that tags have a model, and writes devices and their tags in any order."""
+    await edge.tell(facts("A1", tags=[TagMark(tag="lobby", at=world.clock())]))
+    tables = {"devices": ManagedDevice.__table__, "tags": ThingTag.__table__}
+    async with world.services.database.writing() as session:
+        rows = {name: (await session.execute(table.select())).one() for name, table in tables.items()}
+        for table in tables.values():
+            await session.execute(table.delete())
+        for name in sorted(tables, reverse=first == "tags"):
+            row = dict(rows[name]._mapping)
+            if name == "tags":
+                del row["model"], row["version"]
+            await session.execute(tables[name].insert().values(row))
+    assert await _tags_of(world, "model=P3265-LV&version=11.11.1") == {"lobby": 1}
+    async with world.services.database.writing() as session:
+        await session.execute(tables["devices"].update().values(model="M3085-V"))
+    assert await _tags_of(world, "version=11.11.1") == {"lobby": 1}
+
+
+async def test_an_edge_host_that_is_being_removed_leaves_no_devices(world, edge, database_kind, caplog):
+    """Told of at the very moment: nobody could remove them any more."""
+    if database_kind == "sqlite":
+        return  # one writer at a time
+    remove = "UPDATE edge_hosts SET revoked_at = now() WHERE id = :edge"
+    device = facts("B8A44F000001")
+    async with world.services.database.writing() as session:
+        await lock(session, world.owner.org)
+        await edge.peer.send(InventoryDelta(epoch="e1", after=0, last=1, devices=[device]))
+        await _until_it_waits(world)
+        await session.execute(text(remove), {"edge": edge.id})
+    # It is not answered: whoever was removed is cut off.
+    async with asyncio.timeout(30):
+        while f"inventory of {edge.peer.identity.urn} not taken" not in caplog.text:
+            await asyncio.sleep(0.01)
+    assert await edge.stored() == {}
+    assert (await world.owner.ok("GET", "~/devices"))["devices"] == []
 
 
 async def test_only_edge_hosts_have_an_inventory(world):

@@ -9,9 +9,11 @@ from datetime import timedelta
 import pytest
 
 from farsite_cloud.commands.licences import forget
+from farsite_cloud.database import Scope
 from farsite_cloud.database.erase import erase_organization
 from farsite_cloud.licences.authority import init, issue, read_authority
 from farsite_cloud.licences.licensing import Licensing, read_keys
+from farsite_cloud.organizations.models import Organization
 from farsite_cloud.settings import load_settings
 from farsite_cloud.testing import OWNER_EMAIL
 from farsite_signaling.identity import load_public_key
@@ -352,3 +354,19 @@ async def test_devices_of_other_makers_need_universal_licences_at_once(world, au
     assert needed == {"device": 3, "universal": 2}
     [share] = (await world.owner.ok("GET", "~/licences/allocations"))["allocations"]
     assert (share["edge_id"], share["needed"], share["missing"]) == (edge_id, needed, 5)
+
+
+async def test_nobody_is_refused_by_what_another_process_has_remedied(world, authority):
+    """What was worked out is remembered for a minute: a licence redeemed on another process counts at once."""
+    await _edge(world, 3)
+    await _later(world, days=70)
+    body = {"kind": "os.upgrade"}
+    assert (await world.owner("POST", "~/campaigns", body)).code == "licence_expired"
+    standing = await world.services.licensing.standing(
+        Scope(None, world.owner.org), Organization(id=world.owner.org), world.clock()
+    )
+    await world.owner.ok("POST", "~/licences", {"key": authority.key()})
+    # As it is where nobody heard of it.
+    world.services.licensing._remembered[world.owner.org] = standing
+    assert not standing.changes_allowed
+    assert (await world.owner("POST", "~/campaigns", body)).status == 201

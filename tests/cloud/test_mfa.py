@@ -5,6 +5,7 @@ import asyncio
 import pyotp
 import pytest
 
+from farsite_cloud.accounts.models import Account
 from farsite_cloud.testing import OWNER_EMAIL, OWNER_PASSWORD
 from farsite_signaling.wire.hub import SessionAnnounced, SessionEnded
 from farsite_signaling.wire.rights import Role
@@ -134,6 +135,22 @@ async def test_an_organization_asks_for_it(world):
     await world.stranger.ok("GET", "~/edge-hosts")
     off = await world.owner("POST", "/me/mfa/disable", PASSWORD | {"code": _code(world, secret)})
     assert off.code == "conflict"
+
+
+async def test_whoever_has_one_and_came_in_without_it_is_cut_off_too(world):
+    """Let in by an identity provider, say: the tunnel must not go on where nothing else would be allowed."""
+    viewer = await world.member(Role.VIEWER)
+    edge_id, edge_identity = await world.edge()
+    edge = await world.connect(edge_identity)
+    body = {"client": (await world.client(viewer)).urn}
+    ticket = await viewer.ok("POST", f"~/edge-hosts/{edge_id}/sessions", body)
+    await edge.expect(SessionAnnounced)
+    async with world.services.database.writing() as session:
+        (await session.get(Account, viewer.account_id)).email_codes_since = world.clock()
+    await _turn_on(world)
+    await world.owner.ok("PATCH", "~", {"require_mfa": True})
+    ended = await edge.expect(SessionEnded)
+    assert (ended.session, ended.code) == (ticket["session"], "mfa_setup_required")
 
 
 @pytest.mark.parametrize("code", ["", "12345", "x" * 65, None])

@@ -11,8 +11,10 @@ from farsite_cloud.commands import accounts
 from farsite_cloud.commands.desk import run
 from farsite_cloud.settings import load_settings
 from farsite_cloud.testing import OWNER_EMAIL, OWNER_PASSWORD
+from farsite_signaling.identity import generate_key, make_request
 from farsite_signaling.wire.errors import FarsiteError
 from farsite_signaling.wire.hub import SessionAnnounced, SessionEnded
+from farsite_signaling.wire.rights import Role
 
 PASSWORD = {"password": OWNER_PASSWORD}
 CREDENTIALS = {"email": OWNER_EMAIL, **PASSWORD}
@@ -85,3 +87,13 @@ async def test_nobody_is_said(tmp_path, world_in, act):
     await world_in(tmp_path)
     with pytest.raises(FarsiteError, match="no account"):
         await _do(tmp_path, lambda desk: act(desk, "nobody@example.com"))
+
+
+async def test_a_setup_code_of_a_disabled_person_claims_nothing(tmp_path, world_in):
+    world = await world_in(tmp_path)
+    admin = await world.member(Role.ADMIN, email="ada@example.com")
+    code = (await admin.ok("POST", "~/setup-codes", {"name": "Site"}))["code"]
+    await _do(tmp_path, lambda desk: accounts.disable(desk, "ada@example.com", "left"))
+    world.clock.advance(minutes=1)
+    claim = {"code": code, "csr": make_request(generate_key(), "edge")}
+    assert (await world.stranger("POST", "/claims", claim)).code == "setup_code_expired"

@@ -20,6 +20,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from farsite_cloud.organizations.models import Organization
 from farsite_cloud.providers.joining import Facts, Verdict, decide
 from farsite_cloud.testing import OWNER_EMAIL
 from farsite_signaling.wire.errors import FarsiteError
@@ -587,3 +588,44 @@ def test_verdicts():
     ):
         with pytest.raises(FarsiteError):
             decide(_facts(**refused))
+
+
+async def test_who_was_vouched_for_by_a_provider_that_is_gone_collects_nothing(world, idp, browser):
+    await world.member(Role.ADMIN, email="ada@corp.example")
+    await _set_up(world, idp)
+    approved = await world.stranger.ok("POST", "/auth/device", {"name": "laptop"})
+    await browser.sign_in("corp.example", approved["user_code"])
+    await browser.approve()
+    waiting = await world.stranger.ok("POST", "/auth/device", {"name": "laptop"})
+    await browser.sign_in("corp.example", waiting["user_code"])
+    await world.owner.ok("DELETE", "~/identity-provider")
+    hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', browser.text))
+    late = await browser.http.post(
+        f"{browser.url}/device/answer",
+        data=hidden | {"answer": "approve"},
+        headers={"Origin": browser.url},
+    )
+    assert late.status == 401
+    collect = {"device_code": approved["device_code"]}
+    assert (await world.stranger("POST", "/auth/device/token", collect)).code == "code_invalid"
+
+
+async def test_who_is_unlinked_is_signed_out(world, idp, browser):
+    """The address went to somebody else at the provider: the account was another person's until now."""
+    member = await world.member(Role.ADMIN, email="ada@corp.example")
+    await _set_up(world, idp)
+    before, own = await _person(world, browser, "corp.example"), await world.signed_in("ada@corp.example")
+    await world.owner.ok("DELETE", f"~/identity-provider/identities/{member.account_id}")
+    assert (await before("GET", "/me")).status == 401
+    # What the provider did not vouch for is the account's own.
+    assert (await own("GET", "/me")).status == 200
+
+
+async def test_a_suspended_organization_takes_nobody_in(world, idp, browser):
+    await _set_up(world, idp, new_members="viewer")
+    async with world.services.database.writing() as session:
+        organization = await session.get(Organization, world.owner.org)
+        organization.suspended_at = world.clock()
+    assert await browser.sign_in("corp.example") == 403
+    assert "suspended" in browser.text
+    assert len((await world.owner.ok("GET", "~/users"))["users"]) == 1

@@ -129,6 +129,20 @@ async def test_an_older_release_goes_on_while_the_schema_is_newer(database, revi
     await history.change_and_delete()
 
 
+async def test_tags_there_are_take_their_devices_models(database):
+    await upgrade(database, "0015")
+    history = History(database)
+    await history.look()
+    await history.write()
+    devices, tags = history.tables["devices"], history.tables["tags"]
+    async with database.writing() as session:
+        await session.execute(tags.update().values(thing_id=sa.select(devices.c.id).scalar_subquery()))
+    await upgrade(database)
+    async with database.reading() as session:
+        kind = (await session.execute(sa.text("SELECT model, version FROM tags"))).one()
+        assert kind == (await session.execute(sa.select(devices.c.model, devices.c.version))).one()
+
+
 async def test_a_preparation_that_takes_long_is_waited_for(address, database, monkeypatch):
     """Longer than other writers are waited for."""
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 100)

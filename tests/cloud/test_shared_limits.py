@@ -93,3 +93,15 @@ async def test_one_process_and_redis_agree(redis, clock, rule, seed):
         act = chance.choices(acts, [4, 4, 3, 3, 2, 0.3])[0]
         assert await _waits(here, act) == await _waits(shared, act), (step, act)
         clock.advance(seconds=chance.choice([0, 1, 5, 40, 700, 4000]))
+
+
+@pytest.mark.parametrize("kind", ["here", "shared"])
+async def test_a_clock_that_was_set_back_makes_nobody_wait_for_longer(redis, clock, kind):
+    limits = LocalAttempts(clock, RULE) if kind == "here" else RedisAttempts(redis, clock, "back", RULE)
+    for _ in range(4):
+        await limits.failed("somebody@example.com")
+    assert await _waits(limits, "check") == 2
+    clock.advance(days=-1)
+    assert await _waits(limits, "check") == 2
+    clock.advance(seconds=2)
+    assert await _waits(limits, "check") == 0

@@ -109,6 +109,37 @@ async def test_an_owner_who_waits_while_being_demoted_is_one_no_more(world, data
     assert (roles[second.account_id], roles[viewer.account_id]) == ("viewer", "viewer")
 
 
+OWNERS = {
+    "rules": ("PATCH", "~", {"invited_start_as_viewers": False}),
+    "deletion": ("POST", "~/deletion", {"name": "My organization"}),
+    "provider": ("DELETE", "~/identity-provider", None),
+    "edge host": ("PATCH", "~/edge-hosts/{edge}", {"name": "Mine"}),
+    "removal": ("DELETE", "~/edge-hosts/{edge}?risk_confirmed=true", None),
+    "certificate": ("DELETE", "~/edge-hosts/{edge}/certificate?risk_confirmed=true", None),
+    "folder": ("POST", "~/folders", {"name": "Mine"}),
+    "folder's place": ("PATCH", "~/folders/{folder}", {"name": "Mine"}),
+    "folder's end": ("DELETE", "~/folders/{folder}", None),
+    "notices": ("PUT", "~/notice-settings", {"offline_after_minutes": 60}),
+}
+
+
+@pytest.mark.parametrize("what", OWNERS)
+async def test_an_owner_who_is_one_no_more_changes_nothing(world, database_kind, what):
+    if database_kind == "sqlite":
+        return  # as above
+    second, folder = await world.member(Role.OWNER), await world.folder("Folder")
+    edge_id, _ = await world.edge()
+    method, path, body = OWNERS[what]
+    path = path.format(edge=edge_id, folder=folder)
+    demote = "UPDATE memberships SET role = 'viewer' WHERE account_id = :account"
+    async with asyncio.TaskGroup() as group, world.services.database.writing() as session:
+        await lock(session, world.owner.org)
+        await session.execute(text(demote), {"account": second.account_id})
+        asking = group.create_task(second(method, path, body))
+        await _until_it_waits(world)
+    assert (asking.result().status, asking.result().code) == (403, "forbidden"), asking.result().text
+
+
 async def test_an_invitation_is_accepted_once_however_often_it_is(world):
     await world.owner.ok("POST", "~/invitations", {"emails": ["ann@example.com"], "role": "admin"})
     ann = await world.account("ann@example.com")

@@ -113,6 +113,36 @@ async def test_grants_that_do_not_count(
     assert problem["code"] == code
 
 
+async def test_a_session_opened_in_time_lasts_as_long_as_it_says(
+    claimed: RunningEdge, small_cloud: SmallCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upgrade that is waited for on the LAN takes longer than the five minutes a grant may be opened in."""
+    now, client = int(time.time()), small_cloud.client()
+    times = {"exp": now + 300, "until": now + 43200}
+    token, late = (
+        small_cloud.token(small_cloud.grant(client, sid=sid, **times)) for sid in ("s-in", "s-late")
+    )
+    clock = {"ahead": 0.0}
+    authenticator = claimed.host._authenticator
+    monkeypatch.setattr(authenticator, "_clock", lambda: time.time() + clock["ahead"])
+
+    async def ask(one: str) -> tuple[int, str]:
+        status, answer = await get(claimed, "/status", tls, headers=authorized(one))
+        return status, answer.get("code", "")
+
+    with client_tls(client, tmp_path / "client") as tls:
+        assert await ask(token) == (200, "")
+        clock["ahead"] = 7200
+        assert await ask(token) == (200, "")
+        assert await ask(late) == (403, "grant_expired"), "it was not opened in time"
+        assert "s-in" in claimed.host.remote._session_ids(), "the cloud is asked whether it is live"
+        clock["ahead"] = 43200 + 301
+        assert (await ask(token))[1] == "grant_expired"
+        clock["ahead"] = 0
+        claimed.host.remote.admission.end("s-in")
+        assert (await ask(token))[1] == "session_ended"
+
+
 async def test_rights_are_checked_and_refusals_audited(
     claimed: RunningEdge, small_cloud: SmallCloud, tmp_path: Path
 ) -> None:

@@ -15,9 +15,12 @@ from pathlib import Path
 import pytest
 import trustme
 
+from farsite_edge.devices import rtsp
+from farsite_edge.devices.credentials import Account
 from farsite_edge.discovery import FoundDevice
 from farsite_edge.remote.acceptor import EdgeAcceptor
 from farsite_edge.remote.events import TunnelEvents
+from farsite_edge.simulator import Simulator, describe
 from farsite_edge.testing import RunningEdge, run_edge
 from farsite_signaling.peer.testing import memory_links
 from farsite_signaling.peer.tunnel import Tunnel
@@ -193,31 +196,58 @@ async def test_a_device_that_does_not_answer(edge: RunningEdge, small_cloud: Sma
             await tunnel.open_stream(DeviceTarget(device=ONE, service="https"))
 
 
-async def test_rtsp_at_its_port(small_cloud: SmallCloud, tmp_path: Path) -> None:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"RTSP/1.0 200 OK for " + await reader.readline())
-        await writer.drain()
-        writer.close()
+async def serve_rtsp(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"RTSP/1.0 200 OK for " + await reader.readline())
+    await writer.drain()
+    writer.close()
 
+
+async def speaks_rtsp(tunnel: Tunnel, device: str) -> bool:
+    reader, writer = await tunnel.open_stream(DeviceTarget(device=device, service="rtsp"))
+    writer.write(b"OPTIONS\r\n")
+    answer = await reader.readline()
+    writer.close()
+    return answer == b"RTSP/1.0 200 OK for OPTIONS\r\n"
+
+
+async def test_rtsp_at_its_port(small_cloud: SmallCloud, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     gateway = FakeSite(FakeDevice(ONE)).gateway()
     async with run_edge(tmp_path, gateway=gateway, rtsp_port=port) as edge:
         await edge.claim(small_cloud.url, "GOOD-CODE")
-        server = await asyncio.start_server(serve, "127.0.0.1", port)
+        server = await asyncio.start_server(serve_rtsp, "127.0.0.1", port)
         await edge.host.registry.found([FoundDevice(ONE, "127.0.0.1", 9, None)])
         await edge.host.registry.manage(ONE)
-        rtsp = DeviceTarget(device=ONE, service="rtsp")
         async with server, tunnels(edge, small_cloud.grant(small_cloud.client())) as tunnel:
-            reader, writer = await tunnel.open_stream(rtsp)
-            writer.write(b"OPTIONS\r\n")
-            assert await reader.readline() == b"RTSP/1.0 200 OK for OPTIONS\r\n"
-            writer.close()
+            assert await speaks_rtsp(tunnel, ONE)
         viewer = small_cloud.grant(small_cloud.client(), Role.VIEWER)
         async with tunnels(edge, viewer) as tunnel:
             with pytest.raises(FarsiteError) as refused:
-                await tunnel.open_stream(rtsp)
+                await tunnel.open_stream(DeviceTarget(device=ONE, service="rtsp"))
     assert refused.value.code is ErrorCode.FORBIDDEN
+
+
+async def test_rtsp_where_the_device_says(
+    small_cloud: SmallCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The port was changed on the device, and once more while somebody looks on."""
+    monkeypatch.setattr(rtsp, "KEPT", 0)
+    async with Simulator(describe(1, ["P3265-V"]), https=False) as simulator, run_edge(tmp_path) as edge:
+        await edge.claim(small_cloud.url, "GOOD-CODE")
+        [one] = simulator.devices
+        await edge.host.registry.found([FoundDevice(one.serial, one.address, one.http_port)])
+        await edge.host.manager.add([one.serial])
+        await edge.host.manager.log_in([one.serial], Account(one.username, one.password))
+        async with tunnels(edge, small_cloud.grant(small_cloud.client())) as tunnel:
+            for _ in range(2):
+                async with await asyncio.start_server(serve_rtsp, one.address, 0) as server:
+                    port = server.sockets[0].getsockname()[1]
+                    await edge.host.manager.change_parameters(one.serial, {"Network.RTSP.Port": str(port)})
+                    assert await speaks_rtsp(tunnel, one.serial)
+                    # Out of order for a while: where it was is as good a guess as any.
+                    one.parameters["Network.RTSP.Port"] = "99999"
+                    assert await speaks_rtsp(tunnel, one.serial)
 
 
 async def test_https_by_its_pin(edge: RunningEdge, small_cloud: SmallCloud) -> None:

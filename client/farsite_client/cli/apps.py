@@ -11,8 +11,7 @@ from farsite_client.cli.devices import Edge
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.listing import listing
 from farsite_client.cli.output import size_text
-from farsite_client.cli.policies import COLUMNS as POLICY_COLUMNS
-from farsite_client.cli.policies import policy_row
+from farsite_client.cli.policies import tell_policy
 from farsite_client.cli.reach import Lan
 from farsite_client.cli.tasks import on
 from farsite_client.edge import EdgeClient
@@ -170,4 +169,4 @@ def policy(
         return await client.policies.create("apps", name, settings, mode=mode)
 
     made = on(invocation, ctx.obj["edge"], lan, act)
-    invocation.output.table(made, POLICY_COLUMNS, [policy_row(made)], "")
+    tell_policy(invocation, made)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -14,7 +14,7 @@ from farsite_client.cli.output import size_text
 from farsite_client.cli.reach import Lan
 from farsite_client.cli.tasks import WaitFlag, finish, on
 from farsite_client.edge import EdgeClient
-from farsite_signaling.wire.edge_tasks import OsRow, Rollout, Task, UpdateWindow
+from farsite_signaling.wire.edge_tasks import Day, OsRow, Rollout, Task, UpdateWindow
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 os = typer.Typer(
@@ -229,17 +229,24 @@ async def _chosen(client: EdgeClient, ids: list[str], model: str | None, everyth
 def site_rollout(
     parallel: int, stages: str, max_failures: int, window: str | None, days: str | None
 ) -> Rollout:
-    from pydantic import ValidationError
-
     values: dict[str, Any] = {"parallel": parallel, "max_failures": max_failures}
+    opens = None if window is None else _window(window, days)
     try:
-        values["stages"] = [int(share) for share in stages.split(",")]
-        if window is not None:
-            start, _, end = window.partition("-")
-            chosen = [day.strip().lower()[:3] for day in (days or "").split(",") if day.strip()]
-            values["window"] = UpdateWindow.model_validate({"start": start, "end": end, "days": chosen})
-        return Rollout.model_validate(values)
-    except ValidationError as error:
-        raise typer.BadParameter(error.errors(include_input=False, include_url=False)[0]["msg"]) from None
+        shares = [int(share) for share in stages.split(",")]
+        return Rollout.model_validate({**values, "stages": shares, "window": opens})
+    except ValueError:  # pydantic's are ones too
+        detail = f"{stages!r}: shares grow from 1 to 100 percent, such as 5,25,100"
+        raise typer.BadParameter(detail, param_hint="--stages") from None
+
+
+def _window(window: str, days: str | None) -> UpdateWindow:
+    chosen = [day.strip().lower()[:3] for day in (days or "").split(",") if day.strip()]
+    if odd := next((day for day in chosen if day not in get_args(Day)), None):
+        known = ", ".join(get_args(Day))
+        raise typer.BadParameter(f"{odd!r} is not one of {known}", param_hint="--days")
+    start, _, end = window.partition("-")
+    try:
+        return UpdateWindow.model_validate({"start": start, "end": end, "days": chosen})
     except ValueError:
-        raise typer.BadParameter("shares are written like 5,25,100", param_hint="--stages") from None
+        detail = f"{window!r} is not written like 22:00-05:00"
+        raise typer.BadParameter(detail, param_hint="--window") from None

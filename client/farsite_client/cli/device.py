@@ -8,12 +8,13 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from farsite_client.cli.chosen_devices import Chosen, takes_devices
+from farsite_client.cli.chosen_devices import Chosen, Discovered
 from farsite_client.cli.devices import COLUMNS, Edge, device_row
 from farsite_client.cli.invocation import Invocation, read_password
 from farsite_client.cli.output import counted
 from farsite_client.cli.reach import Lan, reach
 from farsite_client.cli.risks import Yes, confirm
+from farsite_client.cli.spread import spread
 from farsite_client.edge import EdgeClient
 from farsite_signaling.wire.edge_api import DeviceResult
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -66,8 +67,8 @@ def report_results(invocation: Invocation, results: list[DeviceResult], done: st
 
 
 @device.command("add")
-@takes_devices(managed=False)
-def add(ctx: typer.Context, edge: Edge, chosen: Chosen, lan: Lan = None) -> None:
+@spread
+def add(ctx: typer.Context, edge: Edge, chosen: Discovered, lan: Lan = None) -> None:
     """Manage discovered devices."""
     invocation = Invocation(ctx)
     results = on_chosen(invocation, edge, lan, chosen, lambda client, ids: client.add(ids))
@@ -75,7 +76,7 @@ def add(ctx: typer.Context, edge: Edge, chosen: Chosen, lan: Lan = None) -> None
 
 
 @device.command("remove")
-@takes_devices()
+@spread
 def remove(ctx: typer.Context, edge: Edge, chosen: Chosen, yes: Yes = False, lan: Lan = None) -> None:
     """Stop managing devices and forget their credentials. It asks first when they are not named."""
     invocation = Invocation(ctx)
@@ -87,7 +88,7 @@ def remove(ctx: typer.Context, edge: Edge, chosen: Chosen, yes: Yes = False, lan
 
 
 @device.command("log-in")
-@takes_devices()
+@spread
 def log_in(
     ctx: typer.Context,
     edge: Edge,
@@ -109,7 +110,7 @@ def log_in(
 
 
 @device.command("set-up")
-@takes_devices()
+@spread
 def set_up(
     ctx: typer.Context,
     edge: Edge,
@@ -146,13 +147,21 @@ def params(
         list[str] | None,
         typer.Argument(metavar="GROUP|NAME=VALUE...", help="Groups to read, or values to set."),
     ] = None,
+    was: Annotated[
+        list[str] | None,
+        typer.Option("--was", metavar="NAME=VALUE", help="Set only if it still is; may be repeated."),
+    ] = None,
     lan: Lan = None,
 ) -> None:
     """Read parameters of a device, or set them and read them back from it."""
     invocation = Invocation(ctx)
     changes, groups = _split(names or [])
+    before, rest = _split(was or [])
+    if rest or (before and not changes):
+        raise typer.BadParameter("write NAME=VALUE, beside what is to be set", param_hint="--was")
     if changes:
-        values = on_edge(invocation, edge, lan, lambda client: client.change_parameters(id, changes))
+        change = lambda client: client.change_parameters(id, changes, before=before)  # noqa: E731
+        values = on_edge(invocation, edge, lan, change)
     else:
         values = on_edge(invocation, edge, lan, lambda client: client.parameters(id, *groups))
     rows = sorted(values.items())

@@ -13,11 +13,13 @@ from farsite_client.cli.devices import Edge
 from farsite_client.cli.following import follow
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.reach import Lan
+from farsite_client.cli.spreadsheet import read_spreadsheet
 from farsite_client.cli.tasks import WaitFlag, finish
 from farsite_client.edge import EdgeClient
 from farsite_signaling.wire.assign_api import AssignPlan, AssignPlanRow, AssignRequest, AssignRow, AssignRule
 from farsite_signaling.wire.edge_tasks import Task
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.refusals import plain
 
 COLUMNS = ("LINE", "DEVICE", "NOW", "ADDRESS", "ROUTER", "IPV6", "IPV6 ROUTER", "DNS", "HOST NAME", "PROBLEM")
 
@@ -120,10 +122,7 @@ def _row(one: AssignPlanRow) -> tuple[object, ...]:
 
 
 def _from_file(file: Path, check: bool) -> AssignRequest:
-    try:
-        text = file.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FarsiteError(ErrorCode.INVALID_REQUEST, f"{file} cannot be read: {error}.") from None
+    text = read_spreadsheet(file)
     if not text.lstrip().startswith("["):
         return AssignRequest(csv=text, check=check)
     from pydantic import TypeAdapter, ValidationError
@@ -133,5 +132,7 @@ def _from_file(file: Path, check: bool) -> AssignRequest:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise FarsiteError(ErrorCode.INVALID_REQUEST, f"{file}: {first['msg']} (row {where}).") from None
+        raise FarsiteError(
+            ErrorCode.INVALID_REQUEST, f"{file}: {plain(first['msg'])} (row {where})."
+        ) from None
     return AssignRequest(rows=rows, check=check)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Any, get_type_hints
+from dataclasses import dataclass, field
+from typing import Annotated
 
 import typer
 
@@ -17,7 +14,6 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.inventory_api import View as SavedView
 
 Texts = list[str] | None
-Command = Callable[..., None]
 Search = Annotated[
     str | None, typer.Option("--search", help="Text in name, serial number, address or model.")
 ]
@@ -56,32 +52,11 @@ class Filters:
     view: View = None
 
 
-def takes_filters(*left_out: str) -> Callable[[Command], Command]:
-    """Gives a command an option for each field of `Filters`; it gets them as its last argument, `filters`."""
+@dataclass
+class ViewFilters(Filters):
+    """What a view is made of: no other view."""
 
-    def decorate(command: Command) -> Command:
-        options = {name: kind for name, kind in _options().items() if name not in left_out}
-
-        @functools.wraps(command)
-        def run(**given: Any) -> None:
-            filters = Filters(**{name: given.pop(name) for name in options})
-            command(**given, filters=filters)
-
-        own = inspect.signature(command, eval_str=True)
-        *others, _ = own.parameters.values()
-        added = [_parameter(name, kind) for name, kind in options.items()]
-        run.__signature__ = own.replace(parameters=[*others, *added])  # type: ignore[attr-defined]
-        return run
-
-    return decorate
-
-
-def _options() -> dict[str, Any]:
-    return get_type_hints(Filters, include_extras=True)
-
-
-def _parameter(name: str, kind: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=kind)
+    view: View = field(default=None, init=False)
 
 
 async def resolved(cloud: CloudClient, organization: str, filters: Filters) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from farsite_client.cli.chosen_devices import Chosen, takes_devices
+from farsite_client.cli.chosen_devices import Chosen
 from farsite_client.cli.device import (
     PASSWORD_VARIABLE,
     One,
@@ -25,6 +25,7 @@ from farsite_client.cli.invocation import Invocation, read_password
 from farsite_client.cli.output import ago, counted, size_text
 from farsite_client.cli.reach import Lan
 from farsite_client.cli.risks import Yes, confirm
+from farsite_client.cli.spread import spread
 from farsite_client.cli.tasks import WaitFlag, finish
 from farsite_client.edge import EdgeClient
 from farsite_signaling.wire.device_api import MAX_CREDENTIALS, DeviceDetails, NetworkSettings
@@ -57,7 +58,7 @@ def _task_on(
 
 
 @device.command("try-log-ins")
-@takes_devices()
+@spread
 def try_log_ins(
     ctx: typer.Context,
     edge: Edge,
@@ -78,7 +79,7 @@ def try_log_ins(
 
 def _credentials(file: Path) -> list[tuple[str, str]]:
     try:
-        text = sys.stdin.read(10_000) if str(file) == "-" else file.read_text(encoding="utf-8")
+        text = sys.stdin.read(10_000) if str(file) == "-" else file.read_text("utf-8-sig")
     except (OSError, ValueError) as error:
         raise FarsiteError(ErrorCode.INVALID_REQUEST, f"{file} cannot be read: {error}.") from None
     pairs = [line.partition(":") for line in text.splitlines() if line.strip()]
@@ -90,7 +91,7 @@ def _credentials(file: Path) -> list[tuple[str, str]]:
 
 
 @device.command("rotate-password")
-@takes_devices()
+@spread
 def rotate_password(
     ctx: typer.Context,
     edge: Edge,
@@ -115,7 +116,7 @@ def rotate_password(
 
 
 @device.command("service-account")
-@takes_devices()
+@spread
 def service_account(
     ctx: typer.Context, edge: Edge, chosen: Chosen, wait: WaitFlag = False, lan: Lan = None
 ) -> None:
@@ -124,14 +125,14 @@ def service_account(
 
 
 @device.command("restart")
-@takes_devices()
+@spread
 def restart(ctx: typer.Context, edge: Edge, chosen: Chosen, wait: WaitFlag = False, lan: Lan = None) -> None:
     """Restart devices; they are waited for."""
     _task_on(Invocation(ctx), edge, lan, wait, chosen, lambda client, ids: client.work.restart(ids))
 
 
 @device.command("factory-default")
-@takes_devices()
+@spread
 def factory_default(
     ctx: typer.Context,
     edge: Edge,
@@ -149,7 +150,7 @@ def factory_default(
 
 
 @device.command("set-params")
-@takes_devices()
+@spread
 def set_params(
     ctx: typer.Context,
     edge: Edge,
@@ -282,7 +283,7 @@ def accept_certificate(
 
 
 @device.command("tag")
-@takes_devices()
+@spread
 def tag(
     ctx: typer.Context,
     edge: Edge,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -13,15 +12,14 @@ from farsite_client.cli.following import follow
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.output import counted
 from farsite_client.cli.reach import Lan, reach
+from farsite_client.cli.spreadsheet import read_spreadsheet
 from farsite_client.cli.tasks import WaitFlag, finish
 from farsite_client.edge import EdgeClient
 from farsite_signaling.wire.discovery_api import ScanStarted
 from farsite_signaling.wire.edge_api import DiscoverResult
 from farsite_signaling.wire.edge_tasks import Task
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 discover = typer.Typer(add_completion=False, rich_markup_mode=None)
-MAX_FILE = 2_000_000
 
 
 @discover.command("discover")
@@ -52,7 +50,7 @@ def discover_command(
     """Let an edge host look for devices."""
     invocation = Invocation(ctx)
     if csv is not None or scan or check:
-        text = _read(csv) if csv is not None else None
+        text = read_spreadsheet(csv) if csv is not None else None
         _scan(invocation, edge, targets or [], text, port or [], rate, check, wait, lan)
         return
     result = invocation.run(_discover(invocation, edge, targets or [], multicast, port or [], timeout, lan))
@@ -98,23 +96,8 @@ def _tell(invocation: Invocation, started: ScanStarted) -> None:
     for problem in started.problems:
         invocation.output.note(f"line {problem.line}: {problem.text}: {problem.problem}")
     if started.duplicates:
-        invocation.output.note(f"{started.duplicates} addresses of the file are named more than once.")
-
-
-def _read(path: Path) -> str:
-    try:
-        data = sys.stdin.buffer.read(MAX_FILE + 1) if str(path) == "-" else path.read_bytes()
-    except OSError as error:
-        raise FarsiteError(
-            ErrorCode.INVALID_REQUEST, f"{path} cannot be read: {error.strerror or error}."
-        ) from None
-    if len(data) > MAX_FILE:
-        raise FarsiteError(
-            ErrorCode.TOO_LARGE, f"{path} is larger than {MAX_FILE:,} bytes: 25,600 lines are enough."
-        )
-    # Spreadsheets write UTF-16 when asked for Unicode text.
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    return data.decode(encoding, "replace")
+        named = counted(started.duplicates, "address")
+        invocation.output.note(f"Named more than once in the file: {named}.")
 
 
 async def _discover(

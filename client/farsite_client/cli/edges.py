@@ -73,7 +73,7 @@ def show(ctx: typer.Context, edge: One) -> None:
     """One edge host."""
     invocation = Invocation(ctx)
     found = on_cloud(invocation, lambda cloud, organization: find_edge(cloud, organization, edge))
-    values = found.model_dump(mode="json", exclude_none=True)
+    values = found.model_dump(mode="json", exclude_none=True, exclude={"etag"})
     rows = [(name.replace("_", " "), shown(value)) for name, value in values.items() if value not in ("", [])]
     invocation.output.table(found, ("WHAT", "VALUE"), rows, "")
 

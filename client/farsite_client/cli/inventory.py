@@ -8,12 +8,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from farsite_client.cli.device_filters import Filters, Folder, Site, resolved, takes_filters
+from farsite_client.cli.device_filters import Filters, Folder, Site, resolved
 from farsite_client.cli.folders import on_cloud
 from farsite_client.cli.inventory_columns import cells, named_columns, shown, titles
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.listing import listing
 from farsite_client.cli.output import ago, counted
+from farsite_client.cli.spread import spread
 from farsite_client.cloud import CloudClient
 from farsite_client.edge_hosts import find_edge
 from farsite_signaling.wire.inventory_api import (
@@ -42,7 +43,7 @@ Removing = Annotated[list[str] | None, typer.Option("--remove", help="Tag to tak
 
 
 @inventory.command("devices")
-@takes_filters()
+@spread
 def devices(
     ctx: typer.Context,
     sort: Annotated[DeviceSort | None, typer.Option("--sort", help="Order.")] = None,
@@ -110,7 +111,7 @@ def _os_row(row: OsOverviewRow) -> tuple[object, ...]:
 
 
 @inventory.command("counts")
-@takes_filters()
+@spread
 def counts(
     ctx: typer.Context,
     *,
@@ -141,7 +142,7 @@ def _count_rows(found: DeviceCounts, names: dict[str, str]) -> list[tuple[object
 
 
 @inventory.command("export")
-@takes_filters()
+@spread
 def export(
     ctx: typer.Context,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File; else standard output.")] = None,

@@ -15,7 +15,7 @@ from farsite_client.cli.users import All, Chosen, reach_text
 from farsite_client.cloud import CloudClient
 from farsite_signaling.wire.cloud_api import Folder, Organization
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
-from farsite_signaling.wire.people_api import Invitation, InvitationRequest, Invitations
+from farsite_signaling.wire.people_api import MOST_EMAILS, Invitation, InvitationRequest, Invitations
 from farsite_signaling.wire.rights import Role
 
 invites = typer.Typer(
@@ -41,13 +41,41 @@ def send(
     async def act(cloud: CloudClient, organization: str) -> Invitations:
         found = await cloud.folders(organization) if folder else []
         ids = [find_folder(found, one).id for one in folder or ()]
-        request = InvitationRequest(emails=emails, role=role, folder_ids=ids, all_folders=all_folders)
-        return await cloud.invite(organization, request)
+        requests = [
+            InvitationRequest(emails=part, role=role, folder_ids=ids, all_folders=all_folders)
+            for part in _parts(emails)
+        ]
+        return await _invite(cloud, organization, requests)
 
     made = on_cloud(invocation, act)
     rows = [(one.email, "invited", str(one.role), str(one.starts_as)) for one in made.invitations]
     rows += [(email, "is a member already", "", "") for email in made.members]
     invocation.output.table(made, ("EMAIL", "RESULT", "ROLE", "STARTS AS"), rows, "Nobody was invited.")
+
+
+def _parts(emails: list[str]) -> list[list[str]]:
+    """As many at a time as the cloud takes; all are looked at before the first is sent."""
+    return [emails[start : start + MOST_EMAILS] for start in range(0, len(emails), MOST_EMAILS)]
+
+
+async def _invite(cloud: CloudClient, organization: str, requests: list[InvitationRequest]) -> Invitations:
+    """Raises what the cloud refuses, saying whom it took before."""
+    made: list[Invitations] = []
+    for request in requests:
+        try:
+            made.append(await cloud.invite(organization, request))
+        except FarsiteError as error:
+            if made:
+                error.detail += f" Those before {request.emails[0]} are invited: send the others again."
+            raise
+    return _together(made)
+
+
+def _together(made: list[Invitations]) -> Invitations:
+    return Invitations(
+        invitations=[one for part in made for one in part.invitations],
+        members=[email for part in made for email in part.members],
+    )
 
 
 @invites.command("list")

@@ -10,6 +10,7 @@ import sys
 from typing import Annotated, Any
 
 import typer
+from typer.exceptions import TyperException
 
 from farsite_client.cli.lazy import LazyGroup, command_of
 from farsite_client.cli.options import COMMAND, CaFile, Config, Home, Json, Proxy
@@ -61,15 +62,39 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     given: dict[str, Any] = {}
     try:
-        command_of(application(), "farsite")(args=arguments, prog_name="farsite", obj=given)
+        command = command_of(application(), "farsite")
+        code = command(args=arguments, prog_name="farsite", obj=given, standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except typer.Abort:
+        typer.echo("Aborted!", err=True)
+        sys.exit(FAILED)
+    except TyperException as error:
+        sys.exit(wrong_usage(error, as_json="--json" in arguments))
     except BrokenPipeError:
         sys.exit(_reader_left())
     except Exception as error:
         if os.environ.get("FARSITE_CLIENT_DEBUG"):
             raise
         sys.exit(report(error, given.get(COMMAND), as_json="--json" in arguments))
+
+
+def wrong_usage(error: Any, *, as_json: bool) -> int:
+    """Print what is wrong with what was typed, with the usage; returns the exit code."""
+    from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+    from farsite_signaling.wire.refusals import plain
+
+    error.message = plain(error.message)
+    if error.message.startswith("Usage:"):  # a group alone: its help
+        error.show()
+    elif as_json:
+        refused = FarsiteError(ErrorCode.INVALID_REQUEST, error.format_message())
+        typer.echo(refused.problem().model_dump_json(exclude_none=True))
+    else:
+        error.message = f"{error.message.rstrip('.')} [{ErrorCode.INVALID_REQUEST}]"
+        error.show()
+    return int(error.exit_code)
 
 
 def _reader_left() -> int:

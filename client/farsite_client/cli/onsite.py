@@ -14,7 +14,6 @@ from pydantic import SecretStr
 from farsite_client import lan as network
 from farsite_client.cli.folders import find_folder
 from farsite_client.cli.invocation import Invocation
-from farsite_client.cloud import CloudClient
 from farsite_client.edge import EdgeClient
 from farsite_client.edge_hosts import find_edge
 from farsite_client.lan import HTTP_PORT, FoundEdge, with_port
@@ -123,20 +122,10 @@ async def _code(
     invocation: Invocation, name: str, description: str, folder: str | None
 ) -> tuple[SetupCode, str]:
     async with invocation.cloud() as (cloud, stored):
-        await _check_free(cloud, stored.organization_id, name)
         if folder is not None:
             folder = find_folder(await cloud.folders(stored.organization_id), folder).id
         code = await cloud.setup_code(stored.organization_id, name, description=description, folder=folder)
         return code, stored.url
-
-
-async def _check_free(cloud: CloudClient, organization: str, name: str) -> None:
-    """Two of a name could be told apart by their ids only. Raises `conflict`."""
-    async for edge in cloud.edge_hosts(organization):
-        if edge.name.casefold() == name.casefold():
-            detail = f"An edge host is called {edge.name!r} already. Choose another name"
-            again = f"if its machine was replaced: farsite edges reclaim {shlex.quote(edge.name)}"
-            raise FarsiteError(ErrorCode.CONFLICT, f"{detail}, or {again}")
 
 
 def _print_code(

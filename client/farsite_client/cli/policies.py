@@ -148,6 +148,13 @@ def _kind(found: list[PolicyKind], name: str) -> PolicyKind:
     raise FarsiteError(ErrorCode.NOT_FOUND, f"There is no kind {name!r}. There are: {known}.")
 
 
+def tell_policy(invocation: Invocation, policy: Policy) -> None:
+    """What was made or changed, and what stands in its way."""
+    for warning in policy.warnings:
+        invocation.output.note(f"warning: {warning}")
+    invocation.output.table(policy, COLUMNS, [policy_row(policy)], "")
+
+
 def _word(value: object) -> str:
     if value is None:
         return "leave"
@@ -228,7 +235,7 @@ def create(
         )
 
     made = on(invocation, ctx.obj["edge"], lan, act)
-    invocation.output.table(made, COLUMNS, [policy_row(made)], "")
+    tell_policy(invocation, made)
 
 
 @policies.command("edit")
@@ -261,7 +268,7 @@ def edit(
         return await client.policies.change(known.id, request, revision=known.revision)
 
     changed = on(invocation, ctx.obj["edge"], lan, act)
-    invocation.output.table(changed, COLUMNS, [policy_row(changed)], "")
+    tell_policy(invocation, changed)
 
 
 @policies.command("delete")
@@ -390,6 +397,8 @@ def import_(
 
     done = on(invocation, ctx.obj["edge"], lan, act)
     if isinstance(done, TemplateResult):
+        for warning in done.policy.warnings:
+            invocation.output.note(f"warning: {warning}")
         invocation.output.table(done, COLUMNS, [policy_row(done.policy)], "")
     else:
         finish(invocation, done)

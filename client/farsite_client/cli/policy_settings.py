@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from farsite_client.cli.invocation import read_password
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.policy_api import PolicyKind, PolicyTemplate, SettingInfo, SettingKind
+from farsite_signaling.wire.refusals import plain
 
 LEAVE = "leave"
 _SWITCH = {"on": True, "off": False, "yes": True, "no": False, "true": True, "false": False}
@@ -66,7 +67,7 @@ def read_template(file: Path) -> PolicyTemplate:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        detail = f"{file} is no policy document: {first['msg']} ({where or 'at its beginning'})."
+        detail = f"{file} is no policy document: {plain(first['msg'])} ({where or 'at its beginning'})."
         raise FarsiteError(ErrorCode.INVALID_REQUEST, detail) from None
 
 

@@ -1,4 +1,4 @@
-"""Reaching an edge host for one command: through a tunnel, or over the LAN with `--lan ADDRESS`."""
+"""Reaching an edge host for one command: through a tunnel, by `--lan ADDRESS`, or beside it by `--lan here`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from farsite_client import lan as network
 from farsite_client.cli.invocation import Invocation
 from farsite_client.edge import EdgeClient
 from farsite_client.edge_hosts import find_edge
+from farsite_client.here import data_folder, open_here
 from farsite_client.session import connect
 
 Lan = Annotated[
     str | None,
     typer.Option(
-        "--lan", metavar="ADDRESS", help="Reach the edge host on this network, not through a tunnel."
+        "--lan",
+        metavar="ADDRESS",
+        help="Reach the edge host on this network, not through a tunnel; 'here' (or its data folder): on this machine, "
+        "without the cloud.",
     ),
 ]
 
@@ -27,6 +31,10 @@ async def reach(invocation: Invocation, edge: str, lan: str | None) -> AsyncIter
     if lan is None:
         async with connect(invocation.profile, edge) as session:
             yield session.edge
+        return
+    if (folder := data_folder(lan)) is not None:
+        async with open_here(folder, edge) as client:
+            yield client
         return
     async with invocation.cloud() as (cloud, stored):
         stored = await invocation.profile.renewed(cloud)

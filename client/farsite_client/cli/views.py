@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from farsite_client.cli.device_filters import Filters, find_view, resolved, takes_filters
+from farsite_client.cli.device_filters import ViewFilters, find_view, resolved
 from farsite_client.cli.folders import on_cloud
 from farsite_client.cli.inventory_columns import named_columns
 from farsite_client.cli.invocation import Invocation
 from farsite_client.cli.listing import Listing
+from farsite_client.cli.spread import spread
 from farsite_client.cloud import CloudClient
 from farsite_signaling.wire.inventory_api import DeviceSort, View, ViewChange, ViewRequest
 
@@ -38,7 +39,7 @@ def _row(view: View) -> tuple[object, ...]:
 
 
 @views.command("save")
-@takes_filters("view")
+@spread
 def save(
     ctx: typer.Context,
     name: str,
@@ -46,7 +47,7 @@ def save(
     columns: Annotated[str | None, typer.Option("--columns", help="Names with commas between them.")] = None,
     sort: Annotated[DeviceSort, typer.Option("--sort", help="Order.")] = DeviceSort.NAME,
     *,
-    filters: Filters,
+    filters: ViewFilters,
 ) -> None:
     """Keep a filter of devices with a name."""
     invocation = Invocation(ctx)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.refusals import plain
 
 # Where an option is not called as the field it fills.
 _ALSO = {
@@ -24,7 +25,6 @@ _ALSO = {
     "emails": ("emails",),
     "scopes": ("scope",),
 }
-_LENGTH = re.compile(r"Value should have at (least|most) (\d+) items? after validation, not (\d+)")
 _VALUES = " There are: "
 _FIELD = re.compile(r"(?<![\w./-])[a-z]+(?:_[a-z]+)+(?:=true)?(?![\w/-])")
 
@@ -47,22 +47,9 @@ def refused_values(error: Any) -> FarsiteError:
     problems = error.errors(include_input=False, include_url=False, include_context=False)
     rows = [{"field": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in problems]
     first = rows[0]
-    message = _plain(first["message"])
+    message = plain(first["message"], first["field"])
     where = f" ({first['field']})" if first["field"] else ""
     return FarsiteError(ErrorCode.INVALID_REQUEST, f"{message}{where}.", errors=rows)
-
-
-def _plain(message: str) -> str:
-    """pydantic speaks to programmers: secrets have `items`, texts a `pattern`."""
-    message = message.removeprefix("Value error, ")
-    if match := _LENGTH.fullmatch(message):
-        bound, number, given = match.groups()
-        if given == "0":
-            return "It must not be empty"
-        return f"It needs at {bound} {number} characters, and has {given}"
-    if message.startswith("String should match pattern"):
-        return "It has characters that cannot be in it, or is too long"
-    return message
 
 
 def _spelled(command: Any) -> dict[str, str]:

@@ -44,6 +44,12 @@ async def addresses_of(session: AsyncSession, account_ids: Collection[str]) -> l
     return list(await session.scalars(found.order_by(Account.email)))
 
 
+async def is_enabled(session: AsyncSession, account_id: str) -> bool:
+    """Whether it may do anything at all; not for one that is not there."""
+    found = select(Account.id).where(Account.id == account_id, Account.disabled_at.is_(None))
+    return await session.scalar(found) is not None
+
+
 async def any_account(session: AsyncSession) -> bool:
     return bool(await session.scalar(select(func.count()).select_from(Account)))
 

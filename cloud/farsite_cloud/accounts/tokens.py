@@ -268,6 +268,13 @@ async def limits_of(session: AsyncSession, token_ids: Sequence[str]) -> dict[str
     return {token.id: frozenset(token.folder_ids or ()) for token in await session.scalars(chosen)}
 
 
+async def unproven_among(session: AsyncSession, token_ids: Sequence[str]) -> set[str]:
+    """Which of these people's tokens were made without a second factor."""
+    mine = select(Token.id).join(Account, Account.id == Token.account_id)
+    without = mine.where(Token.id.in_(token_ids), Token.mfa.is_(False), Account.kind == AccountKind.PERSON)
+    return set(await session.scalars(without))
+
+
 async def note_use(session: AsyncSession, token_id: str, at: datetime, source: str) -> None:
     used = update(Token).where(Token.id == token_id)
     values = used.values(used_at=at, used_from=source[:64])
@@ -280,11 +287,12 @@ async def revoke(session: AsyncSession, token_id: str, now: datetime) -> None:
 
 async def revoke_sign_ins(session: AsyncSession, account_id: str, now: datetime) -> list[str]:
     """All of them; access tokens stay."""
+    # First what waits: whoever collects it right now is waited for, and found among the tokens.
+    for waiting in (DeviceSignIn, BrowserSignIn):
+        await session.execute(delete(waiting).where(waiting.account_id == account_id))
     live = (Token.account_id == account_id) & Token.revoked_at.is_(None) & Token.scopes.is_(None)
     ids = list(await session.scalars(select(Token.id).where(live)))
     await session.execute(update(Token).where(Token.id.in_(ids)).values(revoked_at=now))
-    for waiting in (DeviceSignIn, BrowserSignIn):
-        await session.execute(delete(waiting).where(waiting.account_id == account_id))
     return ids
 
 
@@ -303,12 +311,24 @@ async def revoke_all(
     return ids
 
 
-async def vouched_tokens(session: AsyncSession, organization_id: str) -> list[tuple[str, str]]:
-    """Accounts and tokens of sign-ins that an organization's identity provider vouched for."""
+async def vouched_tokens(
+    session: AsyncSession, organization_id: str, only: str | None = None
+) -> list[tuple[str, str]]:
+    """Accounts and tokens of sign-ins that an organization's identity provider vouched for; `only` of one account."""
     live = select(Token.account_id, Token.id).where(
         Token.organization_id == organization_id, Token.scopes.is_(None), Token.revoked_at.is_(None)
     )
+    if only is not None:
+        live = live.where(Token.account_id == only)
     return [(row.account_id, row.id) for row in await session.execute(live)]
+
+
+async def drop_vouched(session: AsyncSession, organization_id: str, only: str | None = None) -> None:
+    """What it vouched for in a browser, and no device has collected: before its tokens are looked for, so that whoever
+    collects one right now has done so before or finds nothing."""
+    for waiting in (DeviceSignIn, BrowserSignIn):
+        gone = delete(waiting).where(waiting.organization_id == organization_id)
+        await session.execute(gone if only is None else gone.where(waiting.account_id == only))
 
 
 async def mark_mfa(session: AsyncSession, token_id: str) -> None:

@@ -64,15 +64,16 @@ async def stand_fast(request: web.Request, need: Right) -> None:
     await authorize(request, need)
 
 
-async def stand_first(request: web.Request, need: Right) -> None:
-    """For what changes who may do what: one such change of an organization at a time, and whoever waited for another
-    one is asked again whether they still may."""
+async def stand_first(request: web.Request, need: Right) -> Organization:
+    """For what changes who may do what, and where: one such change of an organization at a time, and whoever waited for
+    another one is asked again whether they still may."""
     call = call_of(request)
     await lock(call.session, call.organization.id)
     if call.services.database.kind != "sqlite":
         await keep_token(call.session, call.caller.token_id)
         call.session.expire_all()
         await authorize(request, need)
+    return call.organization
 
 
 async def _alone(call: Call) -> None:

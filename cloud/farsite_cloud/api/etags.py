@@ -8,10 +8,10 @@ from aiohttp import web
 from sqlalchemy.exc import InvalidRequestError
 
 from farsite_cloud.api.call import call_of
-from farsite_signaling.rest.etags import IF_MATCH, check_if_match, etag
+from farsite_signaling.rest.etags import IF_MATCH, check_if_match, etag, tag_of
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
-__all__ = ["IF_MATCH", "check_if_match", "check_unchanged", "etag", "hold"]
+__all__ = ["IF_MATCH", "check_if_match", "check_unchanged", "etag", "hold", "tag_of"]
 
 
 class Edited(Protocol):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from farsite_cloud.audit.ledger import Ledger, claims_of
 from farsite_cloud.audit.models import AuditCheckpoint
 from farsite_cloud.audit.signing import public_key
-from farsite_cloud.database import Database
 from farsite_signaling.identity.checkpoints import verify_checkpoint
 from farsite_signaling.identity.keys import PublicKey
 from farsite_signaling.wire.audit_api import AuditBreak, AuditVerification, CheckpointClaims, Purpose
@@ -17,7 +21,13 @@ _MOST_CHECKPOINTS = 10_000
 _ATTEMPTS = 3
 
 
-async def verify_chain(database: Database, chain: str, checkpoint: str | None = None) -> AuditVerification:
+class Readable(Protocol):
+    """A `Database`, or one unit of work on it."""
+
+    def reading(self) -> AbstractAsyncContextManager[AsyncSession]: ...
+
+
+async def verify_chain(database: Readable, chain: str, checkpoint: str | None = None) -> AuditVerification:
     """`checkpoint`: token of an earlier one, kept elsewhere. Raises `signature_invalid` for one that is not this log's.
 
     Page by page, each in its own transaction, so that appending goes on meanwhile.
@@ -32,7 +42,7 @@ async def verify_chain(database: Database, chain: str, checkpoint: str | None = 
 
 
 class _Run:
-    def __init__(self, database: Database, chain: str) -> None:
+    def __init__(self, database: Readable, chain: str) -> None:
         self._database = database
         self._chain = chain
         self._compared = 0

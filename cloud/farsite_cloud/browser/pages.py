@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlencode
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy.exc import InvalidRequestError
 
 from farsite_cloud.accounts.endings import organizations_of
 from farsite_cloud.accounts.models import Account
@@ -215,10 +216,14 @@ async def type_code(request: web.Request) -> web.Response:
 async def _signed_in(visit: Visit) -> BrowserSignIn:
     signed_in = await visit.signed_in()
     if signed_in is None:
-        raise FarsiteError(
-            ErrorCode.UNAUTHENTICATED, "You are not signed in here (any more). Open the page again."
-        )
+        raise _gone()
     return signed_in
+
+
+def _gone() -> FarsiteError:
+    return FarsiteError(
+        ErrorCode.UNAUTHENTICATED, "You are not signed in here (any more). Open the page again."
+    )
 
 
 @pages.route("POST", f"{PAGE}/answer", need=PUBLIC)
@@ -228,8 +233,7 @@ async def answer(request: web.Request) -> web.Response:
     visit = Visit(request, call)
     form = await _read(request, AnswerForm)
     visit.check_form(form.form)
-    by = await _signed_in(visit)
-    account = await _account(call, by)
+    account, by = await _held(call, await _signed_in(visit))
     approved = form.answer == "approve"
     action = "account.device_approved" if approved else "account.device_denied"
     organizations = await organizations_of(call, account.id)
@@ -241,6 +245,19 @@ async def answer(request: web.Request) -> web.Response:
     response = page("done", approved=approved, email=account.email)
     visit.forget(response)
     return response
+
+
+async def _held(call: Call, by: BrowserSignIn) -> tuple[Account, BrowserSignIn]:
+    """Both, locked: whoever signs the account out everywhere has done so before, which is seen here, or ends what is
+    approved now. SQLite has one writer at a time. Raises `unauthenticated`."""
+    account = await call.session.get(Account, by.account_id, with_for_update={"key_share": True})
+    assert account is not None, "a foreign key says so"
+    if call.services.database.kind != "sqlite":
+        try:
+            await call.session.refresh(by, with_for_update=True)
+        except InvalidRequestError:
+            raise _gone() from None
+    return account, by
 
 
 async def _read(request: web.Request, model: type[ModelT]) -> ModelT:

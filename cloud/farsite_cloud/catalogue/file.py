@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.ids import Name
 from farsite_signaling.wire.os_versions import model_key, parse
+from farsite_signaling.wire.refusals import plain
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_MODELS = 50_000
@@ -109,7 +110,9 @@ def _take(reading: Reading, seen: dict[str, int], line: int, given: dict[str, An
 
 def _said(error: ValidationError) -> str:
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'entry'}: {one['msg']}" for one in found)[:300]
+    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'entry'}: {plain(one['msg'])}" for one in found)[
+        :300
+    ]
 
 
 def _rows(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:

@@ -10,7 +10,7 @@ from farsite_cloud.claims.service import claim_edge_host, has_returned
 from farsite_cloud.database import Scope
 from farsite_cloud.edge_hosts.recovery import REPLACED, end_of_certificates
 from farsite_cloud.organizations.keys import OrganizationKeys
-from farsite_cloud.organizations.service import find_organization
+from farsite_cloud.organizations.service import find_organization, lock
 from farsite_cloud.organizations.suspension import check_active
 from farsite_cloud.setup_codes.code import code_digest
 from farsite_cloud.setup_codes.service import organization_of_code
@@ -58,6 +58,8 @@ async def _claim(call: Call, digest: str, body: wire.Claim) -> wire.ClaimResult:
         act.organizations.append(organization_id)
         organization = await find_organization(call.session, organization_id)
         assert organization is not None, "a foreign key says so"
+        # Before the code is used, as everybody does who locks both.
+        await lock(call.session, organization_id)
         check_active(organization)
         scope = Scope(call.session, organization_id)
         keys = OrganizationKeys(organization, call.services.vault)

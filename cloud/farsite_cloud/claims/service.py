@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from farsite_cloud.database import Scope
 from farsite_cloud.edge_hosts.models import EdgeHost
+from farsite_cloud.edge_hosts.naming import free_name
 from farsite_cloud.ids import new_id
 from farsite_cloud.organizations.keys import OrganizationKeys
 from farsite_cloud.organizations.models import Organization
@@ -27,6 +28,9 @@ async def claim_edge_host(
     now: datetime,
 ) -> wire.ClaimResult:
     """Consumes the code and creates the edge host, or takes it up again, in one transaction: both, or neither.
+
+    Its name is taken when another code's claim was faster: whoever stands at the machine cannot choose one, so it gets a
+    number. For whoever holds the organization's `lock`.
 
     Raises `setup_code_used`, `setup_code_expired`, `setup_code_invalid`, `invalid_request`.
     """
@@ -59,7 +63,7 @@ async def _edge_host(scope: Scope, code: SetupCode, now: datetime) -> EdgeHost:
         edge = EdgeHost(
             id=new_id(now),
             folder_id=code.folder_id,
-            name=code.name,
+            name=await free_name(scope, code.name),
             description=code.description,
             claimed_at=now,
         )

@@ -17,6 +17,10 @@ local now, free, longest, memory = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumbe
 local kept = redis.call('HMGET', KEYS[1], 'failures', 'last')
 local failures, last = tonumber(kept[1]) or 0, tonumber(kept[2]) or 0
 if now - last > memory then failures = 0 end
+if last > now then
+  last = now
+  redis.call('HSET', KEYS[1], 'last', ARGV[1])
+end
 local wait = 0
 if failures >= free then
   wait = last + math.min(tonumber(ARGV[6]) * 2 ^ math.min(failures - free, {MOST_DOUBLINGS}), longest) - now

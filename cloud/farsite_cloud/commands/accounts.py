@@ -15,6 +15,7 @@ from farsite_cloud.mail.letters import Letter
 from farsite_cloud.organizations.service import memberships_of
 from farsite_cloud.passkeys.service import remove_all
 from farsite_cloud.sessions.endings import end_of_account, end_of_tokens
+from farsite_cloud.setup_codes.service import void_all_setup_codes
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 
@@ -62,6 +63,7 @@ async def disable(desk: Desk, email: str, reason: str) -> dict[str, Any]:
     account.disabled_at = desk.now
     account.revision += 1
     ended = await revoke_sign_ins(desk.session, account.id, desk.now)
+    await void_all_setup_codes(desk.session, account.id, desk.now)
     sessions = await end_of_account(desk.session, account.id, desk.now)
     await desk.audit("account.disabled", account, reason=reason)
     _tell(desk, account, "The operator disabled your account", reason)

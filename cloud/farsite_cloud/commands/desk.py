@@ -15,6 +15,7 @@ from farsite_cloud.accounts.models import Account
 from farsite_cloud.accounts.service import addresses_of, find_account
 from farsite_cloud.audit.log import Act, write
 from farsite_cloud.clock import Clock, system_clock
+from farsite_cloud.database.moved import refuse_moved
 from farsite_cloud.database.opening import database_exists, open_database
 from farsite_cloud.mail.letters import Letter, render
 from farsite_cloud.mail.queue import put
@@ -77,6 +78,7 @@ async def _desk(settings: CloudSettings, clock: Clock) -> AsyncIterator[Desk]:
     database = open_database(settings)
     try:
         async with database.writing() as session:
+            await refuse_moved(session)
             yield Desk(session, vault, url, clock(), settings)
     finally:
         await database.aclose()

@@ -10,6 +10,7 @@ from farsite_cloud.accounts.service import set_password
 from farsite_cloud.api.system import description
 from farsite_cloud.api.table import route_table
 from farsite_cloud.clock import system_clock
+from farsite_cloud.database.moved import refuse_moved
 from farsite_cloud.database.opening import database_exists, open_database
 from farsite_cloud.database.schema import revision_of, upgrade
 from farsite_cloud.datadir import storage_failures
@@ -51,6 +52,7 @@ async def _reset(settings: CloudSettings, email: str, password: str) -> None:
     database, passwords = open_database(settings), Passwords()
     try:
         async with database.writing() as session:
+            await refuse_moved(session)
             await set_password(session, email, password, passwords, system_clock())
     finally:
         passwords.close()

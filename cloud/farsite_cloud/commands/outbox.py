@@ -5,29 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from farsite_cloud.database.opening import database_exists, open_database
+from farsite_cloud.commands.store import stored
 from farsite_cloud.mail.queue import Kept, outbox
 from farsite_cloud.settings import CloudSettings
 from farsite_cloud.vault import Vault
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 
 def read_outbox(settings: CloudSettings, limit: int) -> list[dict[str, Any]]:
     """Raises `not_found` without a cloud there, `storage_failed` without its key."""
-    if not database_exists(settings):
-        detail = f"There is no cloud in {settings.data_dir}. Name its folder with --data-dir."
-        raise FarsiteError(ErrorCode.NOT_FOUND, detail)
     return asyncio.run(_read(settings, limit))
 
 
 async def _read(settings: CloudSettings, limit: int) -> list[dict[str, Any]]:
     vault = Vault.open(settings.data_dir, create=False, given=settings.given_key)
-    database = open_database(settings)
-    try:
-        async with database.reading() as session:
-            return [_shown(mail) for mail in await outbox(session, vault, limit)]
-    finally:
-        await database.aclose()
+    async with stored(settings) as database, database.reading() as session:
+        return [_shown(mail) for mail in await outbox(session, vault, limit)]
 
 
 def _shown(mail: Kept) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from farsite_cloud.database import Database
+from farsite_cloud.database.moved import refuse_moved
 from farsite_cloud.database.opening import database_exists, open_database
 from farsite_cloud.settings import CloudSettings
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -19,6 +20,8 @@ async def stored(settings: CloudSettings) -> AsyncIterator[Database]:
         raise FarsiteError(ErrorCode.NOT_FOUND, detail)
     database = open_database(settings)
     try:
+        async with database.reading() as session:
+            await refuse_moved(session)
         yield database
     finally:
         await database.aclose()

@@ -50,10 +50,11 @@ def row_by_row(column: Any) -> ColumnElement[str]:
     return unindexed(column)
 
 
-class in_pairs(FunctionElement[bool]):
+class in_pairs(FunctionElement[Any]):
     """Two columns among pairs of values. Clauses: the columns, then both values of each pair."""
 
-    type = Boolean()
+    # No boolean: for SQLite that would be compared with 1, and each pair be gone through for every row that has none.
+    type = NullType()
     inherit_cache = True
 
 

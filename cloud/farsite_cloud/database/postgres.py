@@ -22,6 +22,8 @@ from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 logger = logging.getLogger(__name__)
 PATIENT = "farsite_patient"
 """Execution option of connections whose statements may take as long as they take: migrations."""
+APPLICATION = "farsite"
+"""What PostgreSQL knows our connections by."""
 _REST = 1.0
 _IDLE_IN_TRANSACTION = 60
 
@@ -102,7 +104,7 @@ def postgres_engine(dsn: str, options: PostgresOptions) -> AsyncEngine:
 
 async def _connect(dsn: str, timeout: float) -> asyncpg.Connection[Any]:
     settings = {
-        "application_name": "farsite",
+        "application_name": APPLICATION,
         "timezone": "UTC",
         "idle_in_transaction_session_timeout": f"{_IDLE_IN_TRANSACTION}s",
     }

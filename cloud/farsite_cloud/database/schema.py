@@ -9,13 +9,14 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from farsite_cloud.database.connection import Database
 from farsite_cloud.database.failures import busy, storage_error
+from farsite_cloud.database.moved import check_not_moved
 from farsite_cloud.database.postgres import PATIENT
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
@@ -53,6 +54,36 @@ async def upgrade(database: Database, revision: str = HEAD) -> None:
             _run(connection, command.upgrade, revision)
 
     await _in_transaction(database, run)
+
+
+async def prepare(session: AsyncSession) -> None:
+    """An empty database gets this release's tables as part of a unit of work, after `wait_turn`.
+
+    Raises `conflict` for one that holds another program's.
+    """
+
+    def run(connection: Connection) -> None:
+        found = set(inspect(connection).get_table_names()) - {"alembic_version"}
+        if found and _check_known(connection) is None:
+            detail = f"It holds tables of another program ({', '.join(sorted(found))[:200]}). Name an empty database."
+            raise FarsiteError(ErrorCode.CONFLICT, detail)
+        _run(connection, command.upgrade, HEAD)
+
+    await (await session.connection()).run_sync(run)
+
+
+async def require_current(session: AsyncSession) -> str:
+    """The revision, when it is this release's. Raises `not_found` without a cloud's tables, `conflict` for an earlier
+    release's, `storage_failed` for a newer one's."""
+    current = await (await session.connection()).run_sync(_check_known)
+    if current is None:
+        raise FarsiteError(ErrorCode.NOT_FOUND, "There is no cloud in the database that the settings name.")
+    if current != (head := _scripts().get_current_head()):
+        detail = (
+            f"The database has schema {current}, this release's is {head}: run farsite cloud migrate first."
+        )
+        raise FarsiteError(ErrorCode.CONFLICT, detail)
+    return current
 
 
 async def downgrade(database: Database, revision: str) -> None:
@@ -134,4 +165,5 @@ def _check_known(connection: Connection) -> str | None:
             ErrorCode.STORAGE_FAILED,
             f"The database is of a newer release (schema {current}). Start that release, or restore a backup.",
         )
+    check_not_moved(connection)
     return current

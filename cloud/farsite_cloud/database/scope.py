@@ -69,6 +69,10 @@ class Scope:
         found = model.id if column is None else column
         return select(model).where(found.in_(ids if isinstance(ids, Select) else list(ids)), own)
 
+    def few(self, model: type[OwnedT]) -> Select[OwnedT]:
+        """Rows that other conditions find few of; SQLite would rather go through all of the organization's."""
+        return select(model).where(row_by_row(model.organization_id) == self.organization_id)
+
     def with_words(
         self, model: type[OwnedT], column: InstrumentedAttribute[str], count: int
     ) -> Select[OwnedT]:

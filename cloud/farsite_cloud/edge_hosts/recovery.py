@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from farsite_cloud.api.authorize import stand_fast
+from farsite_cloud.api.authorize import stand_fast, stand_first
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import IF_MATCH, check_unchanged
 from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.database import Scope
 from farsite_cloud.edge_hosts.removal import check_confirmed
 from farsite_cloud.edge_hosts.service import EdgeHosts, edge_name
-from farsite_cloud.organizations.service import lock
 from farsite_cloud.sessions.service import end_sessions_of_edge
 from farsite_cloud.setup_codes.service import make_code_again
 from farsite_cloud.signaling.notices import tell_ended
@@ -61,7 +60,7 @@ async def revoke_certificates(request: web.Request) -> None:
     """Revoke its certificates: its connection and sessions end at once, until it is claimed again."""
     call, query = call_of(request), read_query(request, EdgeRemoval)
     with call.act("edge_host.certificate_revoked", request.match_info["edge"]) as act:
-        await lock(call.session, call.organization.id)
+        await stand_first(request, Right.EDGE_MANAGE)
         edge = await EdgeHosts(call.scope).get(request.match_info["edge"])
         act.target = str(edge_name(edge))
         await check_unchanged(request, edge)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from farsite_cloud.api.authorize import stand_first
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import IF_MATCH, check_unchanged
 from farsite_cloud.edge_hosts.models import EdgeHost
 from farsite_cloud.edge_hosts.service import EdgeHosts, edge_name
 from farsite_cloud.inventory.forgetting import devices_of, forget_devices, forget_edge_host
-from farsite_cloud.organizations.service import lock
 from farsite_cloud.sessions.service import end_sessions_of_edge
 from farsite_cloud.signaling.notices import tell_ended
 from farsite_signaling.rest import Api, read_query
@@ -34,7 +34,7 @@ async def remove_edge_host(request: web.Request) -> None:
     """Remove an edge host without devices: its certificate, its connection and its sessions end at once."""
     call, query = call_of(request), read_query(request, EdgeRemoval)
     with call.act("edge_host.revoked", request.match_info["edge"]) as act:
-        await lock(call.session, call.organization.id)
+        await stand_first(request, Right.EDGE_MANAGE)
         edge = await EdgeHosts(call.scope).get(request.match_info["edge"])
         act.target = urn = str(edge_name(edge))
         await check_unchanged(request, edge)

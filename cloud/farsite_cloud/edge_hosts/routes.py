@@ -8,13 +8,13 @@ from typing import Any
 from aiohttp import web
 from pydantic_core import to_json
 
+from farsite_cloud.api.authorize import stand_first
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
 from farsite_cloud.api.paging import next_cursor, start_after
 from farsite_cloud.edge_hosts.listing import filtered, is_plain
 from farsite_cloud.edge_hosts.service import EdgeHosts, edge_name, edge_values, online_by
 from farsite_cloud.inventory.tagging import tags_of
-from farsite_cloud.organizations.service import lock
 from farsite_cloud.sessions.endings import OUT_OF_REACH, end_out_of_reach
 from farsite_cloud.signaling.notices import tell_ended
 from farsite_signaling.rest import Answer, Api, read_query
@@ -57,13 +57,14 @@ async def get_edge_host(request: web.Request) -> Answer:
     request=wire.EdgeHostChange,
     response=wire.EdgeHost,
     headers=(IF_MATCH,),
+    errors=(ErrorCode.CONFLICT,),
 )
 async def change_edge_host(request: web.Request, body: wire.EdgeHostChange) -> Answer:
     """Rename, describe or move an edge host. Fields left out stay."""
     call = call_of(request)
     edges = EdgeHosts(call.scope)
     with call.act("edge_host.changed", request.match_info["edge"]) as act:
-        await lock(call.session, call.organization.id)
+        await stand_first(request, Right.EDGE_MANAGE)
         edge = await edges.get(request.match_info["edge"])
         act.target = str(edge_name(edge))
         await check_unchanged(request, edge)

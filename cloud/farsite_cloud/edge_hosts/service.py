@@ -11,9 +11,11 @@ from sqlalchemy import Integer, Row, Select
 from farsite_cloud.database import Scope
 from farsite_cloud.database.kept import among_named, named, numbered, padded
 from farsite_cloud.edge_hosts.models import EdgeHost
+from farsite_cloud.edge_hosts.naming import check_free
 from farsite_cloud.folders.models import Folder
 from farsite_cloud.folders.tree import below, in_reach
 from farsite_cloud.services import Peers
+from farsite_signaling.rest.etags import tag_of
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.hub import Report
@@ -150,11 +152,21 @@ class EdgeHosts:
             raise FarsiteError(ErrorCode.NOT_FOUND, detail)
         return edge
 
+    async def check_there(self, edge_id: str) -> None:
+        """As it is now, whatever was read of it before. Raises `not_found` for one that was removed."""
+        mine = self._scope.select(EdgeHost).where(EdgeHost.id == edge_id, EdgeHost.revoked_at.is_(None))
+        if not await self._scope.rows(mine.with_only_columns(EdgeHost.id)):
+            detail = f"The edge host {edge_id[:64]!r} was removed from this organization."
+            raise FarsiteError(ErrorCode.NOT_FOUND, detail)
+
     async def change(self, edge: EdgeHost, body: wire.EdgeHostChange) -> None:
-        """Fields left out, or null, stay. Raises `not_found` for an unknown folder."""
+        """Fields left out, or null, stay. Raises `not_found` for an unknown folder, `conflict` for a name that another
+        has; for whoever holds the organization's `lock`."""
         changes = body.model_dump(exclude_none=True)
         if body.folder_id is not None:
             await self._scope.get(Folder, body.folder_id, "folder")
+        if body.name is not None and body.name.casefold() != edge.name.casefold():
+            await check_free(self._scope, body.name, edge.id)
         for name, value in changes.items():
             setattr(edge, name, value)
         edge.revision += 1
@@ -259,4 +271,5 @@ def edge_values(edge: Any, online: bool, tags: Sequence[str] = ()) -> dict[str, 
         "claimed_at": edge.claimed_at,
         "last_seen": edge.last_seen,
         "certificate_expires_at": edge.certificate_expires_at,
+        "etag": tag_of(edge.revision),
     }

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from farsite_cloud.api.authorize import stand_first
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
 from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.folders.service import Folders, folder_answer
-from farsite_cloud.organizations.service import lock
 from farsite_cloud.sessions.endings import OUT_OF_REACH, end_out_of_reach
 from farsite_cloud.signaling.notices import tell_ended
 from farsite_signaling.rest import Answer, Api
@@ -54,7 +54,7 @@ async def create_folder(request: web.Request, body: wire.FolderRequest) -> wire.
 
     async def create() -> wire.Folder:
         with call.act("folder.created", body.name) as act:
-            await lock(call.session, call.organization.id)
+            await stand_first(request, Right.FOLDER_MANAGE)
             folder = await Folders(call.scope).create(body, call.now)
             act.details |= {"folder": folder.id, "parent": folder.parent_id}
         return folder_answer(folder)
@@ -74,7 +74,7 @@ async def change_folder(request: web.Request, body: wire.FolderChange) -> Answer
     """Rename a folder, or move it with all below it."""
     call = call_of(request)
     with call.act("folder.changed", request.match_info["folder"]) as act:
-        await lock(call.session, call.organization.id)
+        await stand_first(request, Right.FOLDER_MANAGE)
         folder = await Folders(call.scope).get(request.match_info["folder"])
         await check_unchanged(request, folder)
         await Folders(call.scope).change(folder, body)
@@ -95,7 +95,7 @@ async def remove_folder(request: web.Request) -> None:
     """Remove an empty folder."""
     call = call_of(request)
     with call.act("folder.removed", request.match_info["folder"]) as act:
-        organization = await lock(call.session, call.organization.id)
+        organization = await stand_first(request, Right.FOLDER_MANAGE)
         folder = await Folders(call.scope).get(request.match_info["folder"])
         await check_unchanged(request, folder)
         act.details["name"] = folder.name

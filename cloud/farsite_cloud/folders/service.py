@@ -14,6 +14,7 @@ from farsite_cloud.folders.tree import ids_below, in_reach
 from farsite_cloud.ids import new_id
 from farsite_cloud.organizations.models import FolderAccess
 from farsite_cloud.setup_codes.service import forget_setup_codes, waiting_setup_codes
+from farsite_signaling.rest.etags import tag_of
 from farsite_signaling.wire import cloud_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
@@ -136,4 +137,4 @@ class Folders:
 def folder_answer(folder: Folder, seen: set[str] | None = None) -> wire.Folder:
     """A parent that is not `seen` is not told of: whoever asks does not reach it."""
     parent = folder.parent_id if seen is None or folder.parent_id in seen else None
-    return wire.Folder(id=folder.id, name=folder.name, parent_id=parent)
+    return wire.Folder(id=folder.id, name=folder.name, parent_id=parent, etag=tag_of(folder.revision))

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from itertools import chain
 from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from farsite_cloud.database import Scope
-from farsite_cloud.database.kept import NOTHING, among_named, named_list, numbered, padded
-from farsite_cloud.database.portable import among_few, has_text, in_pairs, row_by_row
+from farsite_cloud.database.kept import among_named, named_list, numbered, padded
+from farsite_cloud.database.portable import among_few, has_text, row_by_row
+from farsite_cloud.inventory.grouped import among_pairs, pair_values
 from farsite_cloud.inventory.models import ManagedDevice, ThingTag
 from farsite_cloud.inventory.selection import WORD, Selection
 
 _D = ManagedDevice
-_EDGE, _PAIR, _FOUND, _TAG = "edge", "pair", "found", "tag"
+_EDGE, _FOUND, _TAG = "edge", "found", "tag"
 
 
 def narrowed(scope: Scope, selection: Selection) -> Select[ManagedDevice]:
     """Devices of the selection, with its values: for what is asked for now and then."""
-    statement: Select[ManagedDevice] = scope.select(_D).where(*conditions(scope, selection))
+    own = scope.few(_D) if selection.listed else scope.select(_D)
+    statement: Select[ManagedDevice] = own.where(*conditions(scope, selection))
     return statement.params(**values_in(selection))
 
 
@@ -50,16 +51,11 @@ def values_in(selection: Selection) -> dict[str, Any]:
     if selection.edges is not None:
         values |= numbered(_EDGE, list(selection.edges))
     if selection.pairs is not None:
-        values |= _pair_values(sorted(selection.pairs))
+        values |= pair_values(selection.pairs)
     if selection.found is not None:
         values |= numbered(_FOUND, selection.found)
     values |= numbered(WORD, selection.words, len(selection.words))
     return values | numbered(_TAG, selection.tags, len(selection.tags))
-
-
-def _pair_values(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    pairs = pairs + pairs[-1:] * (padded(len(pairs)) - len(pairs))
-    return numbered(_PAIR, list(chain.from_iterable(pairs)), 2 * len(pairs))
 
 
 def conditions(scope: Scope, selection: Selection) -> list[ColumnElement[bool]]:
@@ -68,7 +64,8 @@ def conditions(scope: Scope, selection: Selection) -> list[ColumnElement[bool]]:
     if selection.edges is not None:
         found.append(_among(_D.edge_host_id, _EDGE, len(selection.edges), few))
     if selection.pairs is not None:
-        found.append(_in_pairs(len(selection.pairs), few))
+        kind = (_D.model, _D.version) if few else (row_by_row(_D.model), row_by_row(_D.version))
+        found.append(among_pairs(kind, len(selection.pairs)))
     if selection.found is not None:
         found.append(_among(_D.id, _FOUND, len(selection.found), few=True))
     else:
@@ -80,13 +77,6 @@ def conditions(scope: Scope, selection: Selection) -> list[ColumnElement[bool]]:
 
 def _among(column: InstrumentedAttribute[str], name: str, count: int, few: bool) -> ColumnElement[bool]:
     return among_named(column if few or count == 1 else row_by_row(column), name, count)
-
-
-def _in_pairs(count: int, few: bool) -> ColumnElement[bool]:
-    if not count:
-        return NOTHING
-    columns = (_D.model, _D.version) if few else (row_by_row(_D.model), row_by_row(_D.version))
-    return in_pairs(*columns, *named_list(_PAIR, 2 * padded(count)))
 
 
 def _tagged(scope: Scope, tag: BindParameter[str], rare: bool) -> ColumnElement[bool]:

@@ -9,16 +9,18 @@ from datetime import date
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import func
+from sqlalchemy import Select, func
 
 from farsite_cloud.database import Scope
+from farsite_cloud.database.kept import among_named
 from farsite_cloud.database.portable import row_by_row
-from farsite_cloud.inventory.conditions import narrowed
+from farsite_cloud.inventory.conditions import narrowed, shape_of, values_in
 from farsite_cloud.inventory.grouped import (
     DIMENSIONS,
     KINDS,
     LOOKS,
     Group,
+    among_pairs,
     by_edge_host,
     by_tag,
     devices_by_edge_host,
@@ -67,7 +69,8 @@ async def _kept(scope: Scope, selection: Selection) -> _Found:
         every = await groups(scope, selection.edges, selection.wanted, DIMENSIONS)
         found = [group for group in every if selection.takes(group)]
         tags = await _tags(scope, selection, sum(group.number for group in found))
-        return _Found(found, found, await _edges(scope, selection), tags)
+        edges = await by_edge_host(scope, selection.edges, selection.wanted, selection.pairs)
+        return _Found(found, found, edges, tags)
     # Each with each would be several times as many.
     kinds = await groups(scope, selection.edges, selection.wanted, KINDS)
     looks = await groups(scope, selection.edges, selection.wanted, LOOKS)
@@ -79,7 +82,7 @@ async def _kept(scope: Scope, selection: Selection) -> _Found:
 
 
 async def _counted(scope: Scope, selection: Selection) -> _Found:
-    columns = [getattr(_D, name) for name in DIMENSIONS]
+    columns = [_groups_by(selection, getattr(_D, name)) for name in DIMENSIONS]
     shown = grouped_columns(_D, DIMENSIONS)
     statement = narrowed(scope, selection).with_only_columns(func.count(_D.id), *shown)
     found = [Group._make(row) for row in await scope.rows(statement.group_by(*columns))]
@@ -89,12 +92,20 @@ async def _counted(scope: Scope, selection: Selection) -> _Found:
 
 async def _edges(scope: Scope, selection: Selection) -> Counter[str]:
     statement = narrowed(scope, selection)
-    grouped = statement.with_only_columns(_D.edge_host_id, func.count(_D.id)).group_by(_D.edge_host_id)
+    numbers = statement.with_only_columns(_D.edge_host_id, func.count(_D.id))
+    grouped = numbers.group_by(_groups_by(selection, _D.edge_host_id))
     return Counter({edge: int(number) for edge, number in await scope.rows(grouped)})
+
+
+def _groups_by(selection: Selection, column: Any) -> Any:
+    """Few are not looked for along an index that has all in order."""
+    return row_by_row(column) if selection.listed else column
 
 
 async def _tags(scope: Scope, selection: Selection, number: int) -> Counter[str]:
     """`number`: of devices that are left. Of few each one's tags are looked up, of many all tags gone through."""
+    if selection.of_kinds:
+        return await _tags_of_kinds(scope, selection)
     ids = narrowed(scope, selection).with_only_columns(_D.id)
     if number <= FEW:
         marks = scope.among(ThingTag, ids, ThingTag.thing_id)
@@ -103,6 +114,22 @@ async def _tags(scope: Scope, selection: Selection, number: int) -> Counter[str]
     statement = marks.with_only_columns(ThingTag.tag, func.count()).where(ThingTag.present)
     grouped = statement.group_by(row_by_row(ThingTag.tag))
     return Counter({tag: int(count) for tag, count in await scope.rows(grouped)})
+
+
+async def _tags_of_kinds(scope: Scope, selection: Selection) -> Counter[str]:
+    """From an index alone: of all devices of a model, thousands were looked up."""
+    shape, values = ("tags of kinds", shape_of(selection)), values_in(selection)
+    rows = await scope.kept_rows(shape, lambda own: _marks_of_kinds(own, selection), values)
+    return Counter({tag: int(count) for tag, count in rows})
+
+
+def _marks_of_kinds(scope: Scope, selection: Selection) -> Select[*tuple[Any, ...]]:
+    wanted = selection.wanted.items()
+    having = [among_named(getattr(ThingTag, name), name, len(values)) for name, values in wanted]
+    if selection.pairs is not None:
+        having.append(among_pairs((ThingTag.model, ThingTag.version), len(selection.pairs)))
+    marks = scope.select(ThingTag).where(ThingTag.present, *having)
+    return marks.with_only_columns(ThingTag.tag, func.count()).group_by(row_by_row(ThingTag.tag))
 
 
 def _by(found: Sequence[Group], name: str) -> Counter[str]:

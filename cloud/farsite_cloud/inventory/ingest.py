@@ -80,6 +80,8 @@ class _Intake:
         await images.take(self._scope, self._edge_id, delta.images, delta.images_gone, self._now)
         await edge_tasks.take(self._scope, self._edge_id, delta.tasks, delta.work, self._now)
         await self._changes.write(self._scope)
+        # Whoever removed it meanwhile was waited for there.
+        await EdgeHosts(self._scope).check_there(self._edge_id)
         position.devices += self._more
         position.position, position.updated_at = delta.last, self._now
         if self._turned:
@@ -98,7 +100,7 @@ class _Intake:
         with self._scope.session.no_autoflush:  # each row is written once, with its tags
             marks = await tagging.marks_of(self._scope, [row.id for row, _ in rows])
         for row, one in rows:
-            thing = Thing(row.id, self._edge_id, row.serial)
+            thing = Thing(row.id, self._edge_id, row.serial, row.model, row.version)
             tagging.take(self._scope, thing, one.tags, marks, self._changes, self._now)
         tagging.show([row for row, _ in rows], marks)
         await self._scope.session.flush()

@@ -86,7 +86,8 @@ Index(
 
 
 class ThingTag(_Indexed, Base):
-    """A mark for one tag of a device, or of an edge host (`serial` empty). `pending`: the edge host has yet to know."""
+    """A mark for one tag of a device, or of an edge host (`serial` empty). `pending`: the edge host has yet to know.
+    `model` and `version` are the device's: triggers keep them so (`0016_tags_by_model`), and fill in what is left out."""
 
     __tablename__ = "tags"
     __table_args__ = (
@@ -94,6 +95,7 @@ class ThingTag(_Indexed, Base):
         Index("ix_tags_tag", "organization_id", "tag", "present", "thing_id"),
         Index("ix_tags_thing_id", "thing_id", "organization_id", "present", "tag"),
         Index("ix_tags_edge_host_id", "edge_host_id", "pending"),
+        Index("ix_tags_model", "organization_id", "present", "model", "version", "tag"),
     )
 
     edge_host_id: Mapped[str] = mapped_column(IdColumn, ForeignKey(_EDGE_HOST))
@@ -103,6 +105,8 @@ class ThingTag(_Indexed, Base):
     present: Mapped[bool]
     at: Mapped[datetime] = mapped_column(UtcDateTime)
     pending: Mapped[bool]
+    model: Mapped[str | None] = mapped_column(String(200))
+    version: Mapped[str | None] = mapped_column(String(200))
 
 
 class InventoryCount(_Indexed, Base):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Select, and_, case, func
+from sqlalchemy import Select
 
 from farsite_cloud.database import Scope
 from farsite_cloud.database.kept import named_list, numbered
@@ -15,9 +15,10 @@ from farsite_cloud.database.portable import has_text
 from farsite_cloud.database.text_index import SHORTEST, is_indexed, of_words, parts_of
 from farsite_cloud.edge_hosts.service import EdgeHosts
 from farsite_cloud.folders.service import Folders
-from farsite_cloud.inventory.grouped import DIMENSIONS, Group, by_tag, devices_of_all, groups, how_many
+from farsite_cloud.inventory.grouped import DIMENSIONS, KINDS, Group, by_tag, groups, how_many
 from farsite_cloud.inventory.models import ManagedDevice
 from farsite_cloud.inventory.releases import Edges, releases
+from farsite_cloud.inventory.samples import Sample, sample_of
 from farsite_signaling.wire.inventory_api import DeviceFilter
 from farsite_signaling.wire.tags import plain_tag
 
@@ -27,10 +28,10 @@ MOST_WORDS = 8
 MOST_FOUND = 1000
 """Of devices with a rare text: their ids go into the statement that shows them."""
 MOST_PARTS = 24
-WORD, PART = "word", "part"
+WORD = "word"
 """Of `kept.named`."""
-SAMPLE, COMMON = 500, 0.03
-"""A text that so many of so many devices have is met often enough."""
+COMMON = 0.03
+"""A text that so many of the first devices have is met often enough."""
 GONE_THROUGH = 20_000
 """So many devices are gone through in a few milliseconds."""
 
@@ -53,6 +54,17 @@ class Selection:
     def counted(self) -> bool:
         """Whether counts that are kept can tell how many it leaves."""
         return not self.words and not self.tags
+
+    @property
+    def of_kinds(self) -> bool:
+        """Whether it is a choice of models and versions, and of nothing else."""
+        chosen = bool(self.wanted) or self.pairs is not None
+        return self.counted and self.edges is None and chosen and set(self.wanted) <= set(KINDS)
+
+    @property
+    def listed(self) -> bool:
+        """Whether the ids of few devices are known, or those of devices with a tag that few have."""
+        return self.found is not None or bool(self.rare_tags)
 
     @property
     def empty(self) -> bool:
@@ -119,10 +131,11 @@ def _with_text(scope: Scope, words: int, indexed: int) -> Select[*tuple[Any, ...
 
 async def _indexed(scope: Scope, words: Sequence[str]) -> _Rare | None:
     """What the index is to be asked for, perhaps nothing; None where what all are gone through for is met soon."""
+    sample = await sample_of(scope, GONE_THROUGH)
     # An index of all organizations' texts takes longer than going through those of one that has not many.
-    if await devices_of_all(scope) <= GONE_THROUGH:
+    if sample.devices <= GONE_THROUGH:
         return _Rare()
-    rare = await _rare(scope, words)
+    rare = _rare(sample, words)
     if rare is None or not rare.words or await is_indexed(scope.session, ManagedDevice.__tablename__):
         return rare
     return _Rare()
@@ -137,19 +150,13 @@ class _Rare:
     parts: list[str] = field(default_factory=list)
 
 
-async def _rare(scope: Scope, words: Sequence[str]) -> _Rare | None:
+def _rare(sample: Sample, words: Sequence[str]) -> _Rare | None:
     """None where enough of the first devices have them all."""
-    parts = list(dict.fromkeys(part for word in words if len(word) >= SHORTEST for part in parts_of(word)))
-    parts = parts[:MOST_PARTS]
-    shape = ("texts of the first", len(words), len(parts))
-    values = numbered(WORD, words, len(words)) | numbered(PART, parts, len(parts))
-    [(looked_at, all_of_them, *each)] = await scope.kept_rows(
-        shape, lambda own: _sample(own, len(words), len(parts)), values
-    )
-    many = int(looked_at) * COMMON
-    if int(all_of_them) >= many:
+    many = len(sample.texts) * COMMON
+    if sample.having(*words) >= many:
         return None
-    few = {text for text, number in zip([*words, *parts], each, strict=True) if int(number) < many}
+    parts = [part for word in words if len(word) >= SHORTEST for part in parts_of(word)]
+    few = {text for text in dict.fromkeys([*words, *parts[:MOST_PARTS]]) if sample.having(text) < many}
     rare = [word for word in words if len(word) >= SHORTEST and word in few]
     return _Rare(rare, [part for word in rare for part in _asked_for(word, few)])
 
@@ -157,16 +164,6 @@ async def _rare(scope: Scope, words: Sequence[str]) -> _Rare | None:
 def _asked_for(word: str, few: Collection[str]) -> list[str]:
     every = parts_of(word)
     return [part for part in every if part in few] or every
-
-
-def _sample(scope: Scope, words: int, parts: int) -> Select[*tuple[Any, ...]]:
-    """How many were looked at, have all of the words, and have each, and each of the parts."""
-    first = scope.select(ManagedDevice).with_only_columns(ManagedDevice.search)
-    sample = first.order_by(ManagedDevice.name_key, ManagedDevice.id).limit(SAMPLE).subquery()
-    having = [has_text(sample.c.search, word) for word in named_list(WORD, words)]
-    having_parts = [has_text(sample.c.search, part) for part in named_list(PART, parts)]
-    numbers = [func.sum(case((one, 1), else_=0)) for one in (and_(*having), *having, *having_parts)]
-    return sample.select().with_only_columns(func.count(), *numbers)
 
 
 def values_of(text: str) -> list[str]:

@@ -25,11 +25,14 @@ Marks = dict[tuple[str, str], ThingTag]
 
 @dataclass(frozen=True)
 class Thing:
-    """A device, or an edge host (`serial` empty): what tags are put on."""
+    """A device, or an edge host (`serial` empty): what tags are put on. `model` and `version`: of a device that nobody
+    else can be changing; else the database looks them up."""
 
     id: str
     edge_host_id: str
     serial: str = ""
+    model: str | None = None
+    version: str | None = None
 
 
 async def marks_of(scope: Scope, things: Collection[str]) -> Marks:
@@ -106,6 +109,8 @@ def _put(
             serial=thing.serial,
             thing_id=thing.id,
             tag=mark.tag,
+            model=thing.model,
+            version=thing.version,
         )
         scope.add(row)
         known[thing.id, mark.tag] = row

@@ -10,7 +10,13 @@ from farsite_cloud.api.etags import IF_MATCH, check_if_match, etag, hold
 from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.api.paging import next_cursor, read_page
 from farsite_cloud.invitations.models import Invitation
-from farsite_cloud.invitations.service import Invitations, invitation_answer, renew, starting_role
+from farsite_cloud.invitations.service import (
+    Invitations,
+    invitation_answer,
+    renew,
+    revision_of,
+    starting_role,
+)
 from farsite_cloud.mail.letters import Letter
 from farsite_cloud.notices.events import emit
 from farsite_cloud.users.service import Users, check_choice, check_folders
@@ -98,12 +104,7 @@ async def get_invitation(request: web.Request) -> Answer:
 
 
 def _answer(call: Call, invitation: Invitation) -> Answer:
-    return Answer(invitation_answer(invitation, call.organization, call.now), etag(_revision(invitation)))
-
-
-def _revision(invitation: Invitation) -> int:
-    """Sending it again is all that changes one, and gives it a new end."""
-    return int(invitation.expires_at.timestamp() * 1000)
+    return Answer(invitation_answer(invitation, call.organization, call.now), etag(revision_of(invitation)))
 
 
 @api.route(
@@ -127,7 +128,7 @@ async def resend_invitation(request: web.Request) -> Answer:
 
 async def _check_unchanged(request: web.Request, invitation: Invitation) -> None:
     await hold(request, invitation)
-    check_if_match(request, _revision(invitation))
+    check_if_match(request, revision_of(invitation))
 
 
 @api.route("DELETE", _ONE, need=Right.USER_MANAGE, headers=(IF_MATCH,))

@@ -12,6 +12,7 @@ from farsite_cloud.database.scope import owners_of
 from farsite_cloud.ids import new_id
 from farsite_cloud.invitations.models import Invitation
 from farsite_cloud.organizations.models import Organization
+from farsite_signaling.rest.etags import tag_of
 from farsite_signaling.wire import people_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.rights import EVERY_FOLDER, Role
@@ -131,4 +132,10 @@ def invitation_answer(invitation: Invitation, organization: Organization, now: d
         created_at=invitation.created_at,
         expires_at=invitation.expires_at,
         expired=invitation.expires_at <= now,
+        etag=tag_of(revision_of(invitation)),
     )
+
+
+def revision_of(invitation: Invitation) -> int:
+    """Sending it again is all that changes one, and gives it a new end."""
+    return int(invitation.expires_at.timestamp() * 1000)

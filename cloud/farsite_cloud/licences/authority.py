@@ -22,6 +22,7 @@ from farsite_signaling.identity.licences import (
 )
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.licence import LicenceKey, LicenceKind
+from farsite_signaling.wire.refusals import plain
 
 PUBLIC_SUFFIX = ".pub"
 
@@ -106,7 +107,7 @@ def issue(
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in problem["loc"])
-        detail = f"No licence was issued: {problem['msg']}{f' ({where})' if where else ''}."
+        detail = f"No licence was issued: {plain(problem['msg'])}{f' ({where})' if where else ''}."
         raise FarsiteError(ErrorCode.INVALID_REQUEST, detail) from None
     return claims, sign_licence(key, claims)
 

@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from farsite_cloud.accounts.service import is_enabled
 from farsite_cloud.database import Scope
 from farsite_cloud.database.scope import due_rows
 from farsite_cloud.notices.events import emit
@@ -87,8 +88,8 @@ async def _take(services: Services, scope: Scope, delivery_id: str, now: datetim
     delivery = await scope.get(WebhookDelivery, delivery_id, "delivery")
     webhook = await scope.get(Webhook, delivery.webhook_id, "webhook")
     delivery.attempts += 1
-    if await membership(scope.session, scope.organization_id, webhook.account_id) is None:
-        _end(delivery, DeliveryState.FAILED, "Its owner is not a member any more.", now)
+    if (problem := await _lost(scope, webhook.account_id)) is not None:
+        _end(delivery, DeliveryState.FAILED, problem, now)
         return None
     return Taken(
         organization=scope.organization_id,
@@ -98,6 +99,13 @@ async def _take(services: Services, scope: Scope, delivery_id: str, now: datetim
         body=delivery.payload.encode(),
         keys=secrets_of(webhook, services.vault, now),
     )
+
+
+async def _lost(scope: Scope, account_id: str) -> str | None:
+    """Why a webhook's owner is told nothing any more."""
+    if await membership(scope.session, scope.organization_id, account_id) is None:
+        return "Its owner is not a member any more."
+    return None if await is_enabled(scope.session, account_id) else "Its owner's account is disabled."
 
 
 async def _send(services: Services, taken: Taken) -> Outcome:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from aiohttp import web
 
 from farsite_cloud.accounts.own import own_account
+from farsite_cloud.api.authorize import stand_first
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import IF_MATCH, check_if_match, etag, hold
 from farsite_cloud.api.paging import next_cursor, start_after
 from farsite_cloud.notices.choices import Choices, change_settings, settings_of
 from farsite_cloud.notices.models import Notice, NoticeSettings
-from farsite_cloud.organizations.service import lock
 from farsite_signaling.rest import Answer, Api, read_query
 from farsite_signaling.rest.etags import revision_of
 from farsite_signaling.wire import notices_api as wire
@@ -130,7 +130,7 @@ async def put_settings(request: web.Request, body: wire.NoticeSettingsChange) ->
     """Change them for everybody."""
     call = call_of(request)
     with call.act("notice_settings.changed") as act:
-        await lock(call.session, call.organization.id)
+        await stand_first(request, Right.ORGANIZATION_MANAGE)
         check_if_match(request, (await settings_of(call.scope)).revision)
         settings = await change_settings(call.scope, body, call.now)
         act.details |= body.model_dump(exclude_none=True)

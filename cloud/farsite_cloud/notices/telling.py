@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from farsite_cloud.accounts.models import Account
+from farsite_cloud.accounts.models import Account, AccountKind
 from farsite_cloud.database import Scope
 from farsite_cloud.database.scope import due_rows
 from farsite_cloud.edge_hosts.service import EdgeHosts
@@ -143,7 +143,7 @@ async def _tell(
                 created_at=batch.now,
             )
         )
-    if Channel.MAIL in channels and "@" in account.email:
+    if Channel.MAIL in channels and account.kind == AccountKind.PERSON:
         _mail(services, scope, batch, account, title, events)
     if Channel.WEBHOOK in channels:
         data = {"title": title, "count": len(events), "items": items}

@@ -7,7 +7,7 @@ import json
 from aiohttp import web
 
 from farsite_cloud.api.call import Call, call_of
-from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
+from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag, tag_of
 from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.api.paging import next_cursor, read_page
 from farsite_cloud.notices.models import Webhook, WebhookDelivery
@@ -40,6 +40,7 @@ def _answer(call: Call, webhook: Webhook) -> wire.Webhook:
         problem=webhook.problem,
         failing_since=webhook.failing_since,
         created_at=webhook.created_at,
+        etag=tag_of(webhook.revision),
     )
 
 

@@ -7,12 +7,13 @@ from datetime import timedelta
 from aiohttp import web
 
 from farsite_cloud.accounts.service import addresses_of
+from farsite_cloud.api.authorize import stand_first
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import IF_MATCH, check_if_match, etag
 from farsite_cloud.mail.letters import Letter
 from farsite_cloud.organizations.entrance import entrance_answer
 from farsite_cloud.organizations.models import Organization
-from farsite_cloud.organizations.service import lock, members_of
+from farsite_cloud.organizations.service import members_of
 from farsite_signaling.rest import Answer, Api
 from farsite_signaling.wire import cloud_api
 from farsite_signaling.wire import lifecycle_api as wire
@@ -36,7 +37,7 @@ async def delete_organization(request: web.Request, body: wire.OrganizationDelet
     call = call_of(request)
     with call.act("organization.deletion_requested", call.organization.name) as act:
         _check_interactive(call)
-        organization = await lock(call.session, call.organization.id)
+        organization = await stand_first(request, Right.ORGANIZATION_OWN)
         check_if_match(request, organization.revision)
         if body.name != organization.name:
             detail = f"To delete it, give its name as it stands: {organization.name}"
@@ -73,7 +74,7 @@ async def restore_organization(request: web.Request) -> Answer:
     call = call_of(request)
     with call.act("organization.restored", call.organization.name):
         _check_interactive(call)
-        organization = await lock(call.session, call.organization.id)
+        organization = await stand_first(request, Right.ORGANIZATION_OWN)
         check_if_match(request, organization.revision)
         if organization.deletes_at is None:
             raise FarsiteError(ErrorCode.CONFLICT, "It is not being deleted.")

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from farsite_cloud.accounts.factors import accounts_with_factor
 from farsite_cloud.accounts.service import find_accounts
+from farsite_cloud.api.authorize import stand_first
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import IF_MATCH, check_if_match, etag
 from farsite_cloud.api.idempotency import HEADER, once
@@ -13,12 +14,11 @@ from farsite_cloud.organizations.entrance import entrance_answer, entrances
 from farsite_cloud.organizations.models import Organization
 from farsite_cloud.organizations.service import (
     check_may_create,
-    lock,
     members_of,
     organization_answer,
 )
 from farsite_cloud.organizations.service import create_organization as create_rows
-from farsite_cloud.sessions.endings import end_of_accounts
+from farsite_cloud.sessions.endings import end_of_accounts, end_of_unproven
 from farsite_cloud.signaling.notices import tell_ended
 from farsite_cloud.support.service import SupportAccesses
 from farsite_signaling.rest import AUTHENTICATED, INTERACTIVE, Answer, Api
@@ -80,7 +80,7 @@ async def change_organization(request: web.Request, body: wire.OrganizationChang
     """Rename it, or change its rules: what invited members start as, a second factor, how long sign-ins last."""
     call = call_of(request)
     with call.act("organization.changed") as act:
-        organization = await lock(call.session, call.organization.id)
+        organization = await stand_first(request, Right.ORGANIZATION_MANAGE)
         act.target = organization.name
         check_if_match(request, organization.revision)
         changes = body.model_dump(exclude_none=True)
@@ -103,6 +103,8 @@ async def _ask_for_mfa(call: Call, organization: Organization) -> None:
     members += [one.id for one in await find_accounts(call.session, [access.email for access in active])]
     without = sorted(set(members) - await accounts_with_factor(call.session, members))
     ended = await end_of_accounts(call.whole, without, call.now)
+    await call.session.flush()
+    ended += await end_of_unproven(call.whole, call.now)
     detail = f"The organization {organization.name!r} now asks for a second factor."
     peers = call.services.peers
     call.later(lambda: tell_ended(peers, ended, ErrorCode.MFA_SETUP_REQUIRED, detail))

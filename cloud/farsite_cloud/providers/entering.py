@@ -8,6 +8,7 @@ from farsite_cloud.api.call import Call
 from farsite_cloud.audit.log import Act
 from farsite_cloud.database import Scope
 from farsite_cloud.organizations.service import lock, membership
+from farsite_cloud.organizations.suspension import check_active
 from farsite_cloud.providers.claims import Claims
 from farsite_cloud.providers.directory import refused
 from farsite_cloud.providers.flow import Client
@@ -24,11 +25,14 @@ NO_PASSWORD = "unusable"
 async def admit(call: Call, scope: Scope, client: Client, claims: Claims, act: Act) -> tuple[Account, bool]:
     """The account, and whether a second factor counts. Raises `provider_refused`."""
     act.actor, act.details["subject"] = claims.proven_email or "", clean(claims.sub)
-    await lock(scope.session, scope.organization_id)
+    organization = await lock(scope.session, scope.organization_id)
     provider = await Providers(scope).get()
     if (provider.issuer, provider.client_id) != (client.issuer, client.client_id):
         raise refused("it was changed meanwhile; begin again")
     account, verdict = await _resolve(call, scope, provider, claims)
+    if verdict in (Verdict.ADD, Verdict.CREATE):
+        # As for invitations: a suspended one takes nobody in.
+        check_active(organization)
     act.actor, act.details["verdict"] = account.email, str(verdict)
     return account, provider.counts_as_mfa or "mfa" in claims.amr
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from farsite_cloud.accounts.tokens import drop_vouched, vouched_tokens
 from farsite_cloud.accounts.tokens import revoke as revoke_token
-from farsite_cloud.accounts.tokens import vouched_tokens
-from farsite_cloud.api.authorize import demand_all
+from farsite_cloud.api.authorize import demand_all, stand_first
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
 from farsite_cloud.attempts import guessing
 from farsite_cloud.ids import new_id
 from farsite_cloud.mail.letters import Letter
-from farsite_cloud.organizations.service import lock, members_in_role_not
+from farsite_cloud.organizations.service import members_in_role_not
 from farsite_cloud.providers.models import IdentityProvider
 from farsite_cloud.providers.service import CALLBACK, CODE_LIFETIME, Domains, Identities, Providers
 from farsite_cloud.sessions.endings import end_of_accounts, end_of_tokens
@@ -26,6 +26,7 @@ api = Api()
 _PROVIDER = "/organizations/{org}/identity-provider"
 _DOMAINS = f"{_PROVIDER}/domains"
 OWN = Right.ORGANIZATION_OWN
+_CHANGED = "The identity provider that vouched for this sign-in was changed."
 
 
 @api.route("GET", _PROVIDER, need=OWN, response=wire.Provider)
@@ -68,7 +69,7 @@ async def set_identity_provider(request: web.Request, body: wire.ProviderRequest
         # Whoever a provider vouches for comes in with all that they may do, owners too.
         demand_all(call, rights_of(Role.OWNER))
         await call.services.providers.discover(body.issuer)
-        organization = await lock(call.session, call.organization.id)
+        organization = await stand_first(request, OWN)
         provider = await _stored(request, call, body)
         if body.required and not organization.provider_required:
             await _require(call)
@@ -109,12 +110,13 @@ async def _require(call: Call) -> None:
     call.later(lambda: tell_ended(peers, ended, ErrorCode.PROVIDER_REQUIRED, detail))
 
 
-async def _end_vouched(call: Call) -> None:
+async def _end_vouched(call: Call, detail: str = _CHANGED, only: str | None = None) -> None:
+    """`only`: of this account."""
+    await drop_vouched(call.session, call.organization.id, only)
     ended = []
-    for account_id, token_id in await vouched_tokens(call.session, call.organization.id):
+    for account_id, token_id in await vouched_tokens(call.session, call.organization.id, only):
         await revoke_token(call.session, token_id, call.now)
         ended += await end_of_tokens(call.session, account_id, [token_id], call.now)
-    detail = "The identity provider that vouched for this sign-in was changed."
     peers = call.services.peers
     call.later(lambda: tell_ended(peers, ended, ErrorCode.SESSION_ENDED, detail))
 
@@ -124,7 +126,7 @@ async def remove_identity_provider(request: web.Request) -> None:
     """Remove it: the sign-ins it vouched for end, and its identities are forgotten. Members and domains stay."""
     call = call_of(request)
     with call.act("organization.provider_removed") as act:
-        organization = await lock(call.session, call.organization.id)
+        organization = await stand_first(request, OWN)
         provider = await Providers(call.whole).get()
         act.target = provider.issuer
         await check_unchanged(request, provider)
@@ -138,6 +140,7 @@ async def ask_for_domain(request: web.Request, body: wire.DomainRequest) -> None
     """Begin to prove a domain: a code is mailed to one of the addresses that only its owner reads."""
     call = call_of(request)
     with call.act("organization.domain_asked", body.domain):
+        await stand_first(request, OWN)
         address = f"{body.mailbox}@{body.domain}"
         await call.services.limits.mails_to.begin(address)
         await call.services.limits.mails_from.begin(f"organization {call.organization.id}")
@@ -155,6 +158,7 @@ async def confirm_domain(request: web.Request, body: wire.DomainProof) -> None:
     """Give the mailed code back: the domain is the organization's."""
     call = call_of(request)
     with call.act("organization.domain_proven", body.domain):
+        await stand_first(request, OWN)
         async with guessing(call.services.limits.codes, f"domain {call.organization.id}"):
             await Domains(call.whole).confirm(body.domain, body.code.get_secret_value(), call.now)
 
@@ -164,13 +168,17 @@ async def remove_domain(request: web.Request) -> None:
     """Give a domain up: the provider vouches for nobody new of it. Whoever is linked stays."""
     call = call_of(request)
     with call.act("organization.domain_removed", request.match_info["domain"]):
+        await stand_first(request, OWN)
         await Domains(call.whole).remove(request.match_info["domain"].lower())
 
 
 @api.route("DELETE", f"{_PROVIDER}/identities/{{account}}", need=OWN)
 async def unlink_identity(request: web.Request) -> None:
-    """Forget who a member is at the provider: the next identity with the address is linked anew."""
-    call = call_of(request)
-    with call.act("organization.identity_unlinked", request.match_info["account"]):
-        if not await Identities(call.whole).unlink(request.match_info["account"]):
+    """Forget who a member is at the provider: the next identity with the address is linked anew. Sign-ins that the
+    provider vouched for end: they were somebody else's, perhaps."""
+    call, account_id = call_of(request), request.match_info["account"]
+    with call.act("organization.identity_unlinked", account_id):
+        await stand_first(request, OWN)
+        if not await Identities(call.whole).unlink(account_id):
             raise FarsiteError(ErrorCode.NOT_FOUND, "No identity of the provider is linked to this account.")
+        await _end_vouched(call, "An owner unlinked you from the identity provider.", account_id)

@@ -14,6 +14,7 @@ from farsite_cloud.api.idempotency import HEADER, once
 from farsite_cloud.api.paging import cursor_of, read_page
 from farsite_cloud.service_accounts.service import ServiceAccounts
 from farsite_cloud.sessions.endings import end_of_accounts
+from farsite_cloud.setup_codes.service import void_setup_codes
 from farsite_cloud.users.changes import change_member, close_lost
 from farsite_cloud.users.service import Row, check_choice, check_folders
 from farsite_signaling.rest import Answer, Api
@@ -134,6 +135,7 @@ async def _change_account(call: Call, row: Row, body: wire.ServiceAccountChange)
     if body.disabled is not None and body.disabled != (account.disabled_at is not None):
         account.disabled_at = call.now if body.disabled else None
         if body.disabled:
+            await void_setup_codes(call.whole, account.id, call.now)
             cut = Cut(_DISABLED, await end_of_accounts(call.whole, [account.id], call.now))
             call.later(partial(cut.tell, call.services.peers))
     account.revision += 1

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from farsite_cloud.accounts.service import address_of
-from farsite_cloud.accounts.tokens import limits_of
+from farsite_cloud.accounts.tokens import limits_of, unproven_among
 from farsite_cloud.database import Reach, Scope
 from farsite_cloud.database.scope import owners_of
 from farsite_cloud.edge_hosts.service import EdgeHosts
@@ -55,6 +55,13 @@ async def end_of_accounts(scope: Scope, account_ids: Sequence[str], now: datetim
     """All live sessions of these accounts in one organization."""
     theirs = live_sessions(scope, now).where(RemoteSession.account_id.in_(account_ids))
     return _end(await scope.all(theirs), now)
+
+
+async def end_of_unproven(scope: Scope, now: datetime) -> list[RemoteSession]:
+    """Live sessions of people that were asked for without a second factor, whether or not they have one."""
+    live = await scope.all(live_sessions(scope, now))
+    without = await unproven_among(scope.session, [one.token_id for one in live if one.token_id])
+    return _end([one for one in live if one.token_id in without], now)
 
 
 async def end_out_of_reach(scope: Scope, now: datetime) -> list[RemoteSession]:

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from farsite_cloud.database import Scope
-from farsite_cloud.database.scope import owner_of
+from farsite_cloud.database.scope import owner_of, owners_of
 from farsite_cloud.edge_hosts.models import EdgeHost
+from farsite_cloud.edge_hosts.naming import check_free
 from farsite_cloud.folders.models import Folder
 from farsite_cloud.setup_codes.code import code_digest, new_code
 from farsite_cloud.setup_codes.models import SetupCode
@@ -21,8 +22,12 @@ LIFETIME = timedelta(minutes=15)
 async def make_setup_code(
     scope: Scope, account_id: str, body: wire.SetupCodeRequest, default_folder_id: str, now: datetime
 ) -> wire.SetupCode:
-    """Raises `not_found` for an unknown folder."""
+    """Raises `not_found` for an unknown folder, `conflict` for a name that an edge host has.
+
+    Of codes that are still good several may have one name: somebody lost the first.
+    """
     folder = await scope.get(Folder, body.folder_id or default_folder_id, "folder")
+    await check_free(scope, body.name)
     made = SetupCode(folder_id=folder.id, name=body.name, description=body.description)
     return _keep(scope, made, account_id, now)
 
@@ -90,3 +95,9 @@ async def void_setup_codes(scope: Scope, account_id: str, now: datetime) -> None
         SetupCode.created_by == account_id, SetupCode.used_at.is_(None), SetupCode.expires_at > now
     )
     await scope.change(theirs.values(expires_at=now))
+
+
+async def void_all_setup_codes(session: AsyncSession, account_id: str, now: datetime) -> None:
+    """In every organization."""
+    for organization_id in await owners_of(session, SetupCode, SetupCode.created_by == account_id):
+        await void_setup_codes(Scope(session, organization_id), account_id, now)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from farsite_cloud.turn.config import TurnSettings
 from farsite_signaling.identity.keys import write_private
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.refusals import plain
 
 _PORTS = ("port", "tls_port", "alt_tls_port")
 
@@ -67,5 +68,5 @@ def _invalid(error: ValidationError) -> FarsiteError:
         return FarsiteError(
             ErrorCode.SETTING_INVALID, f"{where} is missing; give --{where.removesuffix('s')}."
         )
-    text = f"{where}: {first['msg'].removeprefix('Value error, ')}."
+    text = f"{where}: {plain(first['msg'])}."
     return FarsiteError(ErrorCode.SETTING_INVALID, text)

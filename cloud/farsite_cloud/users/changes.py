@@ -6,11 +6,12 @@ from farsite_cloud.api.call import Call
 from farsite_cloud.organizations.models import Membership
 from farsite_cloud.sessions.endings import OUT_OF_REACH, RIGHTS_CHANGED, end_of_accounts, end_out_of_reach
 from farsite_cloud.sessions.models import RemoteSession
+from farsite_cloud.setup_codes.service import void_setup_codes
 from farsite_cloud.signaling.notices import tell_ended
 from farsite_cloud.users.service import Users, check_choice
 from farsite_signaling.wire import people_api
 from farsite_signaling.wire.errors import ErrorCode
-from farsite_signaling.wire.rights import EVERY_FOLDER, Role, rights_of
+from farsite_signaling.wire.rights import EVERY_FOLDER, Right, Role, rights_of
 
 
 async def change_member(call: Call, users: Users, member: Membership, body: people_api.MemberChange) -> None:
@@ -26,10 +27,21 @@ async def change_member(call: Call, users: Users, member: Membership, body: peop
     member.revision += 1
 
 
+async def widens(users: Users, member: Membership, body: people_api.MemberChange) -> bool:
+    """Whether the choice of folders lets somebody in where they were not before."""
+    if member.all_folders or (body.folder_ids is None and not body.all_folders):
+        return False
+    before = (await users.folders_of([member.account_id])).get(member.account_id, [])
+    return bool(body.all_folders or set(body.folder_ids or ()) - set(before))
+
+
 async def close_lost(call: Call, member: Membership, before: Role) -> None:
     """Grants are of the rights at their time: with fewer rights, and out of reach, sessions end."""
     await call.session.flush()
-    if rights_of(before) - rights_of(Role(member.role)):
+    lost = rights_of(before) - rights_of(Role(member.role))
+    if Right.EDGE_CLAIM in lost:
+        await void_setup_codes(call.whole, member.account_id, call.now)
+    if lost:
         _tell(call, await end_of_accounts(call.whole, [member.account_id], call.now), RIGHTS_CHANGED)
     _tell(call, await end_out_of_reach(call.whole, call.now), OUT_OF_REACH)
 

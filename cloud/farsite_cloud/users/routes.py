@@ -12,7 +12,9 @@ from farsite_cloud.api.authorize import demand, demand_all, stand_first
 from farsite_cloud.api.call import Call, call_of
 from farsite_cloud.api.etags import IF_MATCH, check_unchanged, etag
 from farsite_cloud.api.paging import cursor_of, start_after
-from farsite_cloud.users.changes import change_member, close_lost
+from farsite_cloud.invitations.service import Invitations
+from farsite_cloud.support.service import end_now, find_support
+from farsite_cloud.users.changes import change_member, close_lost, widens
 from farsite_cloud.users.service import Row, Users, member_answer
 from farsite_signaling.rest import Answer, Api, read_query
 from farsite_signaling.wire import people_api
@@ -85,6 +87,8 @@ async def change_user(request: web.Request, body: people_api.MemberChange) -> An
             demand(call, Right.ORGANIZATION_OWN)
         if body.role not in (before, None):
             demand_all(call, rights_of(body.role))
+        elif await widens(users, member, body):
+            demand_all(call, rights_of(before))
         await change_member(call, users, member, body)
         await users.check_owned()
         act.details |= {"from": before} | body.model_dump(exclude_none=True)
@@ -107,8 +111,18 @@ async def remove_user(request: web.Request) -> None:
         act.details["role"] = member.role
         await users.remove(member)
         await users.check_owned()
+        await _close_other_ways(call, account.email)
         cut = await cut_off(call.whole, account.id, _REMOVED, call.now)
     call.later(partial(cut.tell, call.services.peers))
+
+
+async def _close_other_ways(call: Call, email: str) -> None:
+    """Who is removed is out: neither what they were invited to nor what they were let in for before brings them back."""
+    await Invitations(call.whole).withdraw(email)
+    access = await find_support(call.session, call.organization.id, email, call.now)
+    if access is not None:
+        end_now(access, call.actor, call.now)
+        call.later(call.services.sweeper.wake)
 
 
 @api.route(

@@ -46,11 +46,11 @@ class Users:
         return [(row.Membership, row.Account) for row in rows]
 
     async def everyone(self) -> list[Row]:
-        """People and service accounts."""
+        """People and service accounts, but for those that are disabled."""
         statement = (
             select(Membership, Account)
             .join(Account, Account.id == Membership.account_id)
-            .where(Membership.organization_id == self._scope.organization_id)
+            .where(Membership.organization_id == self._scope.organization_id, Account.disabled_at.is_(None))
         )
         return [(row.Membership, row.Account) for row in await self._session.execute(statement)]
 

@@ -11,6 +11,7 @@ from farsite_cloud.database import Scope
 from farsite_cloud.ids import new_id
 from farsite_cloud.inventory.export import COLUMNS
 from farsite_cloud.views.models import SavedView
+from farsite_signaling.rest.etags import tag_of
 from farsite_signaling.rest.routes import invalid_request
 from farsite_signaling.wire import inventory_api as wire
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -130,4 +131,5 @@ def view_answer(row: SavedView, account_id: str) -> wire.View:
         own=row.account_id == account_id,
         created_by=row.created_by,
         created_at=row.created_at,
+        etag=tag_of(row.revision),
     )

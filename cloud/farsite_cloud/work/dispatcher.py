@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from farsite_cloud.accounts.service import is_enabled
 from farsite_cloud.database import Scope
 from farsite_cloud.database.scope import due_rows
 from farsite_cloud.edge_hosts.models import EdgeHost
@@ -84,7 +85,7 @@ async def _take(services: Services, scope: Scope, campaign_id: str) -> Step | No
     if organization.suspended_at is not None:
         # Looked at again with the next lease: what was under way goes on when the organization does.
         return None
-    entrance = await entrance_of(session, organization.id, campaign.actor_id, campaign.actor, now)
+    entrance = await _entrance(scope, campaign, now)
     orders = await Campaigns(scope).orders(campaign_id)
     return Step(
         scope=scope,
@@ -96,6 +97,13 @@ async def _take(services: Services, scope: Scope, campaign_id: str) -> Step | No
         edges=await EdgeHosts(scope).by_id([order.edge_host_id for order in orders]),
         now=now,
     )
+
+
+async def _entrance(scope: Scope, campaign: Campaign, now: datetime) -> Entrance | None:
+    """Of whoever wants it, as they are let in now."""
+    if not await is_enabled(scope.session, campaign.actor_id):
+        return None
+    return await entrance_of(scope.session, scope.organization_id, campaign.actor_id, campaign.actor, now)
 
 
 async def _reached(scope: Scope, entrance: Entrance | None) -> set[str] | None:

@@ -25,6 +25,8 @@ from farsite_signaling.wire.work_api import (
 )
 
 MOST_OPEN = 100
+FURTHEST = timedelta(days=366)
+"""A campaign is planned so far ahead at most."""
 FINISHED = [state.value for state in CampaignState if state.finished]
 _UNDONE = [WorkState.FAILED, WorkState.CANCELLED, WorkState.SKIPPED, WorkState.QUEUED, WorkState.RUNNING]
 
@@ -196,7 +198,7 @@ class Campaigns:
         await self._check_room()
         if not targets:
             raise FarsiteError(ErrorCode.CONFLICT, "No edge host is meant.")
-        starts = max(request.starts_at, now) if request.starts_at else None
+        starts = _start(request.starts_at, now)
         campaign = Campaign(
             id=new_id(now),
             kind=request.kind,
@@ -295,6 +297,14 @@ def failures_of(order: CampaignOrder) -> int:
     """An edge host that could not do it at all counts as one failed device."""
     failed = int(order.counts.get("failed", 0))
     return failed or int(order.state == OrderState.FAILED)
+
+
+def _start(wanted: datetime | None, now: datetime) -> datetime | None:
+    """Raises `invalid_request` for what nobody plans."""
+    if wanted is not None and wanted > now + FURTHEST:
+        detail = f"A campaign starts within {FURTHEST.days} days (starts_at)."
+        raise FarsiteError(ErrorCode.INVALID_REQUEST, detail)
+    return None if wanted is None else max(wanted, now)
 
 
 def _nothing_to_do(row: CampaignDevice) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import aiohttp
 from pydantic import BaseModel, ValidationError
 
-from farsite_edge.admin.site import FILE, AdminAddress
+from farsite_signaling.wire.admin import FILE, AdminAddress
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError, Problem
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -34,13 +34,13 @@ class AdminCaller:
     ) -> Answer:
         address = self._address()
         connector = aiohttp.UnixConnector(address.unix) if address.unix else aiohttp.TCPConnector()
-        headers = {"Authorization": f"Bearer {address.token}"} if address.token else {}
-        base = "http://localhost" if address.unix else f"http://127.0.0.1:{address.port}"
         timeout = aiohttp.ClientTimeout(total=TIMEOUT)
         try:
             async with (
-                aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers) as session,
-                session.request(method, f"{base}/api/v1{path}", json=body) as response,
+                aiohttp.ClientSession(
+                    connector=connector, timeout=timeout, headers=address.headers
+                ) as session,
+                session.request(method, f"{address.base}/api/v1{path}", json=body) as response,
             ):
                 return _read(response.status, await response.read(), answer)
         except aiohttp.ClientConnectionError:

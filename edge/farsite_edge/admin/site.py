@@ -9,26 +9,16 @@ import socket
 from pathlib import Path
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
 
 from farsite_edge.api.principal import Authenticator
 from farsite_edge.store.failures import storage_errors
 from farsite_signaling.identity.keys import write_private
+from farsite_signaling.wire.admin import FILE, AdminAddress
 
-FILE = "admin.json"
+__all__ = ["FILE", "SOCKET", "AdminAddress", "AdminSite"]
 SOCKET = "admin.sock"
 # sun_path holds 108 bytes on Linux, 104 on BSD and macOS.
 LONGEST_PATH = 100
-
-
-class AdminAddress(BaseModel):
-    """Written to `admin.json`, readable by the owner only."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    unix: str | None = None
-    port: int | None = None
-    token: str | None = Field(default=None, repr=False)
 
 
 def _owners_socket(path: str) -> socket.socket:

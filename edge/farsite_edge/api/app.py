@@ -23,7 +23,7 @@ def build_app(guard: Guard, api: Api) -> web.Application:
     """One application for every way in; the connection tells who asks."""
     app = web.Application(middlewares=[problem_middleware, guard.middleware], client_max_size=MAX_BODY)
     app.on_response_prepare.append(add_headers)
-    api.mount(app, guard.authorize)
+    api.mount(app, guard.authorize, guard.may)
     document = openapi(api, title="Farsite edge host", version=__version__)
 
     async def description(_: web.Request) -> web.Response:

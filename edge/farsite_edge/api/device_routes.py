@@ -14,9 +14,10 @@ from farsite_edge.api.reports import send_report
 from farsite_edge.audit import AuditLog
 from farsite_edge.devices import DeviceManager, Monitor, Registry
 from farsite_edge.devices.credentials import Account
-from farsite_edge.devices.details import read_details, shown_network
+from farsite_edge.devices.details import read_details, read_network
 from farsite_edge.devices.listing import DeviceQuery, page_of
-from farsite_signaling.rest import Api, read_query
+from farsite_signaling.rest import Answer, Api, read_query
+from farsite_signaling.rest.etags import etag, revision_of
 from farsite_signaling.wire.device_api import (
     AcceptCertificate,
     CredentialsInfo,
@@ -86,7 +87,12 @@ class DeviceRoutes:
         route("GET", "/devices/{id}", need=read, response=Device)(self.device)
         route("GET", "/devices/{id}/parameters", need=read, response=Parameters)(self.parameters)
         change = route(
-            "PATCH", "/devices/{id}/parameters", need=manage, request=ParametersChange, response=Parameters
+            "PATCH",
+            "/devices/{id}/parameters",
+            need=manage,
+            request=ParametersChange,
+            response=Parameters,
+            errors=(ErrorCode.PRECONDITION_FAILED,),
         )
         change(self.change_parameters)
         route("GET", "/devices/{id}/details", need=read, response=DeviceDetails)(self.details)
@@ -149,7 +155,7 @@ class DeviceRoutes:
         principal = request[PRINCIPAL]
         names = {"parameters": sorted(body.values)}
         try:
-            values = await self._manager.change_parameters(device, body.values)
+            values = await self._manager.change_parameters(device, body.values, body.before)
         except FarsiteError as error:
             details = {**names, "code": error.code}
             await self._note(principal, "device.parameters", device, "failed", details)
@@ -170,11 +176,11 @@ class DeviceRoutes:
         async with self._manager.logged_in(device) as client:
             return await read_details(self._registry.get(device), client)
 
-    async def network(self, request: web.Request) -> NetworkSettings:
+    async def network(self, request: web.Request) -> Answer:
         """The device's network settings, read now."""
         device = await self._visible(request, Right.DEVICE_READ)
-        async with self._manager.logged_in(device) as client:
-            return shown_network(await client.network(), await client.ipv6())
+        found = await read_network(self._manager, device)
+        return Answer(found, etag(revision_of(found)))
 
     async def credentials(self, request: web.Request) -> CredentialsInfo:
         """What the edge host logs in with and did before; never a password."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,9 +12,12 @@ from farsite_edge.api.guard import PRINCIPAL, Guard
 from farsite_edge.api.task_routes import KEY, idempotency_key
 from farsite_edge.audit import AuditLog
 from farsite_edge.device_tasks import DeviceTasks, service
+from farsite_edge.devices import DeviceManager
 from farsite_edge.devices.credentials import Account
+from farsite_edge.devices.details import read_network
 from farsite_edge.tasks import TaskRunner
 from farsite_signaling.rest import Api
+from farsite_signaling.rest.etags import IF_MATCH, check_if_match, revision_of
 from farsite_signaling.wire.device_api import (
     FactoryDefaultTask,
     LogInTask,
@@ -25,12 +29,22 @@ from farsite_signaling.wire.device_api import (
     SetUpTask,
 )
 from farsite_signaling.wire.edge_tasks import Rollout, Task
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.rights import Right
 
 
 class DeviceTaskRoutes:
-    def __init__(self, guard: Guard, tasks: DeviceTasks, runner: TaskRunner, audit: AuditLog) -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        manager: DeviceManager,
+        tasks: DeviceTasks,
+        runner: TaskRunner,
+        audit: AuditLog,
+    ) -> None:
         self._guard = guard
+        self._manager = manager
+        self._edits = asyncio.Lock()
         self._tasks = tasks
         self._runner = runner
         self._audit = audit
@@ -51,7 +65,8 @@ class DeviceTaskRoutes:
             self.factory_default
         )
         api.route("POST", "/devices/tasks/parameters", request=ParametersTask, **manage)(self.parameters)
-        api.route("PUT", "/devices/{id}/network", request=NetworkTask, **manage)(self.network)
+        network: dict[str, Any] = manage | {"headers": (KEY, IF_MATCH)}
+        api.route("PUT", "/devices/{id}/network", request=NetworkTask, **network)(self.network)
         return api
 
     async def log_in(self, request: web.Request, body: LogInTask) -> Task:
@@ -93,7 +108,19 @@ class DeviceTaskRoutes:
         device = request.match_info["id"]
         if not request[PRINCIPAL].allows(Right.DEVICE_MANAGE, device):
             raise await self._guard.refuse_device(request, device)
-        return await self._start(request, service.NETWORK, [device], Rollout(), body.model_dump())
+        async with self._edits:
+            if IF_MATCH in request.headers:
+                await self._check_unchanged(request, device)
+            return await self._start(request, service.NETWORK, [device], Rollout(), body.model_dump())
+
+    async def _check_unchanged(self, request: web.Request, device: str) -> None:
+        key = idempotency_key(request)
+        if key is not None and await self._runner.store.was_made(key):
+            return  # what it is different from now is what the request itself made of it
+        if any(row.device == device for row in self._runner.unfinished(service.NETWORK)):
+            detail = "Somebody else's change of its network settings is at work. Wait for it, then read them again."
+            raise FarsiteError(ErrorCode.PRECONDITION_FAILED, detail)
+        check_if_match(request, revision_of(await read_network(self._manager, device)))
 
     async def _start(
         self,

@@ -69,6 +69,10 @@ class Guard:
         if need in CHANGES_DEVICES:
             await self._check_licence(request, principal)
 
+    def may(self, request: web.Request, need: Need) -> bool:
+        """For `Api.mount`, of somebody who was let in."""
+        return isinstance(need, Right) and request[PRINCIPAL].allows(need)
+
     async def _check_licence(self, request: web.Request, principal: Principal) -> None:
         """Whoever asks: licences are of devices, not of people. Raises `licence_expired`."""
         if principal.grant is not None and principal.grant.licence is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 from aiohttp import web
@@ -12,7 +13,8 @@ from farsite_edge.api.principal import LOCAL_ACTOR, Principal, Way
 from farsite_edge.audit import AuditLog
 from farsite_edge.lan.multicast import Budget
 from farsite_edge.preferences import Preferences
-from farsite_signaling.rest import PUBLIC, Api, read_query
+from farsite_signaling.rest import PUBLIC, Answer, Api, read_query
+from farsite_signaling.rest.etags import IF_MATCH, check_if_match, etag
 from farsite_signaling.wire.edge_api import (
     AuditList,
     AuditRow,
@@ -52,6 +54,7 @@ class HostRoutes:
         self._preferences = preferences
         self._audit = audit
         self._claims = Budget()
+        self._edits = asyncio.Lock()
 
     def api(self) -> Api:
         api = Api()
@@ -61,7 +64,12 @@ class HostRoutes:
         api.route("GET", "/status", need=Right.EDGE_READ, response=EdgeStatus)(self.status)
         api.route("GET", "/settings", need=Right.EDGE_READ, response=Settings)(self.settings)
         change = api.route(
-            "PATCH", "/settings", need=Right.EDGE_MANAGE, request=SettingsChange, response=Settings
+            "PATCH",
+            "/settings",
+            need=Right.EDGE_MANAGE,
+            request=SettingsChange,
+            response=Settings,
+            headers=(IF_MATCH,),
         )
         change(self.change_settings)
         api.route("GET", "/audit", need=Right.AUDIT_READ, response=AuditList, query=Page)(self.audit)
@@ -92,18 +100,20 @@ class HostRoutes:
         """How the edge host is doing."""
         return self._acts.status()
 
-    async def settings(self, request: web.Request) -> Settings:
+    async def settings(self, request: web.Request) -> Answer:
         """Settings > Edge host connections."""
-        return await self._preferences.shown()
+        return Answer(await self._preferences.shown(), etag(self._preferences.revision))
 
     async def change_settings(self, request: web.Request, body: SettingsChange) -> web.StreamResponse:
         """Change name, remote access or proxy address."""
         principal = request[PRINCIPAL]
-        changed = await self._preferences.change(body)
-        shown = await self._preferences.shown()
+        async with self._edits:
+            check_if_match(request, self._preferences.revision)
+            changed = await self._preferences.change(body)
+            shown, tag = await self._preferences.shown(), etag(self._preferences.revision)
         if changed:
             await self._audit_change(principal, changed, shown)
-        response = web.Response(text=shown.model_dump_json(), content_type="application/json")
+        response = web.Response(text=shown.model_dump_json(), content_type="application/json", headers=tag)
         # Answered first: switching remote access off takes away the tunnel this may have come through.
         await response.prepare(request)
         await response.write_eof()

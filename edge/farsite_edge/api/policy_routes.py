@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Literal
 
 from aiohttp import web
@@ -15,7 +16,7 @@ from farsite_edge.policies.host import PolicyHost
 from farsite_edge.policies.record import PolicyRecord
 from farsite_edge.tasks import TaskRecord, TaskRunner
 from farsite_signaling.rest import Answer, Api, read_query
-from farsite_signaling.rest.etags import check_if_match, etag
+from farsite_signaling.rest.etags import IF_MATCH, check_if_match, etag
 from farsite_signaling.wire.edge_tasks import Task
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.policy_api import (
@@ -34,8 +35,6 @@ from farsite_signaling.wire.policy_api import (
     TemplateResult,
 )
 from farsite_signaling.wire.rights import Right
-
-MATCH = "If-Match"
 
 
 class PolicyQuery(BaseModel):
@@ -67,6 +66,7 @@ class PolicyRoutes:
         self._store = host.store
         self._runner = runner
         self._audit = audit
+        self._edits = asyncio.Lock()
 
     def api(self) -> Api:
         api = Api()
@@ -81,8 +81,10 @@ class PolicyRoutes:
         )
         one = "/policies/{id}"
         route("GET", one, need=read, response=Policy)(self.policy)
-        route("PATCH", one, need=manage, request=PolicyChange, response=Policy, headers=(MATCH,))(self.change)
-        route("DELETE", one, need=manage, headers=(MATCH,))(self.delete)
+        route("PATCH", one, need=manage, request=PolicyChange, response=Policy, headers=(IF_MATCH,))(
+            self.change
+        )
+        route("DELETE", one, need=manage, headers=(IF_MATCH,))(self.delete)
         route("GET", f"{one}/devices", need=read, response=DevicePolicies, query=ResultQuery)(self.results)
         route("POST", f"{one}/devices", need=manage, request=PolicyDevices, response=AssignResults)(
             self.assign
@@ -122,32 +124,34 @@ class PolicyRoutes:
             session=principal.session,
             idempotency=idempotency_key(request),
         )
-        return Answer(self._shown(record, principal), etag(record.revision))
+        return await self._answer(record, principal)
 
     async def policy(self, request: web.Request) -> Answer:
         """One policy; secrets in its settings are shown as `true`."""
         record = self._record(request)
-        return Answer(self._shown(record, request[PRINCIPAL]), etag(record.revision))
+        return await self._answer(record, request[PRINCIPAL])
 
     async def change(self, request: web.Request, body: PolicyChange) -> Answer:
         """Edit a policy. Its devices are compared with it anew, and changed where it is enforced."""
         principal, record = request[PRINCIPAL], self._whole(request)
-        check_if_match(request, record.revision)
         self._may_set_secrets(principal, record.kind, body.settings or {})
         fields = [name for name, value in body.model_dump(exclude={"settings"}).items() if value is not None]
         details = {"fields": fields + sorted(body.settings or {})}
-        await self._write(principal, "policy.change", record.name, details)
-        record = await self._service.change(record.id, body)
+        async with self._edits:
+            check_if_match(request, self._store.get(record.id).revision)
+            await self._write(principal, "policy.change", record.name, details)
+            record = await self._service.change(record.id, body)
         if body.mode is not None or body.settings is not None:
             await self._service.check(record.id, actor=principal.actor, session=principal.session)
-        return Answer(self._shown(record, principal), etag(record.revision))
+        return await self._answer(record, principal)
 
     async def delete(self, request: web.Request) -> None:
         """Delete a policy. Devices keep the settings, which are enforced no more."""
         principal, record = request[PRINCIPAL], self._whole(request)
-        check_if_match(request, record.revision)
-        await self._write(principal, "policy.delete", record.name, {})
-        await self._service.delete(record.id)
+        async with self._edits:
+            check_if_match(request, self._store.get(record.id).revision)
+            await self._write(principal, "policy.delete", record.name, {})
+            await self._service.delete(record.id)
 
     # Devices
 
@@ -226,15 +230,16 @@ class PolicyRoutes:
         known = self._store.of_template(document.id) if document.id else None
         if known is not None:
             self._check_whole(principal, known)
-        record, results, task = await self._service.apply_template(
-            document,
-            body.selection,
-            principal.actor,
-            session=principal.session,
-            secrets=body.secrets,
-            sees=principal.sees,
-        )
-        shown = self._shown(record, principal)
+        async with self._edits:
+            record, results, task = await self._service.apply_template(
+                document,
+                body.selection,
+                principal.actor,
+                session=principal.session,
+                secrets=body.secrets,
+                sees=principal.sees,
+            )
+        shown = await self._told(record, principal)
         return TemplateResult(policy=shown, results=results, task=await self._task(task))
 
     # How
@@ -244,6 +249,13 @@ class PolicyRoutes:
 
     def _shown(self, record: PolicyRecord, principal: Principal) -> Policy:
         return record.shown(row for row in self._store.devices(record.id) if principal.sees(row.device))
+
+    async def _told(self, record: PolicyRecord, principal: Principal) -> Policy:
+        warnings = await self._service.warnings(record)
+        return self._shown(record, principal).model_copy(update={"warnings": warnings})
+
+    async def _answer(self, record: PolicyRecord, principal: Principal) -> Answer:
+        return Answer(await self._told(record, principal), etag(record.revision))
 
     def _record(self, request: web.Request) -> PolicyRecord:
         return self._store.get(request.match_info["id"])

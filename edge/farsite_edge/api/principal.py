@@ -20,6 +20,7 @@ from aiohttp import web
 from cryptography import x509
 
 from farsite_edge.identity.keeper import IdentityKeeper
+from farsite_edge.remote.admission import Admission
 from farsite_signaling.identity import verify_grant
 from farsite_signaling.identity.certificates import certificate_pem
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -57,17 +58,17 @@ class Principal:
 
 
 class Authenticator:
-    """`ended` tells whether the cloud has ended a session. Raises `FarsiteError` with a 401 or 403 code."""
+    """Raises `FarsiteError` with a 401 or 403 code."""
 
     def __init__(
         self,
         keeper: IdentityKeeper,
+        admission: Admission,
         *,
-        ended: Callable[[str], bool],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keeper = keeper
-        self._ended = ended
+        self._admission = admission
         self._clock = clock
         self.admin_port: int | None = None
         self.admin_token: str | None = None
@@ -78,6 +79,8 @@ class Authenticator:
             return Principal(Way.LOCAL, LOCAL_ACTOR)
         grant = _tunnel_grant(request) if way is Way.TUNNEL else self._lan_grant(request)
         self._check_session(grant)
+        if way is Way.LAN:
+            self._admission.open_on_lan(grant)
         return Principal(way, grant.sub, grant)
 
     def known(self, request: web.Request) -> str | None:
@@ -126,7 +129,12 @@ class Authenticator:
             )
         urn = self._keeper.identity.urn
         return verify_grant(
-            token.strip(), self._keeper.grant_key, audience=urn, subject=subject, now=self._clock()
+            token.strip(),
+            self._keeper.grant_key,
+            audience=urn,
+            subject=subject,
+            now=self._clock(),
+            opened=self._admission.is_on_lan,
         )
 
     def _certificate_name(self, request: web.Request) -> str:
@@ -142,7 +150,7 @@ class Authenticator:
         return str(name)
 
     def _check_session(self, grant: Grant) -> None:
-        if self._ended(grant.sid):
+        if self._admission.has_ended(grant.sid):
             raise FarsiteError(ErrorCode.SESSION_ENDED, "The cloud ended this session. Open a new one.")
         late = self._clock() - grant.until
         if late > LEEWAY_SECONDS:

@@ -33,7 +33,7 @@ def api_of(host: EdgeHost, guard: Guard) -> Api:
             HostRoutes(host, host.preferences, audit).api(),
             DeviceRoutes(guard, host.registry, manager, host.monitor, audit).api(),
             DiagnosticsRoutes(host.settings.transfer_limit).api(),
-            DeviceTaskRoutes(guard, host.device_tasks, tasks, audit).api(),
+            DeviceTaskRoutes(guard, manager, host.device_tasks, tasks, audit).api(),
             AssignRoutes(AssignService(manager, host.device_tasks), tasks, audit).api(),
             DiscoveryRoutes(host.finder, host.scans, audit).api(),
             TaskRoutes(tasks, audit).api(),

@@ -21,6 +21,7 @@ from farsite_signaling.wire.assign_api import (
 from farsite_signaling.wire.device_api import NetworkTask
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.ipv6 import AUTO, OFF, device_address, device_router
+from farsite_signaling.wire.refusals import plain
 
 DHCP = "dhcp"
 _COLUMNS = {
@@ -58,7 +59,7 @@ def checked(line: int, row: AssignRow) -> AssignPlanRow:
         return shown.model_copy(update=_good(row))
     except ValidationError as error:
         message = error.errors(include_input=False, include_url=False)[0]["msg"]
-        return shown.model_copy(update={"problem": message.removeprefix("Value error, ")})
+        return shown.model_copy(update={"problem": plain(message)})
     except ValueError as error:
         return shown.model_copy(update={"problem": str(error)})
 
@@ -176,7 +177,7 @@ def _line(number: int, cells: list[str], columns: dict[str, int]) -> AssignPlanR
             dns=[one for one in re.split(r"[\s,|;]+", values.get("dns", "")) if one],
         )
     except ValidationError as error:
-        message = error.errors(include_input=False, include_url=False)[0]["msg"]
+        message = plain(error.errors(include_input=False, include_url=False)[0]["msg"])
         return AssignPlanRow(line=number, device=values["device"][:64], problem=message)
     return checked(number, row)
 

@@ -97,7 +97,8 @@ class ImageFolder:
                 return file
         raise FarsiteError(
             ErrorCode.NOT_FOUND,
-            f"The image {image[:12]}… is not in the folder {self.folder} any more, or the file was changed.",
+            f"The image {image[:12]}… is not in the folder {self.folder} any more, or the file was changed. "
+            "Start a new upgrade with what is there now.",
         )
 
     def _files(self) -> list[Key]:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from farsite_edge.axis_os.container import MIB, BadImage, unpacked
 from farsite_edge.vapix.text import clean
 from farsite_signaling.wire.os_versions import parse
+from farsite_signaling.wire.refusals import plain
 
 MAX_FILE = 2048 * MIB
 MAX_HEAD = 64 * MIB  # unpacked, until info.json has been met
@@ -118,7 +119,7 @@ def _parse(content: bytes) -> ImageInfo:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = clean(".".join(str(part) for part in first["loc"]), 60)
-        raise BadImage(f"Its info.json is not understood ({where}: {first['msg']}).") from None
+        raise BadImage(f"Its info.json is not understood ({where}: {plain(first['msg'])}).") from None
     if not parse(info.release):
         raise BadImage("Its info.json names no version.")
     return info

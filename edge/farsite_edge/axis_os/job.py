@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any, BinaryIO
 
@@ -20,6 +19,7 @@ from farsite_edge.devices import DeviceManager
 from farsite_edge.store.failures import storage_errors
 from farsite_edge.tasks.driver import Driver
 from farsite_edge.tasks.record import Outcome
+from farsite_edge.tasks.steady import steady
 from farsite_edge.tasks.work import Work
 from farsite_edge.vapix import ApiError, UpgradeFirmware
 from farsite_edge.vapix.applications import ListApplications
@@ -50,7 +50,7 @@ class OsJob:
         limits: Limits,
         *,
         ensure: Ensure | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = steady,
         idle: float = IDLE_SECONDS,
     ) -> None:
         self._manager = manager

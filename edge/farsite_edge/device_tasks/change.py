@@ -11,7 +11,6 @@ back at the new address, and is followed there. What differs between families is
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from itertools import count
 from typing import Any, Generic, Protocol, TypeVar
@@ -23,6 +22,7 @@ from farsite_edge.device_tasks.settings import Timing
 from farsite_edge.devices import DeviceManager
 from farsite_edge.devices.record import MAX_ADDRESSES, DeviceRecord
 from farsite_edge.tasks import Outcome
+from farsite_edge.tasks.steady import steady
 from farsite_edge.vapix import Refused
 from farsite_signaling.wire.edge_tasks import WorkState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
@@ -66,7 +66,7 @@ class AddressChange(Generic[InfoT, SettingsT]):
         search: Search,
         occupied: Occupied,
         timing: Timing,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = steady,
     ) -> None:
         self._family = family
         self._manager = manager

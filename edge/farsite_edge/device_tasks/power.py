@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from farsite_edge.device_tasks.restarts import RestartWatch
 from farsite_edge.device_tasks.settings import Timing
 from farsite_edge.devices import DeviceManager
 from farsite_edge.tasks import Outcome, Work
+from farsite_edge.tasks.steady import steady
 from farsite_edge.vapix import Refused, SystemReady
 from farsite_signaling.wire.edge_api import DeviceState
 from farsite_signaling.wire.edge_tasks import WorkState
@@ -26,9 +26,7 @@ class Restart:
 
     step = "restart"
 
-    def __init__(
-        self, manager: DeviceManager, timing: Timing, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, manager: DeviceManager, timing: Timing, clock: Callable[[], float] = steady) -> None:
         self._manager = manager
         self._timing = timing
         self._clock = clock

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from farsite_edge.devices.manager import DeviceManager
 from farsite_edge.devices.record import DeviceRecord
 from farsite_edge.vapix import Api
 from farsite_edge.vapix.config_discovery import RestApi
@@ -99,6 +100,12 @@ def _number(text: str | None) -> int:
 def listed(apis: Sequence[Api], rest: Sequence[RestApi]) -> list[ApiVersion]:
     classic = [ApiVersion(id=api.id, version=api.version, state=api.status) for api in apis]
     return classic + [ApiVersion(id=api.id, version=api.version, state=api.state, rest=True) for api in rest]
+
+
+async def read_network(manager: DeviceManager, device: str) -> NetworkSettings:
+    """Raises `device_…`, `conflict` while somebody works on it."""
+    async with manager.logged_in(device) as client:
+        return shown_network(await client.network(), await client.ipv6())
 
 
 def shown_network(network: NetworkInfo, ipv6: IPv6Info | None = None) -> NetworkSettings:

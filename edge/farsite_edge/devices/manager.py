@@ -55,12 +55,20 @@ class DeviceManager:
         async with self.logged_in(device) as client:
             return dict(await client.parameters(*groups))
 
-    async def change_parameters(self, device: str, values: Mapping[str, str]) -> dict[str, str]:
-        """Write, then read the same back from the device. Raises `device_answer` naming what did not take."""
-        wanted = {name.removeprefix("root."): value for name, value in values.items()}
+    async def change_parameters(
+        self, device: str, values: Mapping[str, str], before: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """Write, then read the same back from the device. Raises `device_answer` naming what did not take,
+        `precondition_failed` naming what is not as `before` says, and has changed nothing then."""
+        wanted, was = _plain(values), _plain(before or {})
         async with self.logged_in(device) as client:
-            await client.update_parameters(wanted)
-            now = dict(await client.parameters(*wanted))
+            now = dict(await client.parameters(*was)) if was else {}
+            others = {name: now.get(name) for name, value in was.items() if now.get(name) != value}
+            if not others:
+                await client.update_parameters(wanted)
+                now = dict(await client.parameters(*wanted))
+        if others:
+            raise _changed_meanwhile(others)
         off = [
             name for name, value in wanted.items() if now.get(name) != value and not _masked(now.get(name))
         ]
@@ -221,6 +229,24 @@ class DeviceManager:
                 await self.credentials.refused(device, account)
             await self.looks.failed(device, error)
             raise
+
+
+def _plain(values: Mapping[str, str]) -> dict[str, str]:
+    return {name.removeprefix("root."): value for name, value in values.items()}
+
+
+def _changed_meanwhile(others: Mapping[str, str | None]) -> FarsiteError:
+    errors = [
+        {
+            "field": name,
+            "message": "is not there" if value is None else f"is now {short(value)!r}",
+            "current": value,
+        }
+        for name, value in others.items()
+    ]
+    said = ", ".join(f"{error['field']} {error['message']}" for error in errors)[:500]
+    detail = f"Somebody changed it after you read it: {said}. Read it again, then repeat your change."
+    return FarsiteError(ErrorCode.PRECONDITION_FAILED, detail, errors=errors)
 
 
 def _masked(value: str | None) -> bool:

@@ -14,6 +14,7 @@ from farsite_signaling.wire.errors import FarsiteError
 MAX_LINES = 60_000
 MAX_PROBLEMS = 1000
 _COMMENT = ("#", "//")
+_REMARK = re.compile(r"\s#.*$")
 _LIKE_AN_ADDRESS = re.compile(r"\d+\.\d+|[0-9a-f]*:[0-9a-f:]+", re.IGNORECASE)
 
 
@@ -76,7 +77,7 @@ def _line_count(text: str) -> int:
 
 def _cell(line: str) -> str:
     """The one column of a line; a separator with nothing behind it is left by spreadsheets."""
-    line = line.strip()
+    line = _REMARK.sub("", line.strip())
     separator = ";" if ";" in line else "\t" if "\t" in line else ","
     try:
         cells = [

@@ -10,6 +10,7 @@ from farsite_edge.vapix.text import clean
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 
 MAX_ADDRESSES = 25_600  # a hundred subnets of 256
+_BROADCAST = IPv4Address("255.255.255.255")
 _Address = IPv4Address | IPv6Address
 
 
@@ -140,8 +141,10 @@ def _bounded(target: Target, text: str) -> Target:
 
 
 def _usable(address: _Address, text: str) -> _Address:
-    if address.is_multicast or address.is_unspecified:
-        raise _invalid(f"{clean(text, 60)!r} holds no addresses of devices (multicast or unspecified).")
+    if address.is_multicast or address.is_unspecified or address == _BROADCAST:
+        raise _invalid(
+            f"{clean(text, 60)!r} holds no addresses of devices (multicast, broadcast or unspecified)."
+        )
     return address
 
 

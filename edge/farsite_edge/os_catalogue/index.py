@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from farsite_edge.vapix.text import clean
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.os_catalogue_api import INDEX_FORMAT, ImageIndex, IndexedImage
+from farsite_signaling.wire.refusals import plain
 
 MAX_INDEX = 8 * 1024 * 1024
 MAX_SKIPPED = 20
@@ -90,7 +91,8 @@ def read_index(document: bytes, url: str) -> Index:
         where = clean(".".join(str(part) for part in first["loc"]), 60) or "it"
         raise FarsiteError(
             ErrorCode.UNAVAILABLE,
-            f"The catalogue is not understood ({where}: {first['msg']}). It must be JSON of the format {INDEX_FORMAT}.",
+            f"The catalogue is not understood ({where}: {plain(first['msg'])}). "
+            f"It must be JSON of the format {INDEX_FORMAT}.",
         ) from None
     entries: dict[str, Entry] = {}
     skipped: list[str] = []
@@ -130,7 +132,7 @@ def _reason(error: ValueError) -> str:
     if not isinstance(error, ValidationError):
         return str(error)[:200]
     first = error.errors(include_input=False, include_url=False)[0]
-    return f"{clean('.'.join(str(part) for part in first['loc']), 60)}: {first['msg']}"[:200]
+    return f"{clean('.'.join(str(part) for part in first['loc']), 60)}: {plain(first['msg'])}"[:200]
 
 
 def _bad_setting(name: str, reason: str) -> FarsiteError:

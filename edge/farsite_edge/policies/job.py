@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -20,6 +19,7 @@ from farsite_edge.policies.store import PolicyStore
 from farsite_edge.store import Vault
 from farsite_edge.tasks.driver import Driver
 from farsite_edge.tasks.record import Outcome
+from farsite_edge.tasks.steady import steady
 from farsite_edge.tasks.work import Work
 from farsite_edge.vapix import Refused
 from farsite_signaling.wire.edge_tasks import WorkState
@@ -70,7 +70,7 @@ class PolicyJob:
         access: AccessOf,
         limits: Limits,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = steady,
     ) -> None:
         self._manager = manager
         self._store = store

@@ -116,6 +116,14 @@ class PolicyService:
         await self._forget(record.secrets.values())
         return record
 
+    async def warnings(self, record: PolicyRecord) -> list[str]:
+        """Why it cannot be carried out here as things are."""
+        kind = self.kinds.find(record.kind)
+        try:
+            return [] if kind is None else await kind.warnings(record.settings)
+        except FarsiteError as error:
+            return [error.detail]
+
     def _new(self, kind: Kind, name: str, mode: PolicyMode, actor: str, session: str | None) -> PolicyRecord:
         now = datetime.now(UTC)
         return PolicyRecord(
@@ -279,7 +287,7 @@ class PolicyService:
         code = self.out_of_reach(self._registry.get(device))
         if code is None:
             return WorkRow(task, number, device, payload)
-        detail = f"The device is {state.replace('_', ' ')}; it is done when the device is back."
+        detail = f"The device is in the state {state.value}; it is done when the device is back."
         row = self.store.row(record.id, device)
         before = row.result if row is not None else Result()
         await self.store.keep(record.id, device, before.unseen(detail, code))

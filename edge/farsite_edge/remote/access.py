@@ -319,7 +319,8 @@ class RemoteAccess:
         return self._listener is not None and await self._listener.busy()
 
     def _session_ids(self) -> list[str]:
-        return self._listener.sessions if self._listener is not None else []
+        tunnels = self._listener.sessions if self._listener is not None else []
+        return list(dict.fromkeys([*tunnels, *self.admission.on_lan(time.time())]))
 
     def _tunnels(self) -> list[Any]:
         return list(self._listener.tunnels) if self._listener is not None else []

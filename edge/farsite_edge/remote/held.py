@@ -19,7 +19,7 @@ ASK_EVERY = 15.0
 
 
 class HeldSessions:
-    """`connected` is called after every welcome; `sessions` are those with a tunnel."""
+    """`connected` is called after every welcome; `sessions` are those with a tunnel and those opened on the LAN."""
 
     def __init__(
         self,

@@ -12,13 +12,21 @@ from farsite_edge.devices.addresses import AddressRule
 from farsite_edge.devices.looks import Looks
 from farsite_edge.devices.record import DeviceRecord
 from farsite_edge.devices.registry import Registry
+from farsite_edge.devices.rtsp import PortOf, usual
 from farsite_edge.remote.pins import certificate_changed
 from farsite_edge.remote.reach import ApiAccess, DeviceAccess
 from farsite_signaling.wire.edge_api import DeviceState
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.grant import LEEWAY_SECONDS, Grant
 from farsite_signaling.wire.rights import Right
-from farsite_signaling.wire.stream import TARGET_RIGHTS, AnyTarget, ApiTarget, DeviceTarget, OpenRequest
+from farsite_signaling.wire.stream import (
+    TARGET_RIGHTS,
+    AnyTarget,
+    ApiTarget,
+    DeviceTarget,
+    OpenRequest,
+    Service,
+)
 
 MAX_NOTED = 10_000
 _FAILURES = {ErrorCode.DEVICE_UNREACHABLE, ErrorCode.DEVICE_CREDENTIALS}
@@ -35,21 +43,21 @@ class StreamJudge:
         rule: AddressRule,
         audit: AuditLog,
         *,
-        rtsp_port: int = 554,
+        rtsp: PortOf = usual,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._registry = registry
         self._looks = looks
         self._rule = rule
         self._audit = audit
-        self._rtsp_port = rtsp_port
+        self._rtsp = rtsp
         self._clock = clock
         self._noted: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     async def judge(self, grant: Grant, request: OpenRequest) -> ApiAccess | DeviceAccess:
         """Raises `FarsiteError`, and has written it down: `forbidden`, `device_unknown`, `device_…`, `grant_expired`."""
         try:
-            return self._judge(grant, request)
+            return await self._judge(grant, request)
         except FarsiteError as error:
             await self.note_refused(grant, request, error)
             raise
@@ -82,7 +90,7 @@ class StreamJudge:
         """A process that is believed less says that the device shows another certificate: see for ourselves."""
         await self._looks.check(device, refresh=False)
 
-    def _judge(self, grant: Grant, request: OpenRequest) -> ApiAccess | DeviceAccess:
+    async def _judge(self, grant: Grant, request: OpenRequest) -> ApiAccess | DeviceAccess:
         late = self._clock() - grant.until
         if late > LEEWAY_SECONDS:
             raise FarsiteError(
@@ -93,11 +101,11 @@ class StreamJudge:
             case ApiTarget():
                 return ApiAccess()
             case DeviceTarget() as target:
-                return self._device(grant, target)
+                return await self._device(grant, target)
             case _:
                 raise FarsiteError(ErrorCode.FORBIDDEN, "Streams to this kind of target are not allowed.")
 
-    def _device(self, grant: Grant, target: DeviceTarget) -> DeviceAccess:
+    async def _device(self, grant: Grant, target: DeviceTarget) -> DeviceAccess:
         if not grant.allows(Right.DEVICE_WEB, target.device):
             # Outside the session's folder it does not exist.
             raise FarsiteError(
@@ -107,8 +115,7 @@ class StreamJudge:
         secure = target.service == "https"
         if not secure:
             _refuse_changed(record)
-        ports = {"http": record.http_port, "https": record.https_port, "rtsp": self._rtsp_port}
-        port = ports[target.service]
+        port = await self._port(record, target.service)
         if port is None:
             raise FarsiteError(
                 ErrorCode.DEVICE_UNREACHABLE,
@@ -117,6 +124,11 @@ class StreamJudge:
         self._rule.check(record.address, port)
         pin = _pin(record) if secure else None
         return DeviceAccess(device=record.id, address=record.address, port=port, pin=pin)
+
+    async def _port(self, record: DeviceRecord, service: Service) -> int | None:
+        if service == "rtsp":
+            return await self._rtsp(record)
+        return record.https_port if service == "https" else record.http_port
 
 
 def _pin(record: DeviceRecord) -> str:

@@ -26,6 +26,6 @@ def check_pin(device: str, pin: str, tls: ssl.SSLObject | None) -> None:
 def certificate_changed(device: str) -> FarsiteError:
     return FarsiteError(
         ErrorCode.DEVICE_CERTIFICATE_CHANGED,
-        f"The device {device} shows another TLS certificate than before. If you replaced it, remove the device "
-        "and add it again; if not, something is between the edge host and the device.",
+        f"The device {device} shows another TLS certificate than before. If you replaced it, accept the new one; if not, "
+        "something is between the edge host and the device.",
     )

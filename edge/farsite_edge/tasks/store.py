@@ -41,6 +41,9 @@ class TaskStore:
         records = [TaskRecord.model_validate_json(row["record"]) for row in rows]
         return [(record, await self.rows(record.id)) for record in records]
 
+    async def was_made(self, idempotency: str) -> bool:
+        return bool(await self._database.fetch("SELECT 1 FROM tasks WHERE idempotency = ?", (idempotency,)))
+
     async def create(
         self, record: TaskRecord, rows: Sequence[WorkRow], idempotency: str | None
     ) -> TaskRecord | None:

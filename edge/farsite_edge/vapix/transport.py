@@ -175,8 +175,8 @@ def device_errors(url: URL, timeout: float) -> Iterator[None]:
 def certificate_changed() -> FarsiteError:
     return FarsiteError(
         ErrorCode.DEVICE_CERTIFICATE_CHANGED,
-        "Its certificate is not the one remembered. If you replaced it, remove the device and add it again; if not, "
-        "something is between the edge host and the device. Nothing secret was sent.",
+        "Its certificate is not the one remembered. If you replaced it, accept the new one; if not, something is between "
+        "the edge host and the device. Nothing secret was sent.",
     )
 
 

@@ -15,6 +15,7 @@ from farsite_signaling.wire.edge_tasks import RollbackRequest, UpgradeRequest
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.policy_api import AssignResult, Selection
 from farsite_signaling.wire.policy_templates_api import PolicyOrder
+from farsite_signaling.wire.refusals import plain
 from farsite_signaling.wire.rights import Right
 from farsite_signaling.wire.work import Order
 
@@ -111,7 +112,7 @@ def parameters(model: type[Any], values: dict[str, Any]) -> Any:
         where = ".".join(str(part) for part in first["loc"])
         raise FarsiteError(
             ErrorCode.INVALID_REQUEST,
-            f"This edge host's version does not understand the order: {where}: {first['msg']}.",
+            f"This edge host's version does not understand the order: {where}: {plain(first['msg'])}.",
         ) from None
 
 

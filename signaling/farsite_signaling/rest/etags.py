@@ -13,8 +13,12 @@ IF_MATCH = "If-Match"
 Revision = int | str
 
 
+def tag_of(revision: Revision) -> str:
+    return f'"{revision}"'
+
+
 def etag(revision: Revision) -> dict[str, str]:
-    return {"ETag": f'"{revision}"'}
+    return {"ETag": tag_of(revision)}
 
 
 def revision_of(content: BaseModel) -> str:
@@ -28,7 +32,7 @@ def check_if_match(request: web.Request, revision: Revision) -> None:
     if given is None:
         return
     tags = {tag.strip() for tag in given.split(",")}
-    if "*" in tags or f'"{revision}"' in tags:
+    if "*" in tags or tag_of(revision) in tags:
         return
     detail = "Somebody changed it after you read it. Read it again, then repeat your change."
     raise FarsiteError(ErrorCode.PRECONDITION_FAILED, detail)

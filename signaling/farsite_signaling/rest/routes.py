@@ -17,6 +17,7 @@ from farsite_signaling.rest.etags import IF_MATCH
 from farsite_signaling.rest.stale import tell_changes
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.ids import clean
+from farsite_signaling.wire.refusals import plain
 from farsite_signaling.wire.rights import Right
 
 
@@ -177,18 +178,26 @@ def _endpoint(
                 raise
             if reader.need is not route.need and not may(request, reader.need):
                 raise
-            raise await _stale(request, body, reader) from error
+            raise await _stale(request, body, reader, error) from error
 
     return endpoint
 
 
-async def _stale(request: web.Request, body: BaseModel | None, reader: Route) -> FarsiteError:
-    result = await reader.handler(request)
+async def _stale(
+    request: web.Request, body: BaseModel | None, reader: Route, error: FarsiteError
+) -> FarsiteError:
+    """The same, with what is different now where that can be read."""
+    try:
+        result = await reader.handler(request)
+    except FarsiteError:
+        return error
     return tell_changes(body, result.body if isinstance(result, Answer) else result)
 
 
 async def receive(request: web.Request) -> bytes:
-    """The whole body, kept for whoever reads it again. Raises `timeout`, `invalid_request`."""
+    """The whole body, kept for whoever reads it again. Raises `timeout`, `invalid_request`, `too_large`."""
+    if (request.content_length or 0) > request.client_max_size:
+        raise _too_large(request)  # nothing of it is waited for
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
             return await request.read()
@@ -196,8 +205,15 @@ async def receive(request: web.Request) -> bytes:
         raise FarsiteError(
             ErrorCode.TIMEOUT, f"The request did not arrive within {BODY_TIMEOUT:.0f} s. Send it again."
         ) from None
+    except web.HTTPRequestEntityTooLarge:
+        raise _too_large(request) from None
     except (web.RequestPayloadError, ConnectionError):
         raise FarsiteError(ErrorCode.INVALID_REQUEST, "The request broke off in its middle.") from None
+
+
+def _too_large(request: web.Request) -> FarsiteError:
+    detail = f"The request has more than {request.client_max_size} bytes, the most that are read here."
+    return FarsiteError(ErrorCode.TOO_LARGE, detail)
 
 
 async def read_body(request: web.Request, model: type[ModelT]) -> ModelT:
@@ -245,8 +261,10 @@ def check_texts(value: object, where: str = "") -> None:
 
 def invalid_request(error: ValidationError) -> FarsiteError:
     problems = error.errors(include_input=False, include_url=False, include_context=False)
+    fields = [".".join(str(part) for part in item["loc"]) for item in problems]
     errors = [
-        {"field": ".".join(str(part) for part in item["loc"]), "message": item["msg"]} for item in problems
+        {"field": field, "message": plain(item["msg"], field)}
+        for field, item in zip(fields, problems, strict=True)
     ]
     first = errors[0]
     where = f" ({first['field']})" if first["field"] else ""

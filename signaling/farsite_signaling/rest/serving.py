@@ -9,11 +9,13 @@ import ssl
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
 from farsite_signaling.rest.errors import problem_of, problem_response
-from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.errors import ErrorCode, FarsiteError, Problem
 
 logger = logging.getLogger(__name__)
 BACKLOG = 1024
@@ -150,14 +152,25 @@ class _Connection(web.RequestHandler):
             raise ConnectionError("an answer is under way already")
         if status < 500:
             logger.debug("no HTTP request from %s: %s", request.remote, type(exc).__name__)
-            error = FarsiteError(
-                ErrorCode.INVALID_REQUEST, "This is not an HTTP request this server understands."
-            )
+            problem = _not_understood(exc)
         else:
             logger.error("unhandled error in a request of %s", request.remote, exc_info=exc)
             error = FarsiteError(ErrorCode.INTERNAL, "Something went wrong here; see this server's log.")
-        response = problem_response(error.problem())
+            problem = error.problem()
+        response = problem_response(problem)
         response.headers.update(SECURITY_HEADERS)
         response.headers["Server"] = "farsite"
         response.force_close()
         return response
+
+
+def _not_understood(exc: BaseException | None) -> Problem:
+    """Of more header than is read (RFC 6585, 5), or no HTTP."""
+    many = isinstance(exc, BadHttpMessage) and exc.message.startswith("Too many headers")
+    if not many and not isinstance(exc, LineTooLong):
+        detail = "This is not an HTTP request this server understands."
+        return FarsiteError(ErrorCode.INVALID_REQUEST, detail).problem()
+    detail = "The request has too many headers, or its address or one of its headers is too long."
+    problem = FarsiteError(ErrorCode.TOO_LARGE, detail).problem()
+    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    return problem.model_copy(update={"status": status.value, "title": status.phrase})

@@ -11,7 +11,7 @@ from farsite_signaling.wire.ice import IceServer
 from farsite_signaling.wire.ids import Lines, Name
 from farsite_signaling.wire.passkeys import PasskeyAssertion
 from farsite_signaling.wire.rights import Role
-from farsite_signaling.wire.schema import _Request, _Schema
+from farsite_signaling.wire.schema import Tag, _Request, _Schema
 
 
 def _not_blank(text: str) -> str:
@@ -114,6 +114,7 @@ class Folder(_Schema):
     id: str
     name: str
     parent_id: str | None = None
+    etag: Tag = ""
 
 
 class FolderList(_Schema):
@@ -212,6 +213,7 @@ class EdgeHost(_Schema):
     claimed_at: datetime
     last_seen: datetime | None = None
     certificate_expires_at: datetime | None = None
+    etag: Tag = ""
 
 
 class EdgeHostList(PageAnswer):

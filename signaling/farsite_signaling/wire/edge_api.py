@@ -209,7 +209,10 @@ class Parameters(_Schema):
 
 
 class ParametersChange(_Request):
+    """With `before` only if the device still says that: else `precondition_failed`, and nothing is changed."""
+
     values: dict[str, str] = Field(min_length=1, max_length=100)
+    before: dict[str, str] | None = Field(default=None, min_length=1, max_length=100)
 
 
 class AuditRow(_Schema):

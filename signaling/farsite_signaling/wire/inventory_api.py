@@ -12,7 +12,7 @@ from farsite_signaling.wire.cloud_api import Page, PageAnswer, Title
 from farsite_signaling.wire.edge_tasks import OsState, TaskState, WorkCounts, WorkState
 from farsite_signaling.wire.ids import Id
 from farsite_signaling.wire.inventory import MAX_TAG, MAX_TAGS
-from farsite_signaling.wire.schema import _Request, _Schema
+from farsite_signaling.wire.schema import Tag, _Request, _Schema
 
 MAX_TEXT = 200
 
@@ -262,6 +262,7 @@ class View(_Schema):
     own: bool
     created_by: str = ""
     created_at: datetime
+    etag: Tag = ""
 
 
 class ViewList(_Schema):

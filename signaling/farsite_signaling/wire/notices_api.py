@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from farsite_signaling.wire.cloud_api import Page, PageAnswer, Title
-from farsite_signaling.wire.schema import _Request, _Schema
+from farsite_signaling.wire.schema import Tag, _Request, _Schema
 
 MAX_WEBHOOKS = 10
 FEWEST_DEVICES = 3
@@ -129,6 +129,7 @@ class Webhook(_Schema):
     problem: str = Field(default="", description="why it was switched off, or what went wrong last")
     failing_since: datetime | None = None
     created_at: datetime
+    etag: Tag = ""
 
 
 class NewWebhook(Webhook):

@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr
 from farsite_signaling.wire.cloud_api import Email, Page, PageAnswer, Password, Secret, Title
 from farsite_signaling.wire.ids import Name
 from farsite_signaling.wire.rights import Right, Role
-from farsite_signaling.wire.schema import _Request, _Schema
+from farsite_signaling.wire.schema import Tag, _Request, _Schema
 
 # accounts
 
@@ -161,10 +161,14 @@ class Transfer(_Request):
 # invitations
 
 
+MOST_EMAILS = 100
+"""Invited by one request."""
+
+
 class InvitationRequest(_Request):
     """One role for all addresses. Operators and viewers need `folder_ids` or `all_folders`."""
 
-    emails: list[Email] = Field(min_length=1, max_length=100)
+    emails: list[Email] = Field(min_length=1, max_length=MOST_EMAILS)
     role: Role = Role.VIEWER
     folder_ids: list[str] = Field(default_factory=list, max_length=500)
     all_folders: bool = False
@@ -182,6 +186,7 @@ class Invitation(_Schema):
     created_at: datetime
     expires_at: datetime
     expired: bool = False
+    etag: Tag = ""
 
 
 class InvitationList(PageAnswer):

@@ -121,6 +121,9 @@ class Policy(_Schema):
     template: str | None = Field(default=None, description="id of the template it was made from")
     devices: int = 0
     counts: PolicyCounts = Field(default_factory=PolicyCounts)
+    warnings: list[str] = Field(
+        default_factory=list, description="why it cannot be carried out as things are; not in lists"
+    )
 
 
 class PolicyList(_Schema):

@@ -5,7 +5,12 @@ Their validators are built when they are first used: a command needs few of thos
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Tag = Annotated[str, Field(description="for `If-Match` of an edit: what one of it alone has as `ETag`")]
+"""Of each in a list of what is edited."""
 
 
 class _Schema(BaseModel):

@@ -25,6 +25,7 @@ def listed(text: str) -> list[str]:
         "Addresses,\n 10.0.0.5 ,\n\t10.0.0.7,,\n",
         "10.0.0.5\n10.0.0.7",
         "# cameras, ground floor\n\naddress\n10.0.0.5\n// gate\n10.0.0.7\n\n",
+        "ip\n10.0.0.5 # gate, left\n10.0.0.7\t#right; there\n",
         "ip\n'10.0.0.5\n10.0.0.7\u00a0\n10.0.0.5\n",
     ],
 )
@@ -54,6 +55,14 @@ def test_the_most_a_file_may_have() -> None:
     assert count(parse_targets([*(target.text for target in parse_addresses(text).targets)])) <= 25_600
     with pytest.raises(FarsiteError, match="25,600"):
         check_sum(merged([*parse_addresses(text).targets, parse_target("10.99.0.0/24")]))
+
+
+@pytest.mark.parametrize(
+    "text", ["255.255.255.255", "0.0.0.0", "239.1.1.1", "ff02::1", "10.0.0.0/17", "::/0"]
+)
+def test_what_no_device_can_have(text: str) -> None:
+    with pytest.raises(FarsiteError, match="holds"):
+        parse_target(text)
 
 
 @given(st.text(max_size=200) | st.text(alphabet='0123456789.:-/,;"\n\r\t #', max_size=120))

@@ -52,6 +52,9 @@ class SmallKind:
     def rollout(self, settings: dict[str, Any]) -> Rollout:
         return Rollout(parallel=16, max_failures=5000)
 
+    async def warnings(self, settings: dict[str, Any]) -> list[str]:
+        return []
+
     async def read(self, access: DeviceAccess, wanted: Wanted) -> dict[str, str]:
         async with access.client() as client:
             return dict(await client.parameters(*wanted.settings))

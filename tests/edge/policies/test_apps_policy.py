@@ -155,6 +155,25 @@ async def test_one_bad_app_does_not_stop_the_others(rig: Rig) -> None:
     assert "no package" in rig.setting(policy, "missing").detail
 
 
+async def test_a_package_that_comes_later_is_waited_for(rig: Rig) -> None:
+    eap(folder(rig), "vmd", "1.0", ARCHITECTURE)
+    policy = await wants(rig, "vmd@2.0", "gone:absent", "later")
+    vmd, later = await rig.service.warnings(policy)
+    assert vmd.startswith("vmd: There is no package of version 2.0") and later.startswith(
+        "later: There is no"
+    )
+    await rig.run(policy)
+    assert rig.setting(policy, "later").state is PolicyState.FAILED
+    assert rig.setting(policy, "later").detail == later.removeprefix("later: ")
+    assert "Once there is one, it is installed at the next check." in later
+    for name, version in (("vmd", "2.0"), ("later", "1.0")):
+        eap(folder(rig), name, version, ARCHITECTURE)
+    assert await rig.service.warnings(policy) == []
+    await rig.run(policy)
+    assert rig.result(policy).state is PolicyState.APPLIED
+    assert app(rig, "later").status == app(rig).status == "Running"
+
+
 async def test_downgrade_only_when_asked(rig: Rig) -> None:
     eap(folder(rig), "vmd", "1.0", ARCHITECTURE)
     rig.device.applications.apps["vmd"] = SimulatedApp("vmd", "2.0", status="Running")

@@ -252,7 +252,7 @@ async def test_basic_over_plain_http_is_refused_and_can_be_allowed(session: aioh
 
 async def test_a_changed_certificate_gets_no_password(session: aiohttp.ClientSession) -> None:
     async with running("P3265-V") as device:
-        with pytest.raises(FarsiteError, match="add it again") as caught:
+        with pytest.raises(FarsiteError, match="accept the new one") as caught:
             await client(device, session, https=True, pin="ab" * 32).rights()
         assert caught.value.code is ErrorCode.DEVICE_CERTIFICATE_CHANGED
         assert device.requests == 0

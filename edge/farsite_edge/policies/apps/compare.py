@@ -16,6 +16,7 @@ from farsite_signaling.wire.policy_api import PolicyState
 SIGNED_ONLY = (13,)
 """From AXIS OS 13 on unsigned apps are refused, and nothing tells so."""
 _RUNS = (AppStatus.RUNNING, AppStatus.IDLE)
+_LATER = "Once there is one, it is installed at the next check."
 _NO_LICENSE = ("missing", "invalid")
 
 
@@ -124,17 +125,33 @@ def needed(wanted: WantedApp, facts: AppFacts) -> PackageFile | None:
 
 def _best(wanted: WantedApp, facts: AppFacts) -> PackageFile:
     """The newest that fits. Narrowed down step by step, so that the reason is the first thing that does not fit."""
-    left = [one for one in facts.packages if one.facts.name.casefold() == wanted.name.casefold()]
-    if not left:
-        raise NoPackage("There is no package of it in the app folder.")
-    if wanted.version != LATEST:
-        left = [one for one in left if app_version(one.facts.version) == app_version(wanted.version)]
-        if not left:
-            raise NoPackage(f"There is no package of version {wanted.version} in the app folder.")
-    left = _for_architecture(left, facts)
+    left = _for_architecture(_in_folder(wanted, facts.packages), facts)
     left = _for_version(left, facts)
     left = _signed(left, facts)
     return max(left, key=lambda one: (app_version(one.facts.version), one.facts.signed))
+
+
+def _in_folder(wanted: WantedApp, packages: Sequence[PackageFile]) -> list[PackageFile]:
+    left = [one for one in packages if one.facts.name.casefold() == wanted.name.casefold()]
+    if not left:
+        raise NoPackage(f"There is no package of it in the app folder. {_LATER}")
+    if wanted.version != LATEST:
+        left = [one for one in left if app_version(one.facts.version) == app_version(wanted.version)]
+        if not left:
+            raise NoPackage(f"There is no package of version {wanted.version} in the app folder. {_LATER}")
+    return left
+
+
+def missing(apps: Sequence[WantedApp], packages: Sequence[PackageFile]) -> list[str]:
+    """Of which apps no device can get a package, and why."""
+    found = []
+    for one in apps:
+        try:
+            if one.state is not AppState.ABSENT:
+                _in_folder(one, packages)
+        except NoPackage as reason:
+            found.append(f"{one.name}: {reason}")
+    return found
 
 
 def _for_architecture(packages: list[PackageFile], facts: AppFacts) -> list[PackageFile]:

@@ -13,6 +13,7 @@ from farsite_edge.policies.apps.compare import (
     AppFacts,
     compare,
     found_text,
+    missing,
     needed,
     unlicensed,
     wants_start,
@@ -75,6 +76,9 @@ class AppsKind:
         window = UpdateWindow.model_validate(settings["window"]) if settings.get("window") else None
         return Rollout(parallel=PARALLEL, max_failures=MAX_DEVICES, window=window)
 
+    async def warnings(self, settings: Settings) -> list[str]:
+        return missing(_apps(settings), await self._folder.usable())
+
     async def read(self, access: DeviceAccess, wanted: Wanted) -> AppFacts:
         packages = tuple(await self._folder.usable())
         async with access.client() as client:
@@ -94,13 +98,13 @@ class AppsKind:
             )
 
     def evaluate(self, wanted: Wanted, facts: AppFacts) -> list[Finding]:
-        return compare(_apps(wanted), facts)
+        return compare(_apps(wanted.settings), facts)
 
     def plan(
         self, wanted: Wanted, facts: AppFacts, findings: Sequence[Finding], *, careful: bool
     ) -> list[Step]:
         off = {one.setting for one in findings if one.state is PolicyState.DEVIATING}
-        return [_step(one, facts) for one in _apps(wanted) if one.name in off]
+        return [_step(one, facts) for one in _apps(wanted.settings) if one.name in off]
 
     async def apply(self, access: DeviceAccess, wanted: Wanted, step: Step) -> None:
         """What is done already is not done again: this may be the second time."""
@@ -137,8 +141,8 @@ class AppsKind:
         """No step is risky: nothing is undone."""
 
 
-def _apps(wanted: Wanted) -> list[WantedApp]:
-    return [WantedApp.model_validate(one) for one in wanted.settings["apps"]]
+def _apps(settings: Settings) -> list[WantedApp]:
+    return [WantedApp.model_validate(one) for one in settings["apps"]]
 
 
 def _step(wanted: WantedApp, facts: AppFacts) -> Step:

@@ -11,6 +11,7 @@ from farsite_edge.apps.package import app_version
 from farsite_signaling.wire.apps_api import APP_NAME
 from farsite_signaling.wire.edge_tasks import UpdateWindow
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.refusals import plain
 
 LATEST = "latest"
 MAX_APPS = 20
@@ -69,7 +70,9 @@ def validated(settings: dict[str, Any]) -> dict[str, Any]:
         return AppSettings.model_validate(given).model_dump(mode="json")
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False)[:5]
-        said = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'settings'}: {one['msg']}" for one in found)
+        said = "; ".join(
+            f"{'.'.join(map(str, one['loc'])) or 'settings'}: {plain(one['msg'])}" for one in found
+        )
         raise FarsiteError(ErrorCode.INVALID_REQUEST, f"The apps policy makes no sense: {said}.") from None
 
 

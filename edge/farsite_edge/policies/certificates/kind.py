@@ -37,6 +37,7 @@ from farsite_signaling.wire.device_certificates import MAX_DAYS
 from farsite_signaling.wire.edge_tasks import MAX_DEVICES, Rollout
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
 from farsite_signaling.wire.policy_api import PolicyState, SettingInfo, SettingKind
+from farsite_signaling.wire.refusals import plain
 
 CERTIFICATES = "certificates"
 PARALLEL = 8
@@ -93,12 +94,15 @@ class CertificatesKind:
             return CertificateSettings.model_validate(settings).model_dump()
         except ValidationError as error:
             found = error.errors(include_input=False, include_url=False)[:5]
-            said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found)
+            said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {plain(one['msg'])}" for one in found)
             detail = f"The certificates policy makes no sense: {said}."
             raise FarsiteError(ErrorCode.INVALID_REQUEST, detail) from None
 
     def rollout(self, settings: Settings) -> Rollout:
         return Rollout(parallel=PARALLEL, max_failures=MAX_DEVICES)
+
+    async def warnings(self, settings: Settings) -> list[str]:
+        return []
 
     async def read(self, access: DeviceAccess, wanted: Wanted) -> CertificateFacts:
         facts = CertificateFacts(self._signer.authority, access.device, self._now())

@@ -93,6 +93,9 @@ class TimeKind:
     def rollout(self, settings: Settings) -> Rollout:
         return Rollout(parallel=PARALLEL, max_failures=MAX_DEVICES)
 
+    async def warnings(self, settings: Settings) -> list[str]:
+        return []
+
     async def read(self, access: DeviceAccess, wanted: Wanted) -> TimeFacts:
         async with access.client() as client:
             return await _read(client)

@@ -12,6 +12,7 @@ from zoneinfo import TZPATH, ZoneInfo
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.refusals import plain
 
 DHCP = "dhcp"
 _HOST = re.compile(
@@ -70,7 +71,9 @@ def validated(settings: dict[str, Any]) -> dict[str, Any]:
         found = TimeSettings.model_validate(given).model_dump(mode="json")
     except ValidationError as error:
         wrong = error.errors(include_input=False, include_url=False)[:5]
-        said = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'settings'}: {one['msg']}" for one in wrong)
+        said = "; ".join(
+            f"{'.'.join(map(str, one['loc'])) or 'settings'}: {plain(one['msg'])}" for one in wrong
+        )
         raise FarsiteError(ErrorCode.INVALID_REQUEST, f"The time policy makes no sense: {said}.") from None
     return {name: value for name, value in found.items() if value is not None}
 

@@ -41,6 +41,9 @@ class SecurityKind:
         # What one device refuses says nothing about the next: all are tried.
         return Rollout(parallel=PARALLEL, max_failures=MAX_DEVICES)
 
+    async def warnings(self, settings: Settings) -> list[str]:
+        return []
+
     async def read(self, access: DeviceAccess, wanted: Wanted) -> Facts:
         return await read(access, wanted)
 

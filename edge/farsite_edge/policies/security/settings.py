@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, 
 
 from farsite_edge.vapix.users import check_password
 from farsite_signaling.wire.errors import ErrorCode, FarsiteError
+from farsite_signaling.wire.refusals import plain
 
 MAX_ADDRESSES = 100
 LENGTH, COMPLEX = 15, 12
@@ -164,7 +165,7 @@ def _problems(error: ValidationError) -> list[tuple[str, str]]:
     for item in error.errors(include_input=False, include_url=False, include_context=False):
         name = ".".join(str(part) for part in item["loc"])
         unknown = item["type"] == "extra_forbidden" and str(item["loc"][0]) not in known
-        message = "there is no such setting" if unknown else item["msg"].removeprefix("Value error, ")
+        message = "there is no such setting" if unknown else plain(item["msg"])
         found.append((name, message))
     return found
 

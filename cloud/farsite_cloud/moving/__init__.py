@@ -1,0 +1,1 @@
+"""A cloud's data goes from one database into another, whole or not at all."""
