@@ -72,6 +72,7 @@ class Association:
         self._window_bytes = 0
         self._window_at = 0.0
         self._idle_until = -inf
+        """Nothing expires before: as `deadline` found, until something is done again."""
         self.more = False
         """`flush` has more to give, now."""
 
@@ -123,7 +124,7 @@ class Association:
         """As `receive`, for packets that came together."""
         at = 0
         while at < len(packets):
-            at += self._receive_run(packets, at, now) or 1
+            at += self._receive_run(packets, at, now)
 
     def _receive_run(self, packets: list[bytes], at: int, now: float) -> int:
         """How many packets from `at` on were one run; else the first one is taken the ordinary way."""
@@ -398,7 +399,7 @@ class Association:
     # packets out
 
     def flush(self, now: float) -> list[bytes]:
-        """What is due now, at most `MAX_PACKETS` and a little; call again while it returns something."""
+        """What is due now, at most `MAX_PACKETS` and a little; call again while there is `more`."""
         out = [wire.seal(self._header(tag), chunk) for tag, chunk in self._handshake.outgoing]
         self._handshake.outgoing.clear()
         self._idle_until, self.more = -inf, bool(out)
