@@ -187,10 +187,10 @@ def start(
 ) -> None:
     """Start a campaign of any kind."""
     plan = _read(CampaignRollout, rollout.read_text("utf-8") if rollout else "{}", "--rollout")
-    given = _json(parameters)
+    given: dict[str, Any] = _json(parameters)
 
     async def said(cloud: CloudClient, organization: str) -> dict[str, Any]:
-        return given  # type: ignore[no-any-return]
+        return given
 
     _start(Invocation(ctx), kind, said, which, which.selection(below), plan, terms)
 

@@ -160,8 +160,9 @@ def params(
     if rest or (before and not changes):
         raise typer.BadParameter("write NAME=VALUE, beside what is to be set", param_hint="--was")
     if changes:
-        change = lambda client: client.change_parameters(id, changes, before=before)  # noqa: E731
-        values = on_edge(invocation, edge, lan, change)
+        values = on_edge(
+            invocation, edge, lan, lambda client: client.change_parameters(id, changes, before=before)
+        )
     else:
         values = on_edge(invocation, edge, lan, lambda client: client.parameters(id, *groups))
     rows = sorted(values.items())

@@ -188,8 +188,13 @@ def network(
     if dhcp and address:
         raise typer.BadParameter("either --dhcp or --address", param_hint="--dhcp")
     if dhcp or address:
-        work = lambda client: client.work.set_network(id, address=address, router=router)  # noqa: E731
-        _task(invocation, edge, lan, wait, work)
+        _task(
+            invocation,
+            edge,
+            lan,
+            wait,
+            lambda client: client.work.set_network(id, address=address, router=router),
+        )
         return
     found = on_edge(invocation, edge, lan, lambda client: client.work.network(id))
     invocation.output.table(found, ("SETTING", "VALUE"), _network_rows(found), "")
